@@ -1,0 +1,51 @@
+"""Why a connection ends: one table for every wire, log and metric.
+
+4000 to 4499: come back; 4500 to 4999: do not, the same request will be refused
+again. The codes are WebSocket close codes of the private range (RFC 6455,
+section 7.4.2); SSE and NDJSON carry them in their ``closing`` event.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Reason(NamedTuple):
+    """A row of the table. ``name`` labels the metric and stands in the log."""
+
+    name: str
+    code: int
+    message: str
+
+    @property
+    def may_reconnect(self) -> bool:
+        """Whether the client is asked to come back."""
+        return self.code < 4500
+
+
+STARTING = Reason("starting", 4000, "the service is still reading its feeds; come back")
+SLOW = Reason("slow", 4001, "the client reads slower than its lossless feeds come in")
+STALLED = Reason("stalled", 4002, "the client has read nothing for stall_timeout_s")
+DRAIN = Reason("drain", 4003, "this replica is stopping; come back to another")
+EXPIRED = Reason("expired", 4004, "the token has expired; come back with a new one")
+MAX_AGE = Reason("max_age", 4005, "the connection has reached its greatest age; come back")
+OVERLOAD = Reason("overload", 4006, "this replica has connections_max connections; come back")
+NO_PONG = Reason("no_pong", 4007, "the client did not answer a ping")
+INTERNAL = Reason("internal", 4008, "the service failed here; it is logged, come back")
+BAD_TOKEN = Reason("bad_token", 4500, "the token is not valid here")
+BAD_REQUEST = Reason("bad_request", 4501, "the request cannot be understood")
+FORBIDDEN = Reason("forbidden", 4502, "the token does not allow this")
+LIMIT = Reason("limit", 4503, "the client is over one of its limits")
+DONE = Reason("done", 4504, "the stream has reached the end that was asked for")
+
+# The client's own ways to go: nothing is sent, they are counted and logged.
+LEFT = Reason("left", 1000, "the client closed the connection")
+LOST = Reason("lost", 1006, "the connection was cut")
+
+REASONS: dict[str, Reason] = {
+    reason.name: reason
+    for reason in (
+        STARTING, SLOW, STALLED, DRAIN, EXPIRED, MAX_AGE, OVERLOAD, NO_PONG, INTERNAL,
+        BAD_TOKEN, BAD_REQUEST, FORBIDDEN, LIMIT, DONE, LEFT, LOST,
+    )
+}  # fmt: skip

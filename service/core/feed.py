@@ -1,0 +1,152 @@
+"""A feed: what is configured for a family of channels, and what is known of it.
+
+Must not know where updates come from nor who gets them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from service.core.channel import Channel, Pattern
+from service.core.cursor import START, place
+from service.core.errors import Poison, TickfanError
+from service.core.history import History
+from service.core.update import MESSAGE_UPDATES_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from service.core.cursor import Place
+
+
+class Delivery(StrEnum):
+    """The two policies; they share no code on purpose."""
+
+    CONFLATED = "conflated"
+    LOSSLESS = "lossless"
+
+
+class Upstream(StrEnum):
+    """What is known of a feed's source."""
+
+    STARTING = "starting"  # never been live since the process began
+    LIVE = "live"
+    STALE = "stale"  # was live; the broker is out of reach or silent
+
+
+class FeedOverlap(TickfanError):
+    """Two feeds would both cover some channel."""
+
+    def __init__(self, left: str, pattern: str, right: str, other: str) -> None:
+        super().__init__(
+            f"feed {right!r} binds {other!r}, which overlaps {pattern!r} of feed {left!r}: "
+            "a channel belongs to one feed"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSpec:
+    """One feed as configured. Names end with their unit.
+
+    ``interval_ms`` holds for conflated feeds; ``flush_ms``, ``queue_*`` and
+    ``history_*`` for lossless ones; the rest for both. The settings that only
+    a broker reads (queue names, retention) are its own, in ``broker.base``.
+    """
+
+    name: str
+    bind: tuple[str, ...]
+    delivery: Delivery
+    interval_ms: int = 100
+    flush_ms: int = 10
+    queue_updates_max: int = 10_000
+    queue_bytes_max: int = 4 * 2**20
+    history_bytes_max: int = 64 * 2**20
+    channels_max: int = 100_000
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether every update is delivered."""
+        return self.delivery is Delivery.LOSSLESS
+
+
+class Feed:
+    """The state of one feed: its channels, its history, its source."""
+
+    __slots__ = (
+        "channels", "first_seq", "history", "is_lossless", "name", "patterns", "place",
+        "since_ms", "spec", "upstream", "why",
+    )  # fmt: skip
+
+    def __init__(self, spec: FeedSpec) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.is_lossless = spec.is_lossless
+        self.patterns = tuple(Pattern(text) for text in spec.bind)
+        self.channels: dict[str, Channel] = {}
+        self.history = History(spec.history_bytes_max if spec.is_lossless else 0)
+        # The place (cursor text) of the newest update.
+        self.place = place(self.name, 0, START)
+        # The seq of the first update read from the stream, None before it.
+        self.first_seq: int | None = None
+        self.upstream = Upstream.STARTING
+        self.since_ms = 0
+        self.why = ""
+
+    def covers(self, name: str) -> bool:
+        """Whether a channel of this name belongs to the feed."""
+        return any(pattern.matches(name) for pattern in self.patterns)
+
+    def overlaps(self, pattern: Pattern) -> bool:
+        """Whether the pattern can match any of the feed's channels."""
+        return any(own.overlaps(pattern) for own in self.patterns)
+
+    def recovers(self, at: Place) -> bool:
+        """Whether everything after ``at`` is held: all, or nothing (design).
+
+        A place before the first message recovers if the history reaches back
+        to the first message of the stream.
+        """
+        if at.fingerprint == START:
+            return self.history.evicted is None and (
+                self.first_seq is None or self.first_seq < MESSAGE_UPDATES_MAX
+            )
+        return self.history.holds(at)
+
+    def restart(self) -> None:
+        """Forget the stream: what comes next follows nothing that came before."""
+        self.history.clear()
+        self.place = place(self.name, 0, START)
+        self.first_seq = None
+        for channel in self.channels.values():
+            channel.seq = None
+
+    def add_channel(self, name: str) -> Channel:
+        """A new channel of this feed.
+
+        Raises :class:`Poison` (``channels_max``) at the limit.
+        """
+        if len(self.channels) >= self.spec.channels_max:
+            raise Poison(
+                "channels_max",
+                f"feed {self.name!r} has {self.spec.channels_max} channels already; "
+                "raise channels_max or publish to fewer",
+                name,
+            )
+        channel = self.channels[name] = Channel(name, self)
+        return channel
+
+
+def check_overlaps(feeds: Sequence[FeedSpec]) -> None:
+    """Raise :class:`FeedOverlap` if two feeds would both cover some channel."""
+    for index, left in enumerate(feeds):
+        for right in feeds[index + 1 :]:
+            for a in _patterns(left):
+                for b in _patterns(right):
+                    if a.overlaps(b):
+                        raise FeedOverlap(left.name, a.text, right.name, b.text)
+
+
+def _patterns(spec: FeedSpec) -> Iterable[Pattern]:
+    return (Pattern(text) for text in spec.bind)
