@@ -1,0 +1,81 @@
+"""Server-Sent Events (WHATWG HTML, section 9.2), built for many readers at once.
+
+Everything written here is JSON without line breaks, names from closed sets and
+cursors of unreserved characters, so no value can end a line or an event early.
+Must not know HTTP beyond the framing that it is given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from service.core.update import GAP, SNAPSHOT, UPDATE
+from service.wire.objects import encode_object, gap_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from service.core.cursor import Trail
+    from service.core.update import Update
+    from service.wire.base import Encodings
+
+
+class EventStream:
+    """The SSE format. Updates are unnamed events; an id is a cursor."""
+
+    name = "sse"
+
+    def __init__(self, frame: Callable[[bytes], bytes], encodings: Encodings) -> None:
+        self._frame = frame
+        self._encodings = encodings
+
+    def live(self, updates: Sequence[Update], trail: Trail | None) -> bytes:
+        """See :class:`service.wire.base.Format`."""
+        if trail is None and all(update.type == UPDATE for update in updates):
+            objects = self._objects(updates)
+            return self._frame(b"data: " + b"\n\ndata: ".join(objects) + b"\n\n")
+        parts: list[bytes] = []
+        for update in updates:
+            if trail is not None:
+                parts.append(f"id: {trail.follow(update)}\n".encode())
+            if update.type == GAP:
+                fields = orjson.dumps(gap_fields(update))
+                parts.append(b"event: gap\ndata: %b\n\n" % fields)
+                continue
+            if update.type not in (UPDATE, SNAPSHOT):
+                # A full state stays unnamed: a book needs it where the
+                # changes go, in onmessage; its JSON says what it is.
+                parts.append(f"event: {update.type}\n".encode())
+            body = update.as_json_object or encode_object(update, self._encodings)
+            parts.append(b"data: %b\n\n" % body)
+        return self._frame(b"".join(parts))
+
+    def snapshot(self, updates: Sequence[Update]) -> bytes:
+        """See :class:`service.wire.base.Format`."""
+        return self._frame(
+            b"".join(
+                [
+                    b'data: %b,"snapshot":true}\n\n' % encoded[:-1]
+                    for encoded in self._objects(updates)
+                ]
+            )
+        )
+
+    def event(self, name: str, fields: Mapping[str, Any], cursor: str | None = None) -> bytes:
+        """See :class:`service.wire.base.Format`."""
+        mark = b"" if cursor is None else b"id: %b\n" % cursor.encode()
+        return self._frame(
+            b"event: %b\n%bdata: %b\n\n" % (name.encode(), mark, orjson.dumps(fields))
+        )
+
+    def opening(self, name: str, fields: Mapping[str, Any], retry_ms: int) -> bytes:
+        """See :class:`service.wire.base.Format`."""
+        return self._frame(
+            b"retry: %d\nevent: %b\ndata: %b\n\n" % (retry_ms, name.encode(), orjson.dumps(fields))
+        )
+
+    def _objects(self, updates: Sequence[Update]) -> list[bytes]:
+        encodings = self._encodings
+        return [update.as_json_object or encode_object(update, encodings) for update in updates]

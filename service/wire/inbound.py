@@ -1,0 +1,183 @@
+"""A broker message's body to the updates in it, or a named refusal.
+
+Everything that leaves here can be said exactly in JSON and in MessagePack, so
+that no batch of many updates can fail later because of one of them. Must not
+know which broker it came from, nor what becomes of it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgpack
+import orjson
+
+from service.core.channel import ALLOWED, is_channel_name
+from service.core.errors import Poison
+from service.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT, UPDATE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEPTH_MAX = 64
+INTEGER_MAX = 2**53
+"""Beyond it JavaScript's numbers (IEEE 754 doubles) have holes."""
+
+RESERVED_TYPES = frozenset({
+    "closing", "error", "gap", "heartbeat", "message", "open", "pong", "reset",
+    "snapshot_end", "status", "subscribed", "updates", "welcome",
+})  # fmt: skip
+"""Our own event names, and those that EventSource uses itself."""
+
+_TYPE = re.compile(r"[a-z0-9_]{1,32}")
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+_TS_MAX = INTEGER_MAX
+
+
+class Item(NamedTuple):
+    """One update as it was published. ``ts`` in ms since 1970 UTC, if given."""
+
+    channel: str
+    data: Any
+    ts: int | None
+
+
+def decode(
+    routing_key: str, body: bytes, content_type: str | None, *, batch: bool
+) -> Sequence[Item | Poison]:
+    """The updates in one message, in order.
+
+    A batch of which only some parts are bad yields the good ones, and a
+    :class:`Poison` in the place of each bad one. Raises :class:`Poison` when
+    nothing of the message can be used.
+    """
+    value = _load(body, content_type)
+    if not batch:
+        if not is_channel_name(routing_key):
+            raise Poison("bad_channel", f"the routing key is not {ALLOWED}", routing_key[:160])
+        return (Item(routing_key, value, None),)
+    if not isinstance(value, list):
+        raise Poison("bad_batch", "the header says batch, and the body is not an array")
+    if len(value) > MESSAGE_UPDATES_MAX:
+        raise Poison(
+            "bad_batch", f"{len(value)} updates in one message; at most {MESSAGE_UPDATES_MAX} go"
+        )
+    return [_item(entry) for entry in value]
+
+
+def check_type(type_: str | None) -> str:
+    """The update's type from the AMQP property ``type``.
+
+    Raises :class:`Poison` (``bad_type``).
+    """
+    if type_ is None or type_ == UPDATE:
+        return UPDATE
+    if type_ == SNAPSHOT:
+        return SNAPSHOT
+    if _TYPE.fullmatch(type_) is None or type_ in RESERVED_TYPES:
+        raise Poison(
+            "bad_type",
+            f"type {type_[:64]!r} is reserved or not of [a-z0-9_]{{1,32}}",
+        )
+    return type_
+
+
+def _item(entry: Any) -> Item | Poison:
+    if not isinstance(entry, dict) or "channel" not in entry or "data" not in entry:
+        return Poison("bad_batch", "an entry is not an object with channel and data")
+    channel = entry["channel"]
+    if not isinstance(channel, str) or not channel or not is_channel_name(channel):
+        return Poison("bad_channel", f"a channel in a batch is not {ALLOWED}", str(channel)[:160])
+    ts = entry.get("ts")
+    if ts is not None and (type(ts) is not int or not 0 <= ts <= _TS_MAX):
+        return Poison("bad_ts", "ts is not a whole number of milliseconds since 1970", channel)
+    return Item(channel, entry["data"], ts)
+
+
+def _load(body: bytes, content_type: str | None) -> Any:
+    kind = (content_type or "application/json").partition(";")[0].strip().lower()
+    if kind in ("application/json", "text/json", "application/octet-stream", "text/plain"):
+        return _load_json(body)
+    if kind in ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"):
+        return _load_msgpack(body)
+    raise Poison("bad_content_type", f"{kind[:80]!r} is neither JSON nor MessagePack")
+
+
+def _load_json(body: bytes) -> Any:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Poison("bad_json", str(error)) from None
+    # The parser guarantees string keys and finite numbers. Depth and large
+    # integers are walked for only when the text can hold them: two scans in C
+    # instead of a walk in Python for nearly every message.
+    if _LONG_NUMBER.search(body) or body.count(b"[") + body.count(b"{") > DEPTH_MAX:
+        _check(value, DEPTH_MAX)
+        if _has_long_integer(body):
+            raise Poison("bad_number", "an integer beyond 2^53: send it as a string")
+    return value
+
+
+def _has_long_integer(body: bytes) -> bool:
+    """Whether the text has an integer that the parser had to round.
+
+    orjson turns integers beyond 64 bits into floats, which no walk over the
+    values can tell from a float that was written as one.
+    """
+    outside_strings = re.sub(rb'"(?:[^"\\]|\\.)*"', b'""', body)
+    for match in re.finditer(rb"-?([0-9]+)(?![0-9.eE])", outside_strings):
+        before = outside_strings[match.start() - 1 : match.start()]
+        if before not in (b".", b"e", b"E", b"+", b"-") and int(match[1][:40]) > INTEGER_MAX:
+            return True
+    return False
+
+
+def _load_msgpack(body: bytes) -> Any:
+    try:
+        value = msgpack.unpackb(
+            body,
+            strict_map_key=True,
+            ext_hook=_no_extension,
+            max_ext_len=0,
+            max_bin_len=0,
+            # Headers cannot ask for more than the body could hold.
+            max_array_len=len(body),
+            max_map_len=len(body),
+        )
+    except Poison:
+        raise
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
+        raise Poison("bad_msgpack", f"{type(error).__name__}: {error}") from None
+    _check(value, DEPTH_MAX)
+    return value
+
+
+def _no_extension(code: int, _data: bytes) -> Any:
+    raise Poison("bad_msgpack", f"extension type {code} cannot be said in JSON")
+
+
+def _check(value: Any, depth: int) -> None:  # noqa: C901 - one case a type
+    """Raise :class:`Poison` for what JSON and MessagePack do not share."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return
+    if kind is int:
+        if not -INTEGER_MAX <= value <= INTEGER_MAX:
+            raise Poison("bad_number", "an integer beyond 2^53: send it as a string")
+    elif kind is float:
+        if not math.isfinite(value):
+            raise Poison("bad_number", "NaN or infinity, which JSON does not have")
+    elif depth == 0:
+        raise Poison("too_deep", f"nested more than {DEPTH_MAX} deep")
+    elif kind is list:
+        for entry in value:
+            _check(entry, depth - 1)
+    elif kind is dict:
+        for key, entry in value.items():
+            if type(key) is not str:
+                raise Poison("bad_key", f"a key of type {type(key).__name__}; keys are strings")
+            _check(entry, depth - 1)
+    else:
+        raise Poison("bad_value", f"a value of type {kind.__name__}, which JSON does not have")

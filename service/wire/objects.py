@@ -1,0 +1,49 @@
+"""An update as a JSON object: what SSE and NDJSON share.
+
+Must not know lines, events or cursors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from service.core.update import UPDATE
+
+if TYPE_CHECKING:
+    from service.core.update import Update
+    from service.wire.base import Encodings
+
+
+def encode_object(update: Update, encodings: Encodings) -> bytes:
+    """Encode and keep the update's JSON object.
+
+    Callers look at ``update.as_json_object`` first, so that this call is made
+    once an update.
+    """
+    channel = update.channel
+    fields: dict[str, Any] = {
+        "channel": channel.name,
+        "seq": update.seq,
+        "ts": update.ts,
+        "data": update.data,
+    }
+    if channel.feed.is_lossless:
+        fields["prev"] = update.prev
+    if update.type != UPDATE:
+        fields["type"] = update.type
+    encodings.json_objects += 1
+    update.as_json_object = encoded = orjson.dumps(fields)
+    return encoded
+
+
+def gap_fields(update: Update) -> dict[str, Any]:
+    """What a ``gap`` event says of a message that could not be delivered."""
+    return {
+        "channel": update.channel.name,
+        "seq": update.seq,
+        "prev": update.prev,
+        "ts": update.ts,
+        "reason": update.data,
+    }
