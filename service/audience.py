@@ -1,0 +1,359 @@
+"""The subscribers that are due exactly the same bytes, and their shared flush.
+
+An audience is one wire format, one set of subscriptions, one rhythm. It takes
+references to updates, encodes what is not yet encoded when it flushes, joins it
+once, and hands the same bytes to every member on the shared path. A member
+whose transport still holds bytes is parked and gets references instead.
+
+Must not know how members connect, which audiences exist, or when it is flushed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from service.core import closing
+from service.core.cursor import Trail
+from service.core.errors import QueueFull
+from service.subscriber import SLACK_BYTES, cut_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from service.core.channel import Channel, Pattern
+    from service.core.closing import Reason
+    from service.core.feed import Feed
+    from service.core.tally import Tally
+    from service.core.update import Update
+    from service.rhythm import Flusher
+    from service.subscriber import Subscriber
+    from service.wire.base import Format
+
+MEMBERS_MAX = 500
+"""Members of one audience; more with the same key make another. So one flush is
+one short job (a write costs about 5 us) and needs no slicing of its own."""
+
+FLUSH_BYTES = 64 * 1024
+"""Pending bytes at which a lossless audience does not wait for its window, and
+the most that a conflated flush writes to everybody at once."""
+
+
+class Selector(NamedTuple):
+    """One subscribed pattern within one feed."""
+
+    feed: Feed
+    pattern: Pattern
+
+    def matches(self, channel: Channel) -> bool:
+        """Whether the channel is one of these."""
+        return channel.feed is self.feed and self.pattern.matches(channel.name)
+
+
+class Key(NamedTuple):
+    """What makes two subscribers due the same bytes.
+
+    ``interval_ms`` is None for the lossless audience. ``exclude`` holds what
+    the same connection gets at a shorter interval: a channel that several of
+    its subscriptions match is delivered once.
+    """
+
+    format: Format
+    interval_ms: int | None
+    include: frozenset[Selector]
+    exclude: frozenset[Selector]
+    until: str | None
+
+    def matches(self, channel: Channel) -> bool:
+        """Whether an audience with this key is due the channel."""
+        return any(selector.matches(channel) for selector in self.include) and not any(
+            selector.matches(channel) for selector in self.exclude
+        )
+
+    @property
+    def feeds(self) -> set[Feed]:
+        """The feeds that it can get updates of."""
+        return {selector.feed for selector in self.include}
+
+
+class ConflatedAudience:
+    """Members that get the newest values of the same channels at the same ticks."""
+
+    __slots__ = ("_clock", "_park", "_pending", "_tally", "channels", "key", "members")
+
+    def __init__(
+        self,
+        key: Key,
+        tally: Tally,
+        park: Callable[[Subscriber], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.key = key
+        self.members: dict[Subscriber, None] = {}
+        self.channels: set[Channel] = set()
+        self._pending: set[Channel] = set()
+        self._tally = tally
+        self._park = park
+        self._clock = clock
+
+    def take(self, changed: set[Channel]) -> bool:
+        """Make the changes that concern it part of the next flush; whether there are any."""
+        # Set intersection walks the smaller side, in C.
+        due = self.channels & changed
+        if not due:
+            return False
+        if self._pending:  # the flush of the last tick has not come round yet
+            self._pending |= due
+            return False
+        self._pending = due
+        return True
+
+    def leave(self, member: Subscriber, changed: set[Channel]) -> None:
+        """Remove a member; ``changed`` since the last tick goes into its backlog."""
+        self.members.pop(member, None)
+        owed = (self.channels & changed) | self._pending
+        if owed:
+            self._park(member)
+            member.marks.mark_all(owed)
+
+    def flush(self) -> None:
+        """Write the newest value of each changed channel to every member."""
+        pending, self._pending = tuple(self._pending), set()
+        if not pending or not self.members:
+            return
+        now = self._clock()
+        updates, rest = _within(pending, FLUSH_BYTES)
+        frame = self.key.format.live(updates, None)
+        count = len(updates)
+        written = 0
+        lost: list[Subscriber] = []
+        for member in self.members:
+            if member.parked:
+                member.marks.mark_all(pending)
+                continue
+            try:
+                if member.buffered() > SLACK_BYTES:
+                    self._tally.parked += 1
+                    self._park(member)
+                    member.marks.mark_all(pending)
+                    continue
+                member.write(frame)
+            except RuntimeError:  # uvloop: the transport is closed
+                lost.append(member)
+                continue
+            member.updates += count
+            member.written_at = now
+            written += 1
+            if rest:
+                self._park(member)
+                member.marks.mark_all(rest)
+        _count(self._tally, written, count, len(frame))
+        for member in lost:
+            member.end(closing.LOST)
+
+
+class LosslessAudience:
+    """Members that get every update of the same channels, in order."""
+
+    __slots__ = (
+        "_clock", "_feeds", "_flusher", "_park", "_pending_bytes", "_skips", "_tally",
+        "channels", "flushed_at", "key", "members", "pending", "trail",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        key: Key,
+        tally: Tally,
+        park: Callable[[Subscriber], None],
+        clock: Callable[[], float],
+        flusher: Flusher,
+    ) -> None:
+        self.key = key
+        self.members: dict[Subscriber, None] = {}
+        self.channels: set[Channel] = set()
+        self.pending: list[Update] = []
+        self._pending_bytes = 0
+        self._tally = tally
+        self._park = park
+        self._clock = clock
+        self._flusher = flusher
+        self._feeds = tuple(sorted(key.feeds, key=lambda feed: feed.name))
+        # How many of the pending updates a joiner is not due: it joined, or
+        # caught up from history, after they came.
+        self._skips: dict[Subscriber, int] = {}
+        self.trail = self.tails()
+        self.flushed_at = 0.0
+
+    def tails(self) -> Trail:
+        """The places that the feeds have reached."""
+        return Trail({feed.name: feed.place for feed in self._feeds})
+
+    def reached(self) -> Trail:
+        """The places that the members on the shared path have reached."""
+        return self.trail.copy() if self.pending else self.tails()
+
+    def take(self, update: Update) -> None:
+        """Make the update part of the next flush. Its feed's place is still the one before it."""
+        pending = self.pending
+        if not pending:
+            # Everything up to here has been written or queued, of quiet feeds
+            # too: their places move on although nothing was sent.
+            self.trail = self.tails()
+            self._flusher.due(self)
+        pending.append(update)
+        self._pending_bytes += update.size
+        if self._pending_bytes >= FLUSH_BYTES:
+            self._pending_bytes = 0
+            self._flusher.at_once(self)
+
+    def join(self, member: Subscriber) -> None:
+        """Add a parked member that is due everything from now on."""
+        self.members[member] = None
+        self.caught_up(member)
+
+    def caught_up(self, member: Subscriber) -> None:
+        """The member has everything up to now, what is pending included."""
+        if self.pending:
+            self._skips[member] = len(self.pending)
+            member.awaits_flush = True
+
+    def leave(self, member: Subscriber) -> None:
+        """Remove a member; what it was due and is pending goes into its backlog."""
+        self.members.pop(member, None)
+        skip = self._skips.pop(member, 0)
+        member.awaits_flush = False
+        if self.pending[skip:]:
+            if not member.parked:
+                member.trail = self.trail.copy()
+                self._park(member)
+            member.offer(self.pending[skip:])
+
+    def forget(self, member: Subscriber) -> None:
+        """Remove a member that is due nothing any more."""
+        self.members.pop(member, None)
+        self._skips.pop(member, None)
+
+    def flush(self) -> None:
+        """Write what is pending to every member, or into its backlog."""
+        pending = self.pending
+        if not pending:
+            return
+        self.pending = []
+        self._pending_bytes = 0
+        self.flushed_at = now = self._clock()
+        before = self.trail.copy()
+        due, is_done = cut_at(pending, self.key.until)
+        frame = self.key.format.live(due, self.trail)
+        count = len(due)
+        written = 0
+        over: list[tuple[Subscriber, Reason]] = []
+        for member in self.members:
+            if member.parked:
+                self._offer(member, pending)
+                continue
+            try:
+                if member.buffered() > SLACK_BYTES:
+                    self._tally.parked += 1
+                    member.trail = before.copy()
+                    self._park(member)
+                    member.offer(pending)
+                    continue
+                member.write(frame)
+            except RuntimeError:  # uvloop: the transport is closed
+                over.append((member, closing.LOST))
+                continue
+            member.updates += count
+            member.written_at = now
+            written += 1
+            if is_done:
+                over.append((member, closing.DONE))
+        _count(self._tally, written, count, len(frame))
+        for member, reason in over:
+            member.end(reason)
+
+    def restart(self, feed: Feed) -> None:
+        """The feed's stream was lost: forget what is owed of it, and its places.
+
+        What has come before is still written, in order; what waits for slow
+        members is dropped, since the ``reset`` that follows says so.
+        """
+        self.flush()
+        fresh = {feed.name: feed.place}
+        self.trail.jump(fresh)
+        for member in self.members:
+            member.drop_feed(feed)
+            if isinstance(member.replay, HistoryReplay):
+                member.replay.restart(feed)
+            if member.trail is not None:
+                member.trail.jump(fresh)
+
+    def _offer(self, member: Subscriber, pending: list[Update]) -> None:
+        skip = self._skips.pop(member, 0) if self._skips else 0
+        member.awaits_flush = False
+        member.offer(pending[skip:])
+
+
+class HistoryReplay:
+    """Reads what a resuming member missed out of its feeds' histories.
+
+    Feed by feed, only the channels of its audience. When the end of every
+    history is reached the member has caught up: what comes later comes
+    through the audience.
+    """
+
+    __slots__ = ("_behind", "_member", "audience")
+
+    def __init__(
+        self, member: Subscriber, audience: LosslessAudience, behind: dict[Feed, int]
+    ) -> None:
+        """``behind`` is the last ``seq`` received of each feed to replay."""
+        self._member = member
+        self.audience = audience
+        self._behind = behind
+
+    def restart(self, feed: Feed) -> None:
+        """The feed's history was forgotten: go on with what comes after."""
+        if feed in self._behind:
+            self._behind[feed] = -1
+
+    def take(self, size_most: int) -> tuple[list[Update], bool]:
+        """See :class:`service.subscriber.Replay`."""
+        updates: list[Update] = []
+        budget = size_most
+        channels = self.audience.channels
+        for feed, seq in self._behind.items():
+            if not feed.history.is_unbroken_after(seq):
+                raise QueueFull(len(feed.history), feed.history.size)
+            for update in feed.history.after(seq):
+                if budget <= 0:
+                    return updates, False
+                self._behind[feed] = update.seq
+                budget -= LOOK_BYTES
+                if update.channel in channels:
+                    updates.append(update)
+                    budget -= update.size
+        self.audience.caught_up(self._member)
+        return updates, True
+
+
+LOOK_BYTES = 16
+"""What passing over one update of another channel counts for in a slice: a
+reader of one quiet channel must not scan a whole history in one turn."""
+
+
+def _within(changed: Sequence[Channel], size_most: int) -> tuple[list[Update], Sequence[Channel]]:
+    """The newest values up to about ``size_most`` bytes, and the channels left over."""
+    updates = [channel.latest for channel in changed if channel.latest is not None]
+    if sum([update.size for update in updates]) <= size_most:
+        return updates, ()
+    size = 0
+    for index, update in enumerate(updates):
+        size += update.size
+        if size > size_most and index:
+            return updates[:index], changed[index:]
+    return updates, ()
+
+
+def _count(tally: Tally, written: int, updates: int, size: int) -> None:
+    tally.writes += written
+    tally.updates_out += written * updates
+    tally.bytes_out += written * size

@@ -1,0 +1,220 @@
+"""Who is connected, and what each connection is told.
+
+A transport connects, subscribes and leaves here; everything else comes to its
+pipe by itself. Must not know HTTP, WebSocket, or how a request was spelled.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from service.core import cursor as cursors
+from service.core.conflating import ConflatingQueue
+from service.core.errors import Refusal
+from service.membership import Connection, regroup, resume
+from service.subscriber import Opening, Subscriber
+from service.subscriptions import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from service.core.channel import Channel, Pattern
+    from service.core.closing import Reason
+    from service.core.feed import Feed
+    from service.hub import Hub
+    from service.subscriber import Pipe
+    from service.subscriptions import Grant, Request, Rules
+    from service.wire.base import Format
+
+CHUNK = 200
+"""Connections that one job writes to."""
+
+
+class Granted(NamedTuple):
+    """What came of a request: the ``subscribed`` fields (None if nothing was granted)."""
+
+    fields: dict[str, Any] | None
+    refusals: list[Refusal]
+
+
+class Connections:
+    """All connections of the process."""
+
+    def __init__(self, hub: Hub, rules: Rules, epoch: str) -> None:
+        """``epoch`` names this run of the process: conflated ``seq`` counts from it."""
+        self._hub = hub
+        self._rules = rules
+        self.epoch = epoch
+        self._all: dict[Connection, None] = {}
+        hub.listener = self._announce
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._all)
+
+    def connect(  # noqa: PLR0913 - one call, all by name
+        self,
+        format: Format,  # noqa: A002 - the field's word
+        pipe: Pipe,
+        on_end: Callable[[Reason], None],
+        *,
+        until: str | None = None,
+        remote: str = "",
+        pings: bool = False,
+    ) -> Connection:
+        """Take a new connection in; ``on_end`` is called if the hub ends it."""
+        now = self._hub.loop.time()
+        connection = Connection(
+            Subscriber(format, pipe, on_end, now=now, until=until, remote=remote, pings=pings)
+        )
+        self._all[connection] = None
+        self._hub.tally.connects[format.name] += 1
+        return connection
+
+    def leave(self, connection: Connection, reason: Reason) -> None:
+        """Take a connection out, before its response ends. Idempotent.
+
+        The transport outlives it: what is written later would reach the next
+        request on that connection.
+        """
+        if connection not in self._all:
+            return
+        del self._all[connection]
+        subscriber = connection.subscriber
+        subscriber.ended = subscriber.ended or reason
+        self._hub.pump.forget(subscriber)
+        directory = self._hub.directory
+        if connection.lossless is not None:
+            directory.forget(subscriber, connection.lossless)
+        for audience in connection.conflated.values():
+            directory.forget(subscriber, audience)
+        self._hub.tally.closes[subscriber.format.name, subscriber.ended.name] += 1
+
+    def subscribe(
+        self,
+        connection: Connection,
+        request: Request,
+        head: Callable[[dict[str, Any]], bytes],
+        end: Callable[[str | None], bytes],
+    ) -> Granted:
+        """Grant what can be granted of ``request`` and start to send it.
+
+        ``head`` and ``end`` make the bytes of ``subscribed`` (from its fields)
+        and of ``snapshot_end`` (from the cursor). Nothing is sent if every
+        pattern is refused. Raises :class:`~service.core.errors.Refusal` for a
+        cursor that is none, or that comes too late.
+        """
+        places = None if request.cursor is None else cursors.parse(request.cursor)
+        if places is not None and connection.lossless is not None:
+            raise Refusal("late_cursor", "a cursor goes with the first subscribe", "cursor")
+        result = plan(request, self._hub.feeds.values(), self._rules, list(connection.grants))
+        if not result.grants:
+            return Granted(None, result.refusals)
+        subscriber = connection.subscriber
+        fresh = connection.take_grants(result.grants)
+        regroup(connection, self._hub)
+        recovered = resume(connection, fresh, places)
+        snapshot: ConflatingQueue[Channel] = ConflatingQueue()
+        if request.snapshot:
+            snapshot.mark_all(_with_values(result.grants))
+        fields = {
+            "epoch": self.epoch,
+            "server_time": now_ms(),
+            "channels": [_describe(grant, request, recovered) for grant in result.grants],
+        }
+        parts = [head(fields)]
+        for feed, is_recovered in recovered.items():
+            self._hub.tally.resumes[is_recovered] += 1
+            if not is_recovered:
+                reset = {"feed": feed.name, "reason": "history_lost"}
+                parts.append(subscriber.format.event("reset", reset, connection.cursor))
+        subscriber.openings.append(Opening(b"".join(parts), snapshot, end))
+        self._hub.pump.park(subscriber)
+        # A newcomer's first bytes go out here and now, in one write.
+        self._hub.pump.step(subscriber, self._hub.loop.time())
+        return Granted(fields, result.refusals)
+
+    def unsubscribe(self, connection: Connection, patterns: Iterable[Pattern]) -> None:
+        """Take patterns back; what waits of them is not sent any more."""
+        connection.drop_grants(patterns)
+        regroup(connection, self._hub)
+        connection.subscriber.keep_only(connection.channels())
+
+    def each(self, action: Callable[[Connection], None]) -> None:
+        """Do something with every connection, a few hundred in one turn of the loop."""
+        everybody = iter(tuple(self._all))
+        while some := tuple(islice(everybody, CHUNK)):
+            self._hub.slices.add(partial(self._do, some, action))
+
+    def _do(self, some: Iterable[Connection], action: Callable[[Connection], None]) -> None:
+        for connection in some:
+            if connection.subscriber.ended is None and connection in self._all:
+                action(connection)
+
+    def _announce(self, feed: Feed, event: str, fields: dict[str, Any]) -> None:
+        """Tell the feed's subscribers; a ``reset`` carries each one's cursor."""
+        frames: dict[tuple[Format, str | None], bytes] = {}
+
+        def tell(connection: Connection) -> None:
+            if feed not in connection.feeds:
+                return
+            subscriber = connection.subscriber
+            key = subscriber.format, connection.cursor if event == "reset" else None
+            if key not in frames:
+                frames[key] = subscriber.format.event(event, fields, key[1])
+            subscriber.control(frames[key], self._hub.loop.time())
+
+        self.each(tell)
+
+
+def now_ms() -> int:
+    """The wall clock, in ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def _with_values(grants: Iterable[Grant]) -> Iterator[Channel]:
+    """The conflated channels of the grants that have a value.
+
+    Lossless channels have no snapshot by latest value: it would be taken for
+    the beginning of their sequence.
+    """
+    for grant in grants:
+        if grant.interval_ms is None:
+            continue
+        for channel in _matching(grant):
+            if channel.latest is not None:
+                yield channel
+
+
+def _matching(grant: Grant) -> Iterator[Channel]:
+    channels = grant.feed.channels
+    if grant.pattern.is_wild:
+        yield from (c for name, c in channels.items() if grant.pattern.matches(name))
+    elif grant.pattern.text in channels:
+        yield channels[grant.pattern.text]
+
+
+def _describe(grant: Grant, request: Request, recovered: dict[Feed, bool]) -> dict[str, Any]:
+    """What the client is told of one grant."""
+    feed = grant.feed
+    fields: dict[str, Any] = {
+        "channel": grant.pattern.text,
+        "feed": feed.name,
+        "delivery": feed.spec.delivery.value,
+        "upstream": feed.upstream.value,
+    }
+    if grant.interval_ms is None:
+        oldest = feed.history.oldest
+        fields["recovered"] = recovered.get(feed)
+        fields["history_start"] = None if oldest is None else oldest.seq
+        fields["snapshot"] = "none"
+    else:
+        fields["interval_ms"] = grant.interval_ms
+        has_value = request.snapshot and any(True for _ in _with_values((grant,)))
+        fields["snapshot"] = "latest" if has_value else "none"
+    return fields

@@ -1,0 +1,97 @@
+"""Heartbeats and pings for everybody, from one shared timer.
+
+Must not know how a heartbeat looks on a wire.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from service.connections import now_ms
+from service.core import closing
+from service.wire.framing import PING_FRAME
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from service.audience import LosslessAudience
+    from service.connections import Connections
+    from service.core.feed import Feed
+    from service.hub import Hub
+    from service.membership import Connection
+    from service.wire.base import Format
+
+BEAT_S = 1.0
+"""How often connections are looked at: the precision of the times below."""
+
+
+class Times(NamedTuple):
+    """How long may pass, in seconds."""
+
+    heartbeat_s: float = 15.0  # without a write before a heartbeat is sent
+    ping_s: float = 30.0  # between WebSocket pings
+    pong_timeout_s: float = 10.0  # from a ping to anything heard from the client
+
+
+class Heart:
+    """Beats while it is started."""
+
+    def __init__(self, hub: Hub, connections: Connections, times: Times) -> None:
+        self._hub = hub
+        self._connections = connections
+        self._times = times
+        self._timer: asyncio.TimerHandle | None = None
+        # One encoding for all that are due the same heartbeat in one beat.
+        self._frames: dict[tuple[Format, frozenset[Feed], LosslessAudience | None], bytes] = {}
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._timer = self._hub.loop.call_later(BEAT_S, self._beat)
+
+    def stop(self) -> None:
+        """No more beats."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _beat(self) -> None:
+        self._timer = self._hub.loop.call_later(BEAT_S, self._beat)
+        self._frames.clear()
+        self._connections.each(self._look)
+
+    def _look(self, connection: Connection) -> None:
+        subscriber = connection.subscriber
+        now = self._hub.loop.time()
+        if subscriber.pinged_at is not None:
+            if subscriber.heard_at >= subscriber.pinged_at:
+                if now - subscriber.pinged_at >= self._times.ping_s:
+                    subscriber.pinged_at = now
+                    subscriber.control(PING_FRAME, now)
+            elif now - subscriber.pinged_at >= self._times.pong_timeout_s:
+                subscriber.end(closing.NO_PONG)
+                return
+        # A parked one is owed bytes: it needs no sign of life, but a reader.
+        if now - subscriber.written_at >= self._times.heartbeat_s and not subscriber.parked:
+            subscriber.control(self._heartbeat(connection), now)
+
+    def _heartbeat(self, connection: Connection) -> bytes:
+        format_ = connection.subscriber.format
+        key = format_, frozenset(connection.feeds), connection.lossless
+        frame = self._frames.get(key)
+        if frame is None:
+            # Not kept from one turn of the loop to the next for a lossless
+            # audience: its cursor moves. Quiet ones are what heartbeats are for.
+            frame = format_.event("heartbeat", self._fields(connection), connection.cursor)
+            if connection.lossless is None:
+                self._frames[key] = frame
+        return frame
+
+    @staticmethod
+    def _fields(connection: Connection) -> dict[str, Any]:
+        return {
+            "server_time": now_ms(),
+            "upstream": {
+                feed.name: feed.upstream.value
+                for feed in sorted(connection.feeds, key=lambda feed: feed.name)
+            },
+        }

@@ -1,0 +1,159 @@
+"""Where updates meet subscribers.
+
+``publish`` is a plain function: latest value and history are set, lossless
+audiences take the update, a conflated channel is marked; everything else
+happens at a flush. Must not know brokers, bodies, HTTP or WebSocket.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from service.core.changes import ChangeLog
+from service.core.feed import Feed, Upstream
+from service.core.tally import Tally
+from service.core.update import GAP, UPDATE, Update
+from service.directory import Directory
+from service.pump import Pump
+from service.rhythm import Slices
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from service.core.channel import Channel
+    from service.core.feed import FeedSpec
+
+    Listener = Callable[[Feed, str, dict[str, Any]], None]
+
+
+class Hub:
+    """The feeds and their channels, and the machinery that writes them out."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        feeds: Sequence[FeedSpec],
+        *,
+        stall_timeout_s: float = 60.0,
+    ) -> None:
+        """``stall_timeout_s``: a parked client that takes no byte for so long is closed."""
+        self.loop = loop
+        self.feeds = {spec.name: Feed(spec) for spec in feeds}
+        self.tally = Tally()
+        self.slices = Slices(loop)
+        self.pump = Pump(loop, self.slices, self.tally, stall_timeout_s)
+        self._changes = ChangeLog()
+        self.directory = Directory(loop, self.slices, self._changes, self.tally, self.pump.park)
+        # Told of feed events (status, reset); set by whoever knows the connections.
+        self.listener: Listener | None = None
+
+    def publish(  # noqa: PLR0913 - the one door of the hot path
+        self,
+        feed: Feed,
+        name: str,
+        data: Any,
+        ts: int,
+        *,
+        type_: str = UPDATE,
+        size: int = 0,
+        seq: int = 0,
+        place: str = "",
+    ) -> None:
+        """Take one update of ``feed``; never waits.
+
+        ``seq`` and ``place`` are the stream's, for a lossless feed. ``size`` is
+        what the update counts for in bounds, in bytes. Raises
+        :class:`~service.core.errors.Poison` (``channels_max``) for a new
+        channel over the feed's limit.
+        """
+        channel = feed.channels.get(name)
+        if channel is None:
+            channel = feed.add_channel(name)
+            self.directory.add_channel(channel)
+        if feed.is_lossless:
+            self._publish_lossless(
+                feed, Update(channel, seq, ts, data, type_, channel.seq, place, size)
+            )
+            return
+        seq = channel.seq = (channel.seq or 0) + 1
+        channel.latest = Update(channel, seq, ts, data, type_, None, None, size)
+        if self._changes.mark(channel):
+            self.tally.folded[feed.name] += 1
+
+    def gap(  # noqa: PLR0913 - as publish
+        self, feed: Feed, name: str, reason: str, ts: int, seq: int, place: str
+    ) -> None:
+        """Tell a lossless channel's subscribers that a message could not be delivered.
+
+        It takes its place in the chain and the history, as an update would.
+        Raises :class:`~service.core.errors.Poison` as :meth:`publish` does.
+        """
+        self.tally.gaps[feed.name] += 1
+        self.publish(feed, name, reason, ts, type_=GAP, seq=seq, place=place)
+
+    def _publish_lossless(self, feed: Feed, update: Update) -> None:
+        channel = update.channel
+        channel.seq = update.seq
+        if update.type != GAP:
+            channel.latest = update
+        feed.history.append(update)
+        if feed.first_seq is None:
+            feed.first_seq = update.seq
+        # Before the place moves on: an audience notes where its batch begins.
+        for audience in channel.audiences:
+            audience.take(update)
+        feed.place = update.place or feed.place
+
+    def upstream(self, feed: Feed, state: Upstream, why: str, now_ms: int) -> None:
+        """Note how a feed's source is doing, and tell its subscribers of a change."""
+        if feed.upstream is state:
+            feed.why = why
+            return
+        feed.upstream, feed.why, feed.since_ms = state, why, now_ms
+        self._tell(feed, "status", {"feed": feed.name, **self.status(feed)})
+
+    @staticmethod
+    def status(feed: Feed) -> dict[str, Any]:
+        """The state of a feed's source as clients see it."""
+        return {"upstream": feed.upstream.value, "since": feed.since_ms}
+
+    def reset(self, feed: Feed, reason: str) -> None:
+        """The feed's stream cannot be continued: forget it and say so."""
+        self.tally.resets[feed.name, reason] += 1
+        feed.restart()
+        for audience in self.directory.lossless_of(feed):
+            audience.restart(feed)
+        self._tell(feed, "reset", {"feed": feed.name, "reason": reason})
+
+    def _tell(self, feed: Feed, event: str, fields: dict[str, Any]) -> None:
+        if self.listener is not None:
+            self.listener(feed, event, fields)
+
+    def feed_of(self, name: str) -> Feed | None:
+        """The feed that covers a channel name."""
+        for feed in self.feeds.values():
+            if name in feed.channels or feed.covers(name):
+                return feed
+        return None
+
+    def channel(self, name: str) -> Channel | None:
+        """A channel that has had an update."""
+        feed = self.feed_of(name)
+        return None if feed is None else feed.channels.get(name)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every feed's source is live: what was there has been read."""
+        return all(feed.upstream is Upstream.LIVE for feed in self.feeds.values())
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether some feed has never been live: nobody can be served right."""
+        return any(feed.upstream is Upstream.STARTING for feed in self.feeds.values())
+
+    def stop(self) -> None:
+        """End every timer and drop what is still to be written."""
+        self.directory.stop()
+        self.pump.stop()
+        self.slices.stop()

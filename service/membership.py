@@ -1,0 +1,178 @@
+"""Puts a connection into the audiences that its grants call for.
+
+Must not know who asks, nor what the client is told.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from service.audience import HistoryReplay, Key, Selector
+from service.core.bounded import BoundedQueue
+from service.core.cursor import Trail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from service.audience import ConflatedAudience, LosslessAudience
+    from service.core.channel import Channel, Pattern
+    from service.core.cursor import Place
+    from service.core.feed import Feed
+    from service.hub import Hub
+    from service.subscriber import Subscriber
+    from service.subscriptions import Grant
+
+
+class Connection:
+    """One connection's grants, and the audiences that it is in."""
+
+    __slots__ = ("conflated", "feeds", "grants", "lossless", "subscriber")
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
+        # A later request for the same pattern replaces the earlier one.
+        self.grants: dict[Pattern, list[Grant]] = {}
+        self.feeds: set[Feed] = set()
+        self.lossless: LosslessAudience | None = None
+        self.conflated: dict[int, ConflatedAudience] = {}
+
+    @property
+    def cursor(self) -> str | None:
+        """How far the client has been given its lossless feeds; None without any."""
+        if self.lossless is None:
+            return None
+        trail = self.subscriber.trail
+        if not self.subscriber.parked or trail is None:
+            trail = self.lossless.reached()
+        return trail.text()
+
+    def channels(self) -> set[Channel]:
+        """The channels that it is due, of those that exist."""
+        due = set() if self.lossless is None else set(self.lossless.channels)
+        return due.union(*(audience.channels for audience in self.conflated.values()))
+
+    def take_grants(self, grants: Iterable[Grant]) -> set[Feed]:
+        """Add grants; returns the lossless feeds that are new to the connection."""
+        grants = list(grants)
+        for grant in grants:
+            self.grants.pop(grant.pattern, None)
+        for grant in grants:
+            self.grants.setdefault(grant.pattern, []).append(grant)
+        fresh = {grant.feed for grant in grants if grant.feed.is_lossless} - self.feeds
+        self.feeds.update(grant.feed for grant in grants)
+        return fresh
+
+    def drop_grants(self, patterns: Iterable[Pattern]) -> None:
+        """Remove the grants of these patterns."""
+        for pattern in patterns:
+            self.grants.pop(pattern, None)
+        self.feeds = {grant.feed for grants in self.grants.values() for grant in grants}
+
+
+def regroup(connection: Connection, hub: Hub) -> None:
+    """Leave the audiences that no longer fit the grants and join those that do.
+
+    What an old audience still owed goes along as backlog: changing a
+    subscription loses nothing of the others.
+    """
+    lossless: set[Selector] = set()
+    by_interval: dict[int, set[Selector]] = {}
+    for grants in connection.grants.values():
+        for grant in grants:
+            selector = Selector(grant.feed, grant.pattern)
+            if grant.interval_ms is None:
+                lossless.add(selector)
+            else:
+                by_interval.setdefault(grant.interval_ms, set()).add(selector)
+    _regroup_lossless(connection, hub, lossless)
+    _regroup_conflated(connection, hub, by_interval)
+
+
+def _regroup_lossless(connection: Connection, hub: Hub, include: set[Selector]) -> None:
+    subscriber, old = connection.subscriber, connection.lossless
+    if not include:
+        if old is not None:
+            subscriber.awaits_flush = False
+            subscriber.queue = subscriber.replay = subscriber.trail = None
+            hub.directory.forget(subscriber, old)
+            connection.lossless = None
+        return
+    key = Key(subscriber.format, None, frozenset(include), frozenset(), subscriber.until)
+    if old is not None and old.key == key:
+        return
+    trail = Trail()
+    if old is not None:
+        trail = (subscriber.parked and subscriber.trail) or old.reached()
+    trail.keep({feed.name for feed in key.feeds})
+    trail.fill({feed.name: feed.place for feed in key.feeds})
+    subscriber.trail = trail
+    _resize_queue(subscriber, key.feeds)
+    hub.pump.park(subscriber)
+    if old is not None:
+        hub.directory.leave(subscriber, old)
+    connection.lossless = hub.directory.join_lossless(subscriber, key)
+    if isinstance(subscriber.replay, HistoryReplay):
+        subscriber.replay.audience = connection.lossless
+
+
+def _resize_queue(subscriber: Subscriber, feeds: Iterable[Feed]) -> None:
+    """A queue with the largest bounds among the feeds, and what was in the old one."""
+    specs = [feed.spec for feed in feeds]
+    old = subscriber.queue
+    subscriber.queue = BoundedQueue(
+        max(spec.queue_updates_max for spec in specs),
+        max(spec.queue_bytes_max for spec in specs),
+    )
+    if old is not None:
+        subscriber.offer(list(old))
+
+
+def _regroup_conflated(
+    connection: Connection, hub: Hub, by_interval: Mapping[int, set[Selector]]
+) -> None:
+    subscriber = connection.subscriber
+    keys: dict[int, Key] = {}
+    shorter: set[Selector] = set()
+    for interval_ms in sorted(by_interval):
+        include = by_interval[interval_ms]
+        feeds = {selector.feed for selector in include}
+        # A channel that several subscriptions match comes once, at the
+        # shortest interval.
+        exclude = frozenset(selector for selector in shorter if selector.feed in feeds)
+        keys[interval_ms] = Key(
+            subscriber.format, interval_ms, frozenset(include), exclude, subscriber.until
+        )
+        shorter |= include
+    for interval_ms, audience in list(connection.conflated.items()):
+        if keys.get(interval_ms) != audience.key:
+            del connection.conflated[interval_ms]
+            hub.directory.leave(subscriber, audience)
+    for interval_ms, key in keys.items():
+        if interval_ms not in connection.conflated:
+            connection.conflated[interval_ms] = hub.directory.join_conflated(subscriber, key)
+
+
+def resume(
+    connection: Connection, fresh: set[Feed], places: Mapping[str, Place] | None
+) -> dict[Feed, bool]:
+    """Start to replay what was missed of the ``fresh`` feeds since ``places``.
+
+    Returns, for each feed that the cursor speaks of, whether all of it can be
+    recovered; a feed that cannot starts afresh.
+    """
+    recovered: dict[Feed, bool] = {}
+    behind: dict[Feed, int] = {}
+    subscriber = connection.subscriber
+    for feed in sorted(fresh, key=lambda feed: feed.name):
+        at = (places or {}).get(feed.name)
+        if at is None:
+            continue
+        recovered[feed] = feed.recovers(at)
+        if recovered[feed]:
+            assert subscriber.trail is not None
+            subscriber.trail.set(feed.name, at)
+            behind[feed] = at.replay_from
+    if behind:
+        assert connection.lossless is not None
+        subscriber.replay = HistoryReplay(subscriber, connection.lossless, behind)
+    return recovered

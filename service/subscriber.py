@@ -1,0 +1,283 @@
+"""One connection as the fan-out sees it: its transport's budget and its backlog.
+
+A subscriber is on the shared path (its audiences write to its transport) or
+*parked*: bytes were left in its transport, or it is owed an opening, a replay
+or a backlog of its own. A parked subscriber is served by :meth:`step`, a slice
+at a time as its socket drains, and returns to the shared path when nothing is
+left. Joining and resuming are parking on purpose: one mechanism.
+
+Must not know audiences, HTTP, WebSocket or who else is connected.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from service.core import closing
+from service.core.conflating import ConflatingQueue
+from service.core.errors import QueueFull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from service.core.bounded import BoundedQueue
+    from service.core.channel import Channel
+    from service.core.closing import Reason
+    from service.core.cursor import Trail
+    from service.core.update import Update
+    from service.wire.base import Format
+
+SLACK_BYTES = 4096
+"""What may be left in a transport that still counts as drained.
+
+uvloop tries a write at the end of the loop's turn, so a second write in the
+same turn finds the first one's bytes; a small one is no sign of slowness.
+"""
+
+STEP_BYTES = 32 * 1024
+"""What one step writes at most of each kind: with the kernel's share
+(``notsent_lowat_bytes``) a stalled client holds less than 64 KiB on our side."""
+
+CONTROLS_MAX = 64
+"""Control events (status, reset, replies) that may wait for one slow client."""
+
+
+class Pipe(Protocol):
+    """What a subscriber needs of its transport: ``asyncio.Transport`` has it."""
+
+    def write(self, data: bytes) -> None:
+        """Hand over bytes, without waiting."""
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes handed over that the kernel has not taken."""
+
+
+class Replay(Protocol):
+    """Where a resuming subscriber reads what it missed."""
+
+    def take(self, size_most: int) -> tuple[list[Update], bool]:
+        """The next updates, and whether that was all.
+
+        Raises :class:`~service.core.errors.QueueFull` if history has moved on
+        past the reader.
+        """
+
+
+class Opening(NamedTuple):
+    """What one granted subscription is owed before anything live."""
+
+    head: bytes
+    snapshot: ConflatingQueue[Channel]
+    end: Callable[[str | None], bytes]  # the cursor to the bytes of snapshot_end
+
+
+class Subscriber:
+    """One connection. ``on_end`` is called once, when the hub ends it."""
+
+    __slots__ = (
+        "_on_end", "awaits_flush", "buffered", "controls", "ended", "format", "heard_at",
+        "marks", "opened_at", "openings", "parked", "pinged_at", "queue", "remote", "replay",
+        "stuck_at", "stuck_bytes", "trail", "until", "updates", "write", "written_at",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - one call, all by name
+        self,
+        format: Format,  # noqa: A002 - the field's word
+        pipe: Pipe,
+        on_end: Callable[[Reason], None],
+        *,
+        now: float,
+        until: str | None = None,
+        remote: str = "",
+        pings: bool = False,
+    ) -> None:
+        self.format = format
+        # Bound methods, because they are called for every write.
+        self.write: Callable[[bytes], None] = pipe.write
+        self.buffered: Callable[[], int] = pipe.get_write_buffer_size
+        self.until = until
+        self.remote = remote
+        self._on_end = on_end
+        self.ended: Reason | None = None
+        self.parked = False
+        self.awaits_flush = False
+        self.controls: deque[bytes] = deque()
+        self.openings: deque[Opening] = deque()
+        self.replay: Replay | None = None
+        self.queue: BoundedQueue[Update] | None = None
+        self.marks: ConflatingQueue[Channel] = ConflatingQueue()
+        self.trail: Trail | None = None
+        self.updates = 0
+        self.opened_at = self.written_at = self.stuck_at = self.heard_at = now
+        self.stuck_bytes = 0
+        # None: this wire has no pings.
+        self.pinged_at: float | None = now if pings else None
+
+    def end(self, reason: Reason) -> None:
+        """Close for ``reason``; the first reason counts.
+
+        Nothing is written to it any more. It stays in its audiences until its
+        transport, told by ``on_end``, takes it out of the hub: an audience
+        that ends a member in the middle of a flush must not change under it.
+        """
+        if self.ended is None:
+            self.ended = reason
+            self.parked = True
+            self._on_end(reason)
+
+    def control(self, data: bytes, now: float) -> None:
+        """Send an event outside the flow of updates, now or after what waits."""
+        if self.ended is not None:
+            return
+        if not self.parked and self.buffered() <= SLACK_BYTES:
+            self.write(data)
+            self.written_at = now
+        elif len(self.controls) < CONTROLS_MAX:
+            self.controls.append(data)
+        else:
+            self.end(closing.STALLED)
+
+    def offer(self, updates: Iterable[Update]) -> None:
+        """Queue lossless updates for this slow reader; full means ``slow``."""
+        if self.ended is not None:
+            return
+        if self.replay is not None:
+            return  # they are in the history that it is reading
+        assert self.queue is not None
+        try:
+            for update in updates:
+                self.queue.put(update, update.size)
+        except QueueFull:
+            self.end(closing.SLOW)
+
+    def drop_feed(self, feed: object) -> int:
+        """Forget queued updates of a feed whose stream was lost; how many."""
+        return self._filter(lambda update: update.channel.feed is not feed)
+
+    def keep_only(self, channels: set[Channel]) -> None:
+        """Forget what waits of all other channels: the client does not want it."""
+        self.marks.retain(channels)
+        for opening in self.openings:
+            opening.snapshot.retain(channels)
+        self._filter(lambda update: update.channel in channels)
+
+    def _filter(self, keep: Callable[[Update], bool]) -> int:
+        """Keep what is wanted of the queue; returns how many updates were not."""
+        queue = self.queue
+        if queue is None:
+            return 0
+        kept = [update for update in queue if keep(update)]
+        dropped = len(queue) - len(kept)
+        if dropped:
+            queue.clear()
+            for update in kept:
+                queue.put(update, update.size)
+        return dropped
+
+    def step(self, now: float) -> bool:
+        """Write the next slice to a parked subscriber, if its socket has drained.
+
+        Returns whether it made progress. When nothing is left to write it is
+        no longer ``parked``.
+        """
+        left = self.buffered()
+        if left != self.stuck_bytes or left <= SLACK_BYTES:
+            self.stuck_bytes = left
+            self.stuck_at = now
+        if left > SLACK_BYTES:
+            return False
+        parts = [*self.controls]
+        self.controls.clear()
+        if self.openings:
+            self._open(parts)
+        if not self.openings:
+            self._flow(parts)
+        if parts:
+            self.write(b"".join(parts))
+            self.written_at = self.stuck_at = now
+            self.stuck_bytes = self.buffered()
+        if self.ended is None and not self._owes():
+            self.parked = False
+        return bool(parts)
+
+    def _owes(self) -> bool:
+        return bool(
+            self.awaits_flush
+            or self.controls
+            or self.openings
+            or self.replay is not None
+            or self.queue
+            or self.marks
+        )
+
+    def _open(self, parts: list[bytes]) -> None:
+        """Head, snapshots and end of the openings, as far as a slice goes."""
+        budget = STEP_BYTES
+        while self.openings and budget > 0:
+            opening = self.openings[0]
+            if opening.head:
+                parts.append(opening.head)
+                self.openings[0] = opening = opening._replace(head=b"")
+            while budget > 0 and opening.snapshot:
+                updates = _newest(opening.snapshot, budget)
+                if updates:
+                    parts.append(self.format.snapshot(updates))
+                    self.updates += len(updates)
+                    budget -= _size(updates)
+            if not opening.snapshot:
+                cursor = None if self.trail is None else self.trail.text()
+                parts.append(opening.end(cursor))
+                self.openings.popleft()
+
+    def _flow(self, parts: list[bytes]) -> None:
+        """A slice of what was missed, then of the queue, then of the newest values."""
+        if self.replay is not None:
+            try:
+                missed, is_all = self.replay.take(STEP_BYTES)
+            except QueueFull:
+                self.end(closing.SLOW)
+                return
+            self._lossless(missed, parts)
+            if is_all:
+                self.replay = None
+        elif self.queue:
+            self._lossless(self.queue.take(STEP_BYTES), parts)
+        if self.marks and self.ended is None:
+            updates = _newest(self.marks, STEP_BYTES)
+            if updates:
+                parts.append(self.format.live(updates, None))
+                self.updates += len(updates)
+
+    def _lossless(self, updates: Sequence[Update], parts: list[bytes]) -> None:
+        updates, is_done = cut_at(updates, self.until)
+        if updates:
+            parts.append(self.format.live(updates, self.trail))
+            self.updates += len(updates)
+        if is_done:
+            self.end(closing.DONE)
+
+
+def cut_at(updates: Sequence[Update], until: str | None) -> tuple[Sequence[Update], bool]:
+    """The updates up to and with the first of type ``until``, and whether it came."""
+    if until is not None:
+        for index, update in enumerate(updates):
+            if update.type == until:
+                return updates[: index + 1], True
+    return updates, False
+
+
+def _newest(marks: ConflatingQueue[Channel], size_most: int) -> list[Update]:
+    """Take the newest value of marked channels, up to about ``size_most`` bytes."""
+    updates: list[Update] = []
+    budget = size_most
+    while budget > 0 and marks:
+        for channel in marks.take(16):
+            if channel.latest is not None:
+                updates.append(channel.latest)
+                budget -= channel.latest.size
+    return updates
+
+
+def _size(updates: Sequence[Update]) -> int:
+    return sum(update.size for update in updates)
