@@ -1,0 +1,42 @@
+"""``/livez`` and ``/readyz``: two probes that mean different things.
+
+Live: the event loop turns. Ready: every feed's source has been read to its
+tail and is being read, and the replica is not draining. A broker outage makes
+a replica unready, never dead: a restart would not mend it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from service.api.context import CONTEXT, json_response
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from service.core.feed import Feed
+
+
+async def livez(_request: web.Request) -> web.Response:
+    """200, since it could be answered."""
+    return json_response({"live": True})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """200 or 503, and why."""
+    context = request.app[CONTEXT]
+    is_draining = context.is_draining()
+    is_ready = context.hub.is_ready and not is_draining
+    body = {
+        "ready": is_ready,
+        "draining": is_draining,
+        "feeds": {feed.name: _state(feed) for feed in context.hub.feeds.values()},
+    }
+    return json_response(body, 200 if is_ready else 503)
+
+
+def _state(feed: Feed) -> dict[str, Any]:
+    state: dict[str, Any] = {"upstream": feed.upstream.value, "since": feed.since_ms}
+    if feed.why:
+        state["why"] = feed.why
+    return state

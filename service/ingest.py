@@ -1,0 +1,139 @@
+"""From a broker's deliveries to the hub: decode once, refuse what is poison.
+
+The one sink of the brokers. It never raises and never waits. Must not know
+which broker it is, nor who subscribes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from service.core.channel import is_channel_name
+from service.core.cursor import place
+from service.core.errors import Poison
+from service.core.update import MESSAGE_UPDATES_MAX
+from service.wire.inbound import Item, check_type, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from service.broker.base import Delivery
+    from service.core.feed import Feed, Upstream
+    from service.hub import Hub
+
+log = structlog.get_logger("tickfan.ingest")
+
+SAMPLE_S = 10.0
+"""One poison message of each feed and reason is logged in so many seconds."""
+
+
+class Source(NamedTuple):
+    """What all the updates of one message share."""
+
+    feed: Feed
+    type: str
+    ts: int
+    size: int
+    seq: int
+    mark: str
+
+
+class Ingest:
+    """Implements :class:`service.broker.base.Sink`."""
+
+    def __init__(self, hub: Hub, message_bytes_max: int) -> None:
+        """``message_bytes_max``: larger bodies are refused unread."""
+        self._hub = hub
+        self._message_bytes_max = message_bytes_max
+        self._logged: dict[tuple[str, str], float] = {}
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Publish what is in one message; see :class:`service.broker.base.Sink`."""
+        feed = self._hub.feeds[delivery.feed]
+        self._hub.tally.messages_in[feed.name] += 1
+        now = time.time_ns() // 1_000_000
+        source = Source(feed, "", now, 0, (delivery.offset or 0) * MESSAGE_UPDATES_MAX,
+                        delivery.fingerprint or "")  # fmt: skip
+        try:
+            type_ = check_type(delivery.type)
+            items = self._decode(delivery)
+        except Poison as poison:
+            self._refuse(source, 0, poison, delivery.routing_key)
+            return
+        size = len(delivery.body) // (len(items) or 1)
+        ts = delivery.ts if delivery.ts is not None else now
+        source = Source(feed, type_, ts, size, source.seq, source.mark)
+        for index, item in enumerate(items):
+            if isinstance(item, Poison):
+                self._refuse(source, index, item, item.channel)
+            else:
+                self._publish(source, index, item)
+        self._hub.tally.updates_in[feed.name] += len(items)
+
+    def _decode(self, delivery: Delivery) -> Sequence[Item | Poison]:
+        body = delivery.body
+        if len(body) > self._message_bytes_max:
+            raise Poison(
+                "too_large",
+                f"{len(body)} bytes; broker.message_bytes_max is {self._message_bytes_max}",
+            )
+        return decode(delivery.routing_key, body, delivery.content_type, batch=delivery.batch)
+
+    def upstream(self, feed: str, state: Upstream, why: str) -> None:
+        """See :class:`service.broker.base.Sink`."""
+        self._hub.upstream(self._hub.feeds[feed], state, why, time.time_ns() // 1_000_000)
+
+    def reset(self, feed: str, reason: str) -> None:
+        """See :class:`service.broker.base.Sink`."""
+        log.warning("the stream cannot be continued", feed=feed, reason=reason)
+        self._hub.reset(self._hub.feeds[feed], reason)
+
+    def _publish(self, source: Source, index: int, item: Item) -> None:
+        feed = source.feed
+        if item.channel not in feed.channels and not feed.covers(item.channel):
+            poison = Poison("wrong_feed", f"{item.channel!r} is not of feed {feed.name!r}")
+            self._refuse(source, index, poison, None)
+            return
+        ts = item.ts if item.ts is not None else source.ts
+        seq = source.seq + index
+        try:
+            self._hub.publish(
+                feed,
+                item.channel,
+                item.data,
+                ts,
+                type_=source.type,
+                size=source.size + len(item.channel),
+                seq=seq,
+                place=place(feed.name, seq, source.mark) if feed.is_lossless else "",
+            )
+        except Poison as poison:
+            self._refuse(source, index, poison, None)
+
+    def _refuse(self, source: Source, index: int, poison: Poison, channel: str | None) -> None:
+        """Count a poison message, log a sample, tell a lossless channel's readers."""
+        feed = source.feed
+        key = feed.name, poison.reason
+        self._hub.tally.poison[key] += 1
+        now = time.monotonic()
+        if now - self._logged.get(key, -SAMPLE_S) >= SAMPLE_S:
+            self._logged[key] = now
+            log.warning("poison message refused", feed=feed.name, reason=poison.reason,
+                        detail=poison.detail, channel=channel, offset_seq=source.seq + index,
+                        so_far=self._hub.tally.poison[key])  # fmt: skip
+        if feed.is_lossless and channel is not None and poison.reason != "channels_max":
+            self._tell_gap(source, index, poison, channel)
+
+    def _tell_gap(self, source: Source, index: int, poison: Poison, channel: str) -> None:
+        feed = source.feed
+        if not is_channel_name(channel) or not feed.covers(channel):
+            return  # nobody can subscribe to it
+        seq = source.seq + index
+        at = place(feed.name, seq, source.mark)
+        try:
+            self._hub.gap(feed, channel, poison.reason, source.ts, seq, at)
+        except Poison as full:
+            self._hub.tally.poison[feed.name, full.reason] += 1

@@ -1,0 +1,139 @@
+"""What every transport shares: who may come in, and how one goes out.
+
+Must not know SSE, NDJSON or WebSocket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import structlog
+from aiohttp import web
+
+from service.core import closing
+
+if TYPE_CHECKING:
+    from service.connections import Connections
+    from service.core.closing import Reason
+    from service.hub import Hub
+    from service.membership import Connection
+    from service.subscriptions import Rules
+    from service.wire.base import Format
+    from service.wire.formats import Formats
+
+log = structlog.get_logger("tickfan.connection")
+
+POLL_S = 0.02
+
+
+class Limits(NamedTuple):
+    """The operator's limits for connections. Names end with their unit."""
+
+    connections_max: int = 20_000
+    message_bytes_max: int = 16_384
+    notsent_lowat_bytes: int = 16_384
+    retry_ms: int = 2_000
+    closing_timeout_s: float = 2.0
+    snapshot: bool = True
+
+
+class Doors:
+    """The way in and out, for all transports of one process."""
+
+    def __init__(
+        self, hub: Hub, connections: Connections, formats: Formats, rules: Rules, limits: Limits
+    ) -> None:
+        self.hub = hub
+        self.connections = connections
+        self.formats = formats
+        self.rules = rules
+        self.limits = limits
+        self.is_draining = False
+
+    def refuses(self, *, lossless: bool) -> Reason | None:
+        """Why nobody can come in now: draining, overload, or still starting.
+
+        Only a lossless subscription has to wait for the start: it would not
+        know its tail. A conflated one is told by ``status`` when its source
+        is there.
+        """
+        if self.is_draining:
+            return closing.DRAIN
+        if len(self.connections) >= self.limits.connections_max:
+            return closing.OVERLOAD
+        if lossless and self.hub.is_starting:
+            return closing.STARTING
+        return None
+
+    def retry_ms(self) -> int:
+        """A reconnect delay with jitter, so that a cut does not bring a storm."""
+        return int(self.limits.retry_ms * random.uniform(0.5, 1.5))
+
+    def tune(self, transport: asyncio.Transport) -> bool:
+        """Bound what the kernel holds back for a client that does not read.
+
+        Without it megabytes of old prices wait where nothing can replace them
+        (``tcp(7)``, TCP_NOTSENT_LOWAT). Returns False if the connection is
+        gone, or has no such bound: then it must not be served.
+        """
+        sock = transport.get_extra_info("socket")
+        if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return not transport.is_closing()
+        size = self.limits.notsent_lowat_bytes
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
+            taken = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+        except OSError as error:
+            if not transport.is_closing():
+                log.info("gone before it was served", detail=str(error))
+            return False
+        if taken != size:
+            log.error("the kernel did not take TCP_NOTSENT_LOWAT", asked=size, has=taken)
+        return bool(taken == size)
+
+    def closing_event(self, format_: Format, reason: Reason, cursor: str | None) -> bytes:
+        """The ``closing`` event: why, and when to come back."""
+        return format_.event("closing", self.closing_fields(reason), cursor)
+
+    def closing_fields(self, reason: Reason) -> dict[str, Any]:
+        """The fields of ``closing``. ``retry_ms`` None: do not come back."""
+        return {
+            "reason": reason.name,
+            "code": reason.code,
+            "message": reason.message,
+            "retry_ms": self.retry_ms() if reason.may_reconnect else None,
+        }
+
+    async def drained(self, transport: asyncio.Transport) -> None:
+        """Wait until all is handed to the kernel; abort what takes too long.
+
+        A stalled client never empties its buffer, and a transport that is
+        closed with bytes left would live on for ever.
+        """
+        deadline = self.hub.loop.time() + self.limits.closing_timeout_s
+        while not transport.is_closing() and transport.get_write_buffer_size():
+            if self.hub.loop.time() > deadline:
+                transport.abort()
+                return
+            await asyncio.sleep(POLL_S)
+
+    def farewell(self, connection: Connection, transport: str) -> None:
+        """Log the end of a connection: one line."""
+        subscriber = connection.subscriber
+        reason = subscriber.ended or closing.LOST
+        log.info(
+            "connection ended",
+            transport=transport,
+            reason=reason.name,
+            duration_s=round(self.hub.loop.time() - subscriber.opened_at, 3),
+            updates=subscriber.updates,
+            folded=subscriber.marks.folded,
+            channels=len(connection.grants),
+            remote=subscriber.remote,
+        )
+
+
+DOORS = web.AppKey("doors", Doors)

@@ -1,0 +1,89 @@
+"""Refusals as HTTP answers: always a JSON body, always a proper status.
+
+Must not know who refuses.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+from aiohttp import web
+
+from service.core.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+log = structlog.get_logger("tickfan.http")
+
+_STATUS = {
+    "broker_down": HTTPStatus.SERVICE_UNAVAILABLE,
+    "no_feed": HTTPStatus.NOT_FOUND,
+    "no_value": HTTPStatus.NOT_FOUND,
+    "publish_forbidden": HTTPStatus.FORBIDDEN,
+    "publish_off": HTTPStatus.FORBIDDEN,
+    "publish_unauthorized": HTTPStatus.UNAUTHORIZED,
+    "not_lossless": HTTPStatus.CONFLICT,
+    "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unconfirmed": HTTPStatus.GATEWAY_TIMEOUT,
+    "unroutable": HTTPStatus.BAD_GATEWAY,
+    "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
+}
+
+
+def error_response(refusals: Sequence[Refusal], status: int | None = None) -> web.Response:
+    """The answer to a refused request; ``error`` is the first of ``errors``."""
+    first = refusals[0]
+    body = {"error": first.as_dict(), "errors": [refusal.as_dict() for refusal in refusals]}
+    return web.Response(
+        body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
+        status=status or _STATUS.get(first.code, HTTPStatus.BAD_REQUEST),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+@web.middleware
+async def errors_as_json(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Turn refusals, aiohttp's own errors and failures into JSON answers."""
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return error_response([refusal])
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        response = error_response([_of_http(request, error)], error.status)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception:
+        log.exception("a request failed", method=request.method, route=_route(request))
+        failure = Refusal("internal", "the service failed here; it is logged")
+        return error_response([failure], HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _of_http(request: web.Request, error: web.HTTPException) -> Refusal:
+    if isinstance(error, web.HTTPNotFound):
+        return Refusal(
+            "not_found",
+            "there is nothing here; the addresses are /v1/sse, /v1/ws, /v1/ndjson, /v1/channels",
+            request.path[:160],
+        )
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return Refusal("method_not_allowed", f"use {allowed} here", request.method)
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return Refusal("too_large", "the body is over http.body_bytes_max")
+    return Refusal("bad_request", error.reason)
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return request.path if resource is None else resource.canonical

@@ -1,0 +1,30 @@
+"""``/v1/ndjson``: one JSON object a line, for scripts and other services.
+
+Must not know SSE; the stream itself is the same.
+"""
+
+from __future__ import annotations
+
+from aiohttp import HttpVersion11, web
+
+from service.transports import streams
+from service.transports.doors import DOORS
+from service.transports.requests import read_request
+
+
+async def ndjson(request: web.Request) -> web.StreamResponse:
+    """Stream the channels of the query (GET) or of the JSON body (POST)."""
+    doors = request.app[DOORS]
+    wanted = await read_request(request, snapshot=doors.limits.snapshot)
+    refused = streams.refusal_before(doors, wanted)
+    if refused is not None:
+        return refused
+    if streams.is_finished(doors, wanted):
+        return web.Response(status=204)
+    response = web.StreamResponse(headers=streams.HEADERS)
+    response.content_type = "application/x-ndjson"
+    response.force_close()
+    await response.prepare(request)
+    chunked = request.version >= HttpVersion11
+    await streams.run(doors, request, wanted, doors.formats.ndjson(chunked=chunked), "ndjson")
+    return response

@@ -1,0 +1,102 @@
+"""A stream request, from its URL or its JSON body, to a subscription.
+
+Must not know what becomes of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from service.core.errors import Refusal
+from service.subscriptions import REQUEST_FIELDS, Request, parse_request
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_QUERY_NAMES = {*REQUEST_FIELDS, "last_event_id"}
+_TRUE = {"1": True, "true": True, "0": False, "false": False}
+
+
+async def read_request(request: web.Request, *, snapshot: bool) -> Request:
+    """The subscription that a GET's query or a POST's JSON body asks for.
+
+    The ``Last-Event-ID`` header wins over ``last_event_id`` and ``cursor``:
+    it is what a browser knows best (WHATWG HTML, 9.2.4). ``snapshot`` is the
+    default. Raises :class:`Refusal` that names the field.
+    """
+    fields = await _body(request) if request.method == "POST" else _query(request)
+    fields.setdefault("snapshot", snapshot)
+    last_event_id = request.headers.get("Last-Event-ID")
+    if last_event_id:
+        fields["cursor"] = last_event_id
+    return parse_request(fields)
+
+
+def _query(request: web.Request) -> dict[str, Any]:
+    query = request.query
+    unknown = [name for name in query if name not in _QUERY_NAMES and not name.startswith("_")]
+    if unknown:
+        raise Refusal(
+            "bad_field",
+            f"{unknown[0][:80]!r} is not a parameter; they are {', '.join(sorted(_QUERY_NAMES))}",
+            unknown[0][:80],
+        )
+    fields: dict[str, Any] = {}
+    # Repeated and comma-separated both: EventSource users write either.
+    channels = [part for value in query.getall("channels", []) for part in value.split(",") if part]
+    if not channels:
+        raise Refusal(
+            "no_channels",
+            "say which channels, as in ?channels=quotes.BTC-USD,trades.* (write # as %23)",
+            "channels",
+        )
+    fields["channels"] = channels
+    if "interval_ms" in query:
+        fields["interval_ms"] = _whole(query["interval_ms"])
+    if "snapshot" in query:
+        try:
+            fields["snapshot"] = _TRUE[query["snapshot"].lower()]
+        except KeyError:
+            raise Refusal("bad_field", "snapshot must be 1 or 0", "snapshot") from None
+    cursor = query.get("last_event_id") or query.get("cursor")
+    if cursor:
+        fields["cursor"] = cursor
+    if "until" in query:
+        fields["until"] = query["until"]
+    return fields
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise Refusal(
+            "bad_field",
+            f"interval_ms must be a whole number of milliseconds, not {text[:40]!r}",
+            "interval_ms",
+        )
+    return int(text)
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Refusal("unsupported_media_type", "send the body without Content-Encoding")
+    try:
+        fields = orjson.loads(await request.read())
+    except orjson.JSONDecodeError as error:
+        raise Refusal("bad_json", f"the body is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise Refusal("bad_json", 'the body must be an object, as in {"channels": ["quotes.#"]}')
+    check_names(fields, REQUEST_FIELDS)
+    return fields
+
+
+def check_names(fields: dict[str, Any], allowed: tuple[str, ...]) -> None:
+    """Raise :class:`Refusal` for a field that is not known: most are misspelled."""
+    for name in fields:
+        if name not in allowed:
+            raise Refusal(
+                "bad_field",
+                f"{name[:80]!r} is not a field; they are {', '.join(allowed)}",
+                name[:80],
+            )

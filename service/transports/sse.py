@@ -1,0 +1,45 @@
+"""``/v1/sse``: Server-Sent Events through aiohttp-sse's EventSourceResponse.
+
+It does the handshake, the headers and Last-Event-ID; the hub's bytes go to its
+transport prebuilt. The only importer of aiohttp_sse.
+"""
+
+from __future__ import annotations
+
+from aiohttp import HttpVersion11, web
+from aiohttp_sse import EventSourceResponse
+
+from service.transports import streams
+from service.transports.doors import DOORS
+from service.transports.requests import read_request
+
+
+async def sse(request: web.Request) -> web.StreamResponse:
+    """Stream the channels of the query (GET) or of the JSON body (POST)."""
+    doors = request.app[DOORS]
+    wanted = await read_request(request, snapshot=doors.limits.snapshot)
+    refused = streams.refusal_before(doors, wanted)
+    if refused is not None:
+        return refused
+    if streams.is_finished(doors, wanted):
+        # 204 is how a server tells EventSource not to come back (WHATWG HTML,
+        # 9.2.3).
+        return web.Response(status=204)
+    response = EventSourceResponse(
+        sep="\n",
+        allow_all_methods=True,
+        # It would set TCP_USER_TIMEOUT, which kills a living client whose
+        # window is zero; progress is watched by the hub.
+        send_timeout=None,
+    )
+    response.headers.update(streams.HEADERS)
+    # Not to be reused: what the hub writes late must reach nobody else.
+    response.headers["Connection"] = "close"
+    response.force_close()
+    await response.prepare(request)
+    # Heartbeats come from one shared timer, not from a task for each client.
+    response.stop_streaming()
+    await response.wait()
+    chunked = request.version >= HttpVersion11
+    await streams.run(doors, request, wanted, doors.formats.sse(chunked=chunked), "sse")
+    return response
