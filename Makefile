@@ -1,0 +1,65 @@
+# Everything one does with this repository. `make help` lists it.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+# Stamps, so that a second run installs nothing. They live in the environment:
+# without it they are gone too.
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+# Extra words for pytest: make test ARGS="-k resume"
+ARGS :=
+# The Python to make the environment with, if not the first that will do.
+export PYTHON
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make lock" $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
+		printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+setup: $(RUN) ## make .venv with the service in it: .venv/bin/tickfan
+
+run: $(RUN) ## start the service on http://localhost:8080 with its own broker and a simulated market
+	@exec $(BIN)/tickfan serve --config config/tickfan.toml
+
+test: $(DEV) ## get what the tests need, check, and run all tests (ARGS="-k resume": some)
+	@scripts/system-packages
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV) ## lint, format, types and the import arrows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: ## measure (comes with loadtest/bench)
+	@test -x loadtest/bench || { echo "There is nothing to measure with yet:" \
+		"make bench comes with loadtest/bench." >&2; exit 1; }
+	@$(MAKE) --no-print-directory $(DEV)
+	@exec loadtest/bench $(ARGS)
+
+lock: $(DEV) ## write both locks anew (ARGS=--upgrade: with the newest versions)
+	$(UV_COMPILE) --output-file requirements.lock
+	$(UV_COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## remove .venv and everything that was made
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The tests' lock holds the service's: whoever has the one need not get the other.
+$(DEV): requirements-dev.lock pyproject.toml
+	@scripts/install requirements-dev.lock
+	@touch $(DEV) $(RUN)
+
+$(RUN): requirements.lock pyproject.toml
+	@scripts/install requirements.lock
+	@touch $(RUN)

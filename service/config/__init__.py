@@ -1,0 +1,34 @@
+"""What an operator sets: the settings, their limits, and how they are read.
+
+Nothing here knows aiohttp, a broker's implementation or the hub: it hands out
+plain values, and those who need them take them.
+"""
+
+from service.config.feeds import ConflatedFeed, FeedSettings, LosslessFeed
+from service.config.load import ConfigError, load
+from service.config.sections import (
+    BrokerSettings,
+    HttpSettings,
+    LogSettings,
+    MarketSettings,
+    PublishSettings,
+    StopSettings,
+    StreamSettings,
+)
+from service.config.settings import Settings
+
+__all__ = [
+    "BrokerSettings",
+    "ConfigError",
+    "ConflatedFeed",
+    "FeedSettings",
+    "HttpSettings",
+    "LogSettings",
+    "LosslessFeed",
+    "MarketSettings",
+    "PublishSettings",
+    "Settings",
+    "StopSettings",
+    "StreamSettings",
+    "load",
+]

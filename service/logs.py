@@ -1,0 +1,207 @@
+"""The log: one line an event, as JSON or for a person, and never a secret.
+
+The standard library's loggers (aiohttp, aio_pika, asyncio) go through the
+same processors. Must not know what is logged; there is no access log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+import orjson
+import structlog
+from structlog.stdlib import ProcessorFormatter
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+MASK = "***"
+DEPTH_MAX = 8
+"""Levels of nested values that are looked into; what is deeper is masked."""
+
+TEXT_CHARS_MAX = 16_384
+"""Characters of one text in a line; of a longer one the middle is left out."""
+
+_SECRET_WORDS = (
+    "token", "ticket", "authorization", "password", "passwd", "secret", "credential",
+    "credentials", "cookie", "query",
+)  # fmt: skip
+_SECRET_KEYS = frozenset(_SECRET_WORDS)
+_WORD = re.compile(r"[A-Za-z][a-z]*")
+# Each pattern takes linear time whatever a client sends: none can begin a
+# second match inside of what it has scanned in vain.
+_RUN = re.compile(r"[^ \t\r\n]+")
+_ASSIGNED = re.compile(
+    r"(?i)((?:" + "|".join(_SECRET_WORDS) + r")[\"']?\s*[=:]\s*)"
+    r"(?:(?:bearer|basic)\s+)?[^\s&;,\"'<>]*(?:[\"'][^\"']*[\"'])?"
+)
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
+_JWT = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_LINES_KEYS = frozenset({"exception", "stack"})
+_FIRST_KEYS = ("time", "level", "logger", "event")
+_INTEGER_MAX = 2**63 - 1
+
+
+def configure(
+    level: str = "info",
+    format: str = "auto",  # noqa: A002 - the setting's name
+    stream: TextIO | None = None,
+) -> None:
+    """Send all logging of this process to ``stream`` (stderr if None).
+
+    ``level`` is a name such as ``info``; ``format`` is ``json``, ``console``,
+    or ``auto``: for a person if the stream is a terminal, else JSON. May be
+    called again; the last call holds.
+    """
+    stream = sys.stderr if stream is None else stream
+    is_console = format == "console" or (format == "auto" and stream.isatty())
+    before: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.StackInfoRenderer(),
+        # Into text here, so that redaction sees the exception's words as well.
+        structlog.processors.format_exc_info,
+    ]
+    formatter = ProcessorFormatter(
+        foreign_pre_chain=before,
+        processors=[
+            ProcessorFormatter.remove_processors_meta,
+            redact,
+            *(_console(stream) if is_console else [_json]),
+        ],
+    )
+    handler = _Handler(stream)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # One line at each connection's end is the service's own, without queries.
+    logging.getLogger("aiohttp.access").disabled = True
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *before,
+            ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A structlog processor: masks secrets by their key, and inside of any text.
+
+    By key: token, ticket, authorization, password, cookie and the like. In
+    text: a URL's user information and query, ``token=...``, bearer tokens,
+    JSON web tokens. Better a word too many than one too few.
+    """
+    return {key: _redacted(key, value, DEPTH_MAX) for key, value in event.items()}
+
+
+def _redacted(key: str, value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if _is_secret(key) or depth == 0:
+        return MASK
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) <= _INTEGER_MAX):
+        return value
+    if isinstance(value, dict):
+        return {
+            clean(str(name)): _redacted(str(name), item, depth - 1) for name, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted("", item, depth - 1) for item in value]
+    if isinstance(value, bytes | bytearray):
+        value = bytes(value).decode("utf-8", "replace")
+    return clean(str(value))
+
+
+def _is_secret(key: str) -> bool:
+    # By words, so that "apiToken" and "api_token" are, and "tokenized" is not.
+    return any(word.lower() in _SECRET_KEYS for word in _WORD.findall(key)) or (
+        key.lower() in _SECRET_KEYS
+    )
+
+
+def clean(text: str) -> str:
+    """``text`` with every secret that can be told by its form masked.
+
+    Lone surrogates, which no stream takes, are written as escapes.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
+    text = _RUN.sub(_clean_url, text)
+    text = _ASSIGNED.sub(rf"\1{MASK}", text)
+    text = _BEARER.sub(rf"\1 {MASK}", text)
+    text = _JWT.sub(MASK, text)
+    if len(text) <= TEXT_CHARS_MAX:
+        return text
+    # Cut after masking, else a cut could part a secret from what tells it.
+    half = TEXT_CHARS_MAX // 2
+    return f"{text[:half]} ...({len(text)} characters)... {text[-half:]}"
+
+
+def _clean_url(match: re.Match[str]) -> str:
+    """Mask user information and query in a run of text without spaces.
+
+    Up to the last @, and to the end: a password may hold any character.
+    """
+    run = match[0]
+    scheme, found, rest = run.partition("://")
+    if found and "@" in rest:
+        run = f"{scheme}://{MASK}@{rest.rpartition('@')[2]}"
+    path, _, query = run.partition("?")
+    if query and ("/" in path or "=" in query):
+        run = f"{path}?{MASK}"
+    return run
+
+
+def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    first = {key: event[key] for key in _FIRST_KEYS if key in event}
+    return orjson.dumps({**first, **event}).decode()
+
+
+def _console(stream: TextIO) -> list[Processor]:
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(),
+        timestamp_key="time",
+        exception_formatter=structlog.dev.plain_traceback,
+    )
+    return [_printable, renderer]
+
+
+def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape control characters: a client's text must not move a terminal's cursor."""
+    return {
+        key: (_CONTROL_BUT_LINES if key in _LINES_KEYS else _CONTROL).sub(_escape, value)
+        if isinstance(value, str)
+        else value
+        for key, value in event.items()
+    }
+
+
+def _escape(match: re.Match[str]) -> str:
+    return repr(match[0])[1:-1]
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; of one that it cannot write it tells the name only.
+
+    The standard library prints the whole message then, secrets and all.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base's name
+        """Say that a line is missing, if the stream still takes anything."""
+        fault = sys.exc_info()[0]
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(
+                f"a log line of {record.name} was lost: {fault.__name__ if fault else 'unknown'}\n"
+            )
+            self.flush()

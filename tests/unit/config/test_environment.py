@@ -1,0 +1,70 @@
+"""service.config.environment"""
+
+from __future__ import annotations
+
+import pytest
+
+from service.config.environment import read
+
+
+def test_variables_become_nested_values() -> None:
+    """Section and name are parted by two underscores; lists are JSON."""
+    found = read(
+        {
+            "TICKFAN_HTTP__PORT": "9000",
+            "TICKFAN_HTTP__ADMIN_PORT": "9001",
+            "TICKFAN_STREAM__INTERVALS_MS": "[100, 200]",
+            "TICKFAN_FEEDS": '[{"name": "a"}]',
+            "PATH": "/bin",
+            "HTTP__PORT": "1",
+        }
+    )
+    assert found.problems == []
+    assert found.values == {
+        "http": {"port": "9000", "admin_port": "9001"},
+        "stream": {"intervals_ms": [100, 200]},
+        "feeds": [{"name": "a"}],
+    }
+    assert found.variables["http.port"] == "TICKFAN_HTTP__PORT"
+
+
+@pytest.mark.parametrize(
+    ("variable", "advice"),
+    [
+        ("TICKFAN_HTTP__PROT", "did you mean TICKFAN_HTTP__PORT?"),
+        ("TICKFAN_HTTP_PORT", "did you mean TICKFAN_HTTP__PORT?"),
+        ("TICKFAN_PORT", "did you mean TICKFAN_HTTP__PORT?"),
+        ("TICKFAN_X", "a setting's variable is TICKFAN_<SECTION>__<NAME>"),
+        ("TICKFAN_FEEDS__0__NAME", "feeds are given whole, as JSON in TICKFAN_FEEDS"),
+        ("TICKFAN_http__port", "did you mean TICKFAN_HTTP__PORT?"),
+    ],
+)
+def test_an_unknown_variable_is_a_problem_without_its_value(variable: str, advice: str) -> None:
+    """A typo would otherwise be a setting that silently does not hold."""
+    assert read({variable: "hunter2"}).problems == [f"{variable} is not a setting: {advice}"]
+
+
+@pytest.mark.parametrize("text", ["", "100,200", "[", "hunter2"])
+def test_a_list_that_is_not_json_is_a_problem_without_its_value(text: str) -> None:
+    """The message names the setting and the variable."""
+    [problem] = read({"TICKFAN_FEEDS": text}).problems
+    assert problem.startswith("feeds: TICKFAN_FEEDS must hold a JSON array: ")
+    assert "hunter2" not in problem
+
+
+def test_variables_of_the_tests_and_of_kubernetes_are_not_ours() -> None:
+    """A Service named tickfan puts its address into each container of the namespace."""
+    theirs = {
+        "TICKFAN_TEST_AMQP_URL": "amqp://x",
+        "TICKFAN_SERVICE_HOST": "10.0.0.1",
+        "TICKFAN_SERVICE_PORT": "8080",
+        "TICKFAN_SERVICE_PORT_HTTP": "8080",
+        "TICKFAN_PORT": "tcp://10.0.0.1:8080",
+        "TICKFAN_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "TICKFAN_PORT_8080_TCP_PROTO": "tcp",
+        "TICKFAN_PORT_8080_TCP_PORT": "8080",
+        "TICKFAN_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "TICKFAN_ADMIN_SERVICE_HOST": "10.0.0.2",
+        "TICKFAN_ADMIN_PORT_8081_TCP": "tcp://10.0.0.2:8081",
+    }
+    assert read(theirs) == ({}, {}, [])

@@ -1,0 +1,87 @@
+"""service.config.settings"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import ValidationError
+
+from service.config import Settings, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+SECRET = "hunter2-hunter2-hunter2"
+
+
+def with_secrets() -> Settings:
+    environ = {
+        "TICKFAN_BROKER__URL": f"amqp://me:{SECRET}@a,b:5673/v",
+        "TICKFAN_PUBLISH__TOKEN": SECRET,
+    }
+    return load(None, environ)
+
+
+def test_the_environment_is_not_read_in_passing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only load reads it, and only what it is given."""
+    monkeypatch.setenv("TICKFAN_HTTP__PORT", "1")
+    monkeypatch.setenv("HTTP", "{}")
+    assert Settings().http.port == 8080
+
+
+def test_what_is_shown_holds_no_secret() -> None:
+    """The user's name and the hosts help to find a mistake; the rest is masked."""
+    settings = with_secrets()
+    assert settings.masked()["broker"]["url"] == "amqp://me:***@a,b:5673/v"
+    assert settings.masked()["publish"]["token"] == "***"
+    for shown in (settings.masked(), settings.to_toml(), repr(settings), settings.model_dump()):
+        assert SECRET not in str(shown)
+
+
+def test_what_is_shown_can_be_loaded_again(tmp_path: Path) -> None:
+    """The text is TOML, and says everything."""
+    path = tmp_path / "shown.toml"
+    path.write_text(Settings().to_toml())
+    assert load(path, {}) == Settings()
+    shown = tomllib.loads(with_secrets().to_toml())
+    assert shown["http"]["port"] == 8080
+    assert [feed["name"] for feed in shown["feeds"]] == ["quotes", "trades", "book", "tokens"]
+
+
+def test_the_market_runs_in_memory_only() -> None:
+    """Simulated prices never reach a real broker by themselves."""
+    assert Settings().market_runs
+    assert not load(None, {"TICKFAN_MARKET__ENABLED": "false"}).market_runs
+    assert not load(None, {"TICKFAN_BROKER__URL": "amqp://h"}).market_runs
+
+
+def test_publishing_needs_a_token_but_in_memory() -> None:
+    """No token and a real broker: publishing over HTTP is off."""
+    assert Settings().publish_allowed
+    assert with_secrets().publish_allowed
+    assert not load(None, {"TICKFAN_BROKER__URL": "amqp://h"}).publish_allowed
+
+
+def test_feeds_keep_the_files_order() -> None:
+    """Specs and sources go in pairs."""
+    settings = Settings()
+    names = [spec.name for spec in settings.feed_specs()]
+    assert names == ["quotes", "trades", "book", "tokens"]
+    assert [source.spec for source in settings.feed_sources()] == list(settings.feed_specs())
+    assert settings.feed_sources()[1].queue == "tickfan.trades"
+    assert settings.feed_sources()[1].warm == "1m"
+
+
+def test_a_feeds_interval_must_fit_the_ladder() -> None:
+    """It is rounded up, so something must be above it."""
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"stream": {"intervals_ms": [20, 50]}})
+    assert caught.value.errors()[0]["ctx"]["problems"] == [
+        (
+            "feeds[0].interval_ms",
+            "is 100, above the longest of stream.intervals_ms (50), to which it must round up",
+        )
+    ]

@@ -1,0 +1,130 @@
+"""The rules of the house that a linter does not know, each with its way out."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SERVICE = ROOT / "service"
+TESTS = ROOT / "tests" / "unit"
+LINES_MAX = 350
+
+SOURCES = sorted(SERVICE.rglob("*.py"))
+CLIENT = sorted((ROOT / "clients" / "python").rglob("*.py"))
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _imports(path: Path) -> set[str]:
+    """Every module that the file imports, also inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or ""))
+    return found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [path for path in SOURCES if path.name not in ("__init__.py", "__main__.py")],
+    ids=_name,
+)
+def test_each_module_has_its_unit_test(source: Path) -> None:
+    """Whoever opens a module finds its tests at the mirrored path."""
+    inside = source.relative_to(SERVICE)
+    mirror = TESTS / inside.parent / f"test_{inside.name}"
+    assert mirror.is_file(), f"{_name(source)} has no unit test: write {_name(mirror)}"
+
+
+def test_each_unit_test_has_its_module() -> None:
+    """A module that moves takes its tests along."""
+    rooms = {path.relative_to(SERVICE).parent for path in SOURCES}
+    strays = [
+        _name(test)
+        for test in TESTS.rglob("test_*.py")
+        if test.relative_to(TESTS).parent in rooms
+        and test != Path(__file__)
+        and not (SERVICE / test.relative_to(TESTS).parent / test.name[5:]).is_file()
+        and not (SERVICE / test.relative_to(TESTS).parent / test.stem[5:]).is_dir()
+    ]
+    assert not strays, f"{strays} test no module of this name: move them beside what they test"
+
+
+@pytest.mark.parametrize("source", sorted((SERVICE / "core").rglob("*.py")), ids=_name)
+def test_core_imports_the_standard_library_and_core_alone(source: Path) -> None:
+    """Core can be tested by calling it, with nothing installed."""
+    foreign = sorted(
+        module
+        for module in _imports(source)
+        if not module.startswith("service.core")
+        and module.partition(".")[0] not in sys.stdlib_module_names
+    )
+    assert not foreign, (
+        f"{_name(source)} imports {foreign}: pass the value or a callable in from outside, "
+        "or move the module out of core"
+    )
+
+
+@pytest.mark.parametrize("source", sorted((SERVICE / "core").rglob("*.py")), ids=_name)
+def test_core_has_no_loop_no_clock_and_no_log(source: Path) -> None:
+    """Time and tasks are the business of those who call core."""
+    banned = _imports(source) & {"asyncio", "logging", "random", "socket", "threading", "time"}
+    assert not banned, (
+        f"{_name(source)} imports {sorted(banned)}: take the time, the chance or the outcome "
+        "as an argument, and let the caller wait and log"
+    )
+
+
+@pytest.mark.parametrize("source", SOURCES + CLIENT, ids=_name)
+def test_no_module_is_long(source: Path) -> None:
+    """A module can be read in one sitting."""
+    lines = len(source.read_text().splitlines())
+    assert lines <= LINES_MAX, (
+        f"{_name(source)} has {lines} lines, {LINES_MAX} are allowed: "
+        "make a package of it, with one noun a module"
+    )
+
+
+@pytest.mark.parametrize("source", SOURCES + CLIENT, ids=_name)
+def test_each_module_has_a_door_sign(source: Path) -> None:
+    """The docstring says what the module holds and what it must not know."""
+    assert ast.get_docstring(ast.parse(source.read_text())), (
+        f"{_name(source)} has no docstring: begin it with one that says what the module "
+        "holds and what it must not know"
+    )
+
+
+@pytest.mark.parametrize("source", SOURCES + CLIENT, ids=_name)
+def test_no_module_has_state(source: Path) -> None:
+    """Two services in one process share nothing."""
+    found = [
+        node.lineno
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Global)
+    ]
+    assert not found, (
+        f"{_name(source)} has a global statement in line {found}: keep the value in an object "
+        "that service.app makes and hands on"
+    )
+
+
+def test_publishing_to_the_hub_is_a_plain_function() -> None:
+    """The path of an update has no await: nothing can come in between."""
+    tree = ast.parse((SERVICE / "hub.py").read_text())
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "publish"
+    ]
+    assert found, "service/hub.py has no publish: the sink calls hub.publish for each update"
+    assert all(isinstance(node, ast.FunctionDef) for node in found), (
+        "hub.publish is a coroutine: make it a plain def, and leave waiting to the flush"
+    )
