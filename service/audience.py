@@ -10,24 +10,23 @@ Must not know how members connect, which audiences exist, or when it is flushed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from service.core import closing
 from service.core.cursor import Trail
-from service.core.errors import QueueFull
 from service.subscriber import SLACK_BYTES, cut_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from service.core.channel import Channel, Pattern
+    from service.core.channel import Channel
     from service.core.closing import Reason
     from service.core.feed import Feed
     from service.core.tally import Tally
     from service.core.update import Update
+    from service.key import Key
     from service.rhythm import Flusher
     from service.subscriber import Subscriber
-    from service.wire.base import Format
 
 MEMBERS_MAX = 500
 """Members of one audience; more with the same key make another. So one flush is
@@ -36,43 +35,6 @@ one short job (a write costs about 5 us) and needs no slicing of its own."""
 FLUSH_BYTES = 64 * 1024
 """Pending bytes at which a lossless audience does not wait for its window, and
 the most that a conflated flush writes to everybody at once."""
-
-
-class Selector(NamedTuple):
-    """One subscribed pattern within one feed."""
-
-    feed: Feed
-    pattern: Pattern
-
-    def matches(self, channel: Channel) -> bool:
-        """Whether the channel is one of these."""
-        return channel.feed is self.feed and self.pattern.matches(channel.name)
-
-
-class Key(NamedTuple):
-    """What makes two subscribers due the same bytes.
-
-    ``interval_ms`` is None for the lossless audience. ``exclude`` holds what
-    the same connection gets at a shorter interval: a channel that several of
-    its subscriptions match is delivered once.
-    """
-
-    format: Format
-    interval_ms: int | None
-    include: frozenset[Selector]
-    exclude: frozenset[Selector]
-    until: str | None
-
-    def matches(self, channel: Channel) -> bool:
-        """Whether an audience with this key is due the channel."""
-        return any(selector.matches(channel) for selector in self.include) and not any(
-            selector.matches(channel) for selector in self.exclude
-        )
-
-    @property
-    def feeds(self) -> set[Feed]:
-        """The feeds that it can get updates of."""
-        return {selector.feed for selector in self.include}
 
 
 class ConflatedAudience:
@@ -222,9 +184,7 @@ class LosslessAudience:
         skip = self._skips.pop(member, 0)
         member.awaits_flush = False
         if self.pending[skip:]:
-            if not member.parked:
-                member.trail = self.trail.copy()
-                self._park(member)
+            self._park(member)
             member.offer(self.pending[skip:])
 
     def forget(self, member: Subscriber) -> None:
@@ -281,7 +241,7 @@ class LosslessAudience:
         self.trail.jump(fresh)
         for member in self.members:
             member.drop_feed(feed)
-            if isinstance(member.replay, HistoryReplay):
+            if member.replay is not None:
                 member.replay.restart(feed)
             if member.trail is not None:
                 member.trail.jump(fresh)
@@ -290,54 +250,6 @@ class LosslessAudience:
         skip = self._skips.pop(member, 0) if self._skips else 0
         member.awaits_flush = False
         member.offer(pending[skip:])
-
-
-class HistoryReplay:
-    """Reads what a resuming member missed out of its feeds' histories.
-
-    Feed by feed, only the channels of its audience. When the end of every
-    history is reached the member has caught up: what comes later comes
-    through the audience.
-    """
-
-    __slots__ = ("_behind", "_member", "audience")
-
-    def __init__(
-        self, member: Subscriber, audience: LosslessAudience, behind: dict[Feed, int]
-    ) -> None:
-        """``behind`` is the last ``seq`` received of each feed to replay."""
-        self._member = member
-        self.audience = audience
-        self._behind = behind
-
-    def restart(self, feed: Feed) -> None:
-        """The feed's history was forgotten: go on with what comes after."""
-        if feed in self._behind:
-            self._behind[feed] = -1
-
-    def take(self, size_most: int) -> tuple[list[Update], bool]:
-        """See :class:`service.subscriber.Replay`."""
-        updates: list[Update] = []
-        budget = size_most
-        channels = self.audience.channels
-        for feed, seq in self._behind.items():
-            if not feed.history.is_unbroken_after(seq):
-                raise QueueFull(len(feed.history), feed.history.size)
-            for update in feed.history.after(seq):
-                if budget <= 0:
-                    return updates, False
-                self._behind[feed] = update.seq
-                budget -= LOOK_BYTES
-                if update.channel in channels:
-                    updates.append(update)
-                    budget -= update.size
-        self.audience.caught_up(self._member)
-        return updates, True
-
-
-LOOK_BYTES = 16
-"""What passing over one update of another channel counts for in a slice: a
-reader of one quiet channel must not scan a whole history in one turn."""
 
 
 def _within(changed: Sequence[Channel], size_most: int) -> tuple[list[Update], Sequence[Channel]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from service.audience import MEMBERS_MAX, ConflatedAudience, Key, LosslessAudience, Selector
+from service.audience import MEMBERS_MAX, ConflatedAudience, LosslessAudience
 from service.rhythm import Flusher, Slot
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from service.core.channel import Channel
     from service.core.feed import Feed
     from service.core.tally import Tally
+    from service.key import Key, Selector
     from service.rhythm import Slices
     from service.subscriber import Subscriber
 

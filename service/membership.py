@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from service.audience import HistoryReplay, Key, Selector
 from service.core.bounded import BoundedQueue
 from service.core.cursor import Trail
+from service.key import Key, Selector
+from service.replay import HistoryReplay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,10 +42,7 @@ class Connection:
         """How far the client has been given its lossless feeds; None without any."""
         if self.lossless is None:
             return None
-        trail = self.subscriber.trail
-        if not self.subscriber.parked or trail is None:
-            trail = self.lossless.reached()
-        return trail.text()
+        return (self.subscriber.trail or self.lossless.reached()).text()
 
     def channels(self) -> set[Channel]:
         """The channels that it is due, of those that exist."""
@@ -93,16 +91,14 @@ def _regroup_lossless(connection: Connection, hub: Hub, include: set[Selector]) 
     if not include:
         if old is not None:
             subscriber.awaits_flush = False
-            subscriber.queue = subscriber.replay = subscriber.trail = None
+            subscriber.queue = subscriber.replay = subscriber.trail = subscriber.reached = None
             hub.directory.forget(subscriber, old)
             connection.lossless = None
         return
     key = Key(subscriber.format, None, frozenset(include), frozenset(), subscriber.until)
     if old is not None and old.key == key:
         return
-    trail = Trail()
-    if old is not None:
-        trail = (subscriber.parked and subscriber.trail) or old.reached()
+    trail = Trail() if old is None else subscriber.trail or old.reached()
     trail.keep({feed.name for feed in key.feeds})
     trail.fill({feed.name: feed.place for feed in key.feeds})
     subscriber.trail = trail
@@ -111,6 +107,7 @@ def _regroup_lossless(connection: Connection, hub: Hub, include: set[Selector]) 
     if old is not None:
         hub.directory.leave(subscriber, old)
     connection.lossless = hub.directory.join_lossless(subscriber, key)
+    subscriber.reached = connection.lossless.reached
     if isinstance(subscriber.replay, HistoryReplay):
         subscriber.replay.audience = connection.lossless
 

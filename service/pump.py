@@ -44,8 +44,7 @@ class Pump:
     def park(self, subscriber: Subscriber) -> None:
         """Take the subscriber off the shared path."""
         if subscriber not in self._parked:
-            subscriber.parked = True
-            subscriber.stuck_at = self._loop.time()
+            subscriber.park(self._loop.time())
             self._parked[subscriber] = None
         if not self._queued and self._timer is None:
             self._timer = self._loop.call_later(0, self._poll)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from service.core.channel import Channel
     from service.core.closing import Reason
     from service.core.cursor import Trail
+    from service.core.feed import Feed
     from service.core.update import Update
     from service.wire.base import Format
 
@@ -63,6 +64,9 @@ class Replay(Protocol):
         past the reader.
         """
 
+    def restart(self, feed: Feed) -> None:
+        """The feed's history was forgotten: go on with what comes after."""
+
 
 class Opening(NamedTuple):
     """What one granted subscription is owed before anything live."""
@@ -77,7 +81,7 @@ class Subscriber:
 
     __slots__ = (
         "_on_end", "awaits_flush", "buffered", "controls", "ended", "format", "heard_at",
-        "marks", "opened_at", "openings", "parked", "pinged_at", "queue", "remote", "replay",
+        "marks", "opened_at", "openings", "parked", "pinged_at", "queue", "reached", "remote", "replay",
         "stuck_at", "stuck_bytes", "trail", "until", "updates", "write", "written_at",
     )  # fmt: skip
 
@@ -107,7 +111,10 @@ class Subscriber:
         self.replay: Replay | None = None
         self.queue: BoundedQueue[Update] | None = None
         self.marks: ConflatingQueue[Channel] = ConflatingQueue()
+        # Where it is in its lossless feeds while it is parked; None on the
+        # shared path, where its audience knows (``reached``).
         self.trail: Trail | None = None
+        self.reached: Callable[[], Trail] | None = None
         self.updates = 0
         self.opened_at = self.written_at = self.stuck_at = self.heard_at = now
         self.stuck_bytes = 0
@@ -125,6 +132,13 @@ class Subscriber:
             self.ended = reason
             self.parked = True
             self._on_end(reason)
+
+    def park(self, now: float) -> None:
+        """Leave the shared path. A lossless audience in a flush sets the trail first."""
+        self.parked = True
+        self.stuck_at = now
+        if self.trail is None and self.reached is not None:
+            self.trail = self.reached()
 
     def control(self, data: bytes, now: float) -> None:
         """Send an event outside the flow of updates, now or after what waits."""
@@ -151,7 +165,7 @@ class Subscriber:
         except QueueFull:
             self.end(closing.SLOW)
 
-    def drop_feed(self, feed: object) -> int:
+    def drop_feed(self, feed: Feed) -> int:
         """Forget queued updates of a feed whose stream was lost; how many."""
         return self._filter(lambda update: update.channel.feed is not feed)
 
@@ -199,6 +213,7 @@ class Subscriber:
             self.stuck_bytes = self.buffered()
         if self.ended is None and not self._owes():
             self.parked = False
+            self.trail = None
         return bool(parts)
 
     def _owes(self) -> bool:

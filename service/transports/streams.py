@@ -101,7 +101,8 @@ async def run(
         log.exception("a stream failed", transport=transport_name)
         reason = closing.INTERNAL
     finally:
-        cursor = connection.cursor
+        # A finished stream ends at its last update, not at its feed's tail.
+        cursor = None if reason is closing.DONE else connection.cursor
         doors.connections.leave(connection, reason)
         doors.farewell(connection, transport_name)
     await _close(doors, transport, format_, reason, cursor)

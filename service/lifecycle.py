@@ -1,0 +1,172 @@
+"""How the process starts, is told to stop, and goes.
+
+Must not know the parts of the service, only that it runs and drains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+from aiohttp import web
+
+from service.core.errors import TickfanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from service.config import Settings
+
+log = structlog.get_logger("tickfan")
+
+STOP_MARGIN_S = 1.0
+"""Of the grace, kept for the last steps: closing listeners and connections."""
+
+POLL_S = 0.05
+
+
+class StartError(TickfanError):
+    """The service cannot start; one sentence says why and what to do."""
+
+
+class Runnable(Protocol):
+    """What is run: see :class:`service.app.Service`."""
+
+    public: web.Application
+    admin: web.Application
+
+    @property
+    def connected(self) -> int:
+        """Connections that are open."""
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Work while inside."""
+
+    def refuse_new(self) -> None:
+        """Fail readiness and turn newcomers away."""
+
+    async def drain(self, spread_s: float) -> None:
+        """Ask every client to leave."""
+
+
+async def run(service: Runnable, settings: Settings, on_ready: Callable[[], None]) -> None:
+    """Listen, work until a signal comes, and stop within the grace.
+
+    Readiness fails first; then the listener closes, clients are told over
+    ``drain_s``, the broker's consumers are closed in order, and what is left
+    is cut. A second signal cuts at once. Raises :class:`StartError`.
+    """
+    stop = Stop()
+    http = settings.http
+    public = _runner(service.public, settings)
+    admin = _runner(service.admin, settings)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(stop.listening())
+        stack.push_async_callback(admin.cleanup)
+        stack.push_async_callback(public.cleanup)
+        await _listen(admin, http.admin_host, http.admin_port, settings, "admin_port")
+        site = await _listen(public, http.host, http.port, settings, "port")
+        async with service.running():
+            log.info("serving", host=http.host, port=http.port, admin_port=http.admin_port)
+            on_ready()
+            await stop.asked.wait()
+            await _leave(service, site, settings, stop)
+    log.info("stopped")
+
+
+class Stop:
+    """The signals: the first asks to stop, the second to hurry."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurry = asyncio.Event()
+
+    @contextlib.contextmanager
+    def listening(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a context manager
+        """React to SIGTERM and SIGINT while inside."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self) -> None:
+        if self.asked.is_set():
+            self.hurry.set()
+        self.asked.set()
+
+
+async def _leave(service: Runnable, site: web.TCPSite, settings: Settings, stop: Stop) -> None:
+    stopping = settings.stop
+    log.info("stopping", connections=service.connected, grace_s=stopping.grace_s)
+    service.refuse_new()
+    deadline = asyncio.get_running_loop().time() + stopping.grace_s - STOP_MARGIN_S
+    hurry = asyncio.create_task(stop.hurry.wait())
+    leaving = asyncio.create_task(_drain(service, site, settings))
+    try:
+        async with asyncio.timeout_at(deadline):
+            await asyncio.wait((hurry, leaving), return_when=asyncio.FIRST_COMPLETED)
+    except TimeoutError:
+        pass
+    finally:
+        for task in (hurry, leaving):
+            task.cancel()
+        await asyncio.wait((hurry, leaving))
+    if service.connected:
+        log.warning("cut, the grace is over", connections=service.connected)
+
+
+async def _drain(service: Runnable, site: web.TCPSite, settings: Settings) -> None:
+    # Still listening: what balances the load needs a moment to see that
+    # readiness has failed.
+    await asyncio.sleep(settings.stop.drain_delay_s)
+    await site.stop()
+    await service.drain(settings.stop.drain_s)
+    while service.connected:  # noqa: ASYNC110 - a last look each 50 ms, once in a life
+        await asyncio.sleep(POLL_S)
+
+
+def _runner(app: web.Application, settings: Settings) -> web.AppRunner:
+    return web.AppRunner(
+        app,
+        handle_signals=False,
+        access_log=None,
+        # Also the deadline for a request's headers; aiohttp's default for a
+        # runner is an hour.
+        keepalive_timeout=settings.http.header_timeout_s,
+        # A client that leaves is noticed at once, not at the next write.
+        handler_cancellation=True,
+        # Clients have been told by now; what is left has had its time.
+        shutdown_timeout=0.1,
+    )
+
+
+async def _listen(
+    runner: web.AppRunner, host: str, port: int, settings: Settings, name: str
+) -> web.TCPSite:
+    await runner.setup()
+    site = web.TCPSite(
+        runner,
+        host,
+        port,
+        backlog=settings.http.backlog,
+        reuse_port=settings.http.reuse_port or None,
+    )
+    try:
+        await site.start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(
+                f"port {port} on {host} is taken; set TICKFAN_HTTP__{name.upper()} or http.{name}"
+            ) from None
+        raise StartError(f"cannot listen on {host}:{port} (http.{name}): {error}") from None
+    return site

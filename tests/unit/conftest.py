@@ -1,0 +1,5 @@
+"""Unit tests may use a running service: see tests/support/fixtures.py."""
+
+from tests.support.fixtures import make_live, service
+
+__all__ = ["make_live", "service"]
