@@ -1,0 +1,5 @@
+"""``python -m service`` is ``tickfan``."""
+
+from service.cli import main
+
+main()

@@ -1,0 +1,45 @@
+"""``tickfan serve``: run the service until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from service import logs
+from service.app import StartError
+from service.app import serve as run
+from service.commands import FAILED, OK
+from service.commands.banner import banner
+from service.commands.shared import say, settings_from
+
+if sys.platform != "win32":
+    import uvloop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from service.config import Settings
+
+
+def serve(config: Path | None) -> int:
+    """Serve under uvloop; one sentence and status 1 if it cannot start."""
+    settings = settings_from(config)
+    logs.configure(settings.log.level, settings.log.format)
+    factory = uvloop.new_event_loop if sys.platform != "win32" else None
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(run(settings, on_ready=lambda: _greet(settings)))
+    except StartError as error:
+        say(str(error))
+        return FAILED
+    except KeyboardInterrupt:  # only before the service listens to signals itself
+        return FAILED
+    return OK
+
+
+def _greet(settings: Settings) -> None:
+    is_terminal = sys.stderr.isatty()
+    if is_terminal or settings.log.format == "console":
+        sys.stderr.write(banner(settings, colour=is_terminal))
+        sys.stderr.flush()

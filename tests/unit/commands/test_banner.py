@@ -1,0 +1,53 @@
+"""What serve says when it is up."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+
+from service.commands.banner import banner, base_url
+from service.config import BrokerSettings, ConflatedFeed, HttpSettings, Settings
+
+
+def test_the_curl_line_can_be_pasted() -> None:
+    """On one line, # written as %23."""
+    lines = banner(Settings()).splitlines()
+    assert any(
+        line.endswith("curl -N 'http://localhost:8080/v1/sse?channels=quotes.%23'")
+        for line in lines
+    )
+    assert any("http://localhost:8081/readyz" in line for line in lines)
+    assert "simulated market at 200 updates/s" in banner(Settings())
+    assert "\x1b" not in banner(Settings())
+    assert "\x1b[" in banner(Settings(), colour=True)
+
+
+def test_a_long_pattern_does_not_wrap() -> None:
+    """However long the feed's pattern is, the line to paste stays one line."""
+    pattern = "quotes." + "x" * 115 + ".#"
+    feeds = (ConflatedFeed(name="quotes", bind=(pattern,), delivery="conflated"),)
+    text = banner(Settings(feeds=feeds))
+    assert f"{pattern[:-1]}%23'" in text
+
+
+def test_secrets_are_not_shown() -> None:
+    """The broker's address is shown without its password."""
+    broker = BrokerSettings(url=SecretStr("amqp://someone:hunter2@mq.example/prices"))
+    text = banner(Settings(broker=broker, http=HttpSettings(host="10.1.2.3", port=90)))
+    assert "hunter2" not in text
+    assert "mq.example" in text
+    assert "http://10.1.2.3:90/v1/sse" in text
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://localhost:80"),
+        ("::", "http://localhost:80"),
+        ("fe80::1", "http://[fe80::1]:80"),
+        ("prices.example", "http://prices.example:80"),
+    ],
+)
+def test_base_url(host: str, url: str) -> None:
+    """Any-host addresses are shown as localhost; IPv6 ones in brackets."""
+    assert base_url(host, 80) == url

@@ -1,0 +1,108 @@
+"""The outbox: order, bound, and an account of everything."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.broker.base import BrokerDown, Message, PublishError, Unconfirmed, Unroutable
+from service.commands.outbox import IN_FLIGHT_MAX, Outbox
+
+
+class SlowBroker:
+    """A broker whose confirms come when the test says so."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.most = self.open = 0
+        self.answer = asyncio.Event()
+        self.full = asyncio.Event()
+        self.errors: dict[str, PublishError] = {}
+
+    async def run(self) -> None:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+    async def publish(self, feed: str, message: Message) -> None:
+        self.keys.append(message.routing_key)
+        self.open += 1
+        self.most = max(self.most, self.open)
+        if self.open == IN_FLIGHT_MAX:
+            self.full.set()
+        await self.answer.wait()
+        self.open -= 1
+        if error := self.errors.get(message.routing_key):
+            raise error
+
+
+async def test_many_in_flight_in_order_and_bounded() -> None:
+    """Up to the bound wait for confirms; the next waits; the order is the calls'."""
+    broker = SlowBroker()
+    broker.answer.set()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        outbox = Outbox(broker, tasks)
+        await outbox.publish("trades", Message("first", b"1"))
+        broker.answer.clear()
+        names = [f"k{number}" for number in range(IN_FLIGHT_MAX + 10)]
+
+        async def send() -> None:
+            for name in names:
+                await outbox.publish("trades", Message(name, b"1"))
+
+        sender = tasks.create_task(send())
+        await broker.full.wait()
+        assert not sender.done()
+        broker.answer.set()
+    assert broker.most == IN_FLIGHT_MAX
+    assert broker.keys == ["first", *names]
+    assert outbox.tally.confirmed == outbox.tally.published == len(names) + 1
+
+
+async def test_the_first_message_goes_alone() -> None:
+    """Before anything is confirmed, and after a failure, nothing can overtake."""
+    broker = SlowBroker()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        outbox = Outbox(broker, tasks)
+        asyncio.get_running_loop().call_later(0.01, broker.answer.set)
+        await outbox.publish("trades", Message("a", b"1"))
+        assert outbox.tally.confirmed == 1
+        broker.errors = {"b": Unconfirmed("lost")}
+        await outbox.publish("trades", Message("b", b"1"))
+        while not outbox.tally.failed:  # noqa: ASYNC110 - the tally tells nobody
+            await asyncio.sleep(0)
+        broker.answer.clear()
+        asyncio.get_running_loop().call_later(0.01, broker.answer.set)
+        await outbox.publish("trades", Message("c", b"1"))
+        assert outbox.tally.confirmed == 2
+
+
+async def test_everything_is_accounted_for() -> None:
+    """Confirmed, unroutable and failed sum up to published, in updates."""
+    broker = SlowBroker()
+    broker.answer.set()
+    broker.errors = {"a": Unroutable("nobody"), "b": Unconfirmed("late")}
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        outbox = Outbox(broker, tasks)
+        for name in "abc":
+            await outbox.publish("quotes", Message(name, b"[1,2,3]", batch=True))
+    tally = outbox.tally
+    assert (tally.published, tally.messages) == (9, 3)
+    assert (tally.confirmed, tally.unroutable, tally.failed) == (3, 3, 3)
+    assert tally.unroutable_feeds == {"quotes"}
+    assert tally.why == "late"
+
+
+async def test_a_broker_that_is_down_ends_it() -> None:
+    """After one message met no broker, the next call says so instead of trying all."""
+    broker = SlowBroker()
+    broker.answer.set()
+    broker.errors = {"a": BrokerDown("no connection")}
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        outbox = Outbox(broker, tasks)
+        for _ in range(2):
+            with pytest.raises(BrokerDown):
+                await outbox.publish("trades", Message("a", b"1"))
+    assert outbox.tally.failed == outbox.tally.published == len(broker.keys) == 1

@@ -1,0 +1,160 @@
+"""tail as a process of its own, against a server that speaks the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+import tickfan_client
+from tests.unit.client.fakeservice import FakeService
+
+if TYPE_CHECKING:
+    from pytest_aiohttp.plugin import AiohttpClient
+
+ENOUGH_S = 20
+ROOT = Path(__file__).parents[3]
+ENV = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(tickfan_client.__file__).parents[1])]),
+}
+
+
+@pytest.fixture
+def service() -> FakeService:
+    return FakeService()
+
+
+@pytest.fixture
+async def url(service: FakeService, aiohttp_client: AiohttpClient) -> str:
+    client = await aiohttp_client(service.app(), server_kwargs={"handler_cancellation": True})
+    return str(client.make_url("/"))
+
+
+def row(seq: int, last: str = "1.50") -> list[Any]:
+    return ["quotes.A", seq, 1000 + seq, {"last": last}]
+
+
+GRANTED = [{"channel": "quotes.A", "delivery": "conflated"}]
+ANSWER = {"t": "subscribed", "id": 1, "channels": GRANTED}
+
+
+async def start(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "service", "tail", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT, env=ENV,
+    )  # fmt: skip
+
+
+async def finish(process: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
+    async with asyncio.timeout(ENOUGH_S):
+        out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_json_lines_until_the_count(service: FakeService, url: str) -> None:
+    """--json: updates and events as lines; --count counts updates; status 0."""
+    batch = {"t": "updates", "u": [row(1), row(2), row(3)]}
+    service.answers = [[ANSWER, {"t": "heartbeat"}, batch]]
+    process = await start("quotes.#", "--json", "--url", url, "--count", "2", "--no-snapshot")
+    status, out, err = await finish(process)
+    assert (status, err) == (0, "")
+    assert [orjson.loads(line) for line in out.splitlines()] == [
+        {"event": "welcome"},
+        {"event": "subscribed", "id": 1, "channels": GRANTED},
+        {"event": "heartbeat"},
+        {"channel": "quotes.A", "seq": 1, "ts": 1001, "data": {"last": "1.50"}},
+        {"channel": "quotes.A", "seq": 2, "ts": 1002, "data": {"last": "1.50"}},
+    ]
+    assert service.commands[0]["channels"] == ["quotes.#"]
+    assert service.commands[0]["snapshot"] is False
+
+
+async def test_lines_for_a_person(service: FakeService, url: str) -> None:
+    """Without a terminal the lines have no colours and are never cut."""
+    data = {f"field{number}": "0123456789" for number in range(20)}
+    updates = {"t": "updates", "u": [["quotes.A", 1, 1000, data]]}
+    service.answers = [[ANSWER, {"t": "gap", "reason": "bad_json"}, updates]]
+    status, out, err = await finish(await start("quotes.A", "--url", url, "--count", "1"))
+    assert (status, err) == (0, "")
+    granted, gap, update = out.splitlines()
+    assert granted.startswith("-- subscribed  quotes.A (conflated)")
+    assert gap.startswith("-- gap")
+    assert update.endswith("field19 0123456789")
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_ctrl_c_ends_well(service: FakeService, url: str, number: signal.Signals) -> None:
+    """A signal closes the connection and ends with status 0 and no word."""
+    service.answers = [[ANSWER, {"t": "updates", "u": [row(1)]}]]
+    process = await start("quotes.A", "--json", "--url", url)
+    assert process.stdout is not None
+    async with asyncio.timeout(ENOUGH_S):
+        while b'"seq":1' not in await process.stdout.readline():
+            pass  # each line is flushed when it comes
+    process.send_signal(number)
+    status, _, err = await finish(process)
+    assert (status, err) == (0, "")
+    async with asyncio.timeout(ENOUGH_S):
+        await service.gone.wait()
+
+
+async def test_a_closed_pipe_ends_well(service: FakeService, url: str) -> None:
+    """A reader that has enough (head) ends it quietly."""
+    updates = {"t": "updates", "u": [row(number) for number in range(50_000)]}
+    service.answers = [[ANSWER, updates]]
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -m service tail quotes.A --json --url {url} | head -n 3 && "
+        'echo "${PIPESTATUS[0]}" >&2',
+        executable="/bin/bash", cwd=ROOT, env=ENV,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    status, out, err = await finish(process)
+    assert (status, err) == (0, "0\n")
+    assert len(out.splitlines()) == 3
+
+
+async def test_refused(service: FakeService, url: str) -> None:
+    """A refused subscription: code, message and item; status 2."""
+    error = {"t": "error", "id": 1, "code": "bad_pattern", "message": "write # as %23",
+             "item": "quotes."}  # fmt: skip
+    service.answers = [[error]]
+    status, out, err = await finish(await start("quotes.", "--url", url))
+    assert status == 2
+    assert out == ""
+    assert err == "tickfan: refused: bad_pattern: write # as %23 (quotes.)\n"
+
+
+async def test_closing(service: FakeService, url: str) -> None:
+    """A service that goes away: its reason; status 1."""
+    service.answers = [
+        [ANSWER, {"t": "closing", "reason": "drain", "code": 4003, "message": "bye"}]
+    ]
+    status, out, err = await finish(await start("quotes.A", "--url", url))
+    assert status == 1
+    assert "-- closing" in out
+    assert err == "tickfan: closed (drain, 4003): bye; run the command again\n"
+
+
+@pytest.mark.parametrize("transport", ["ws", "sse"])
+async def test_nobody_there(unused_tcp_port: int, transport: str) -> None:
+    """Connection refused: one sentence; status 1."""
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    status, _, err = await finish(await start("q", "--url", url, "--transport", transport))
+    assert status == 1
+    assert err.startswith(f"tickfan: no connection to {url}/v1/{transport}: connection refused")
+    assert len(err.splitlines()) == 1
+
+
+async def test_bad_address() -> None:
+    """An address that is none: one sentence; status 2."""
+    status, _, err = await finish(await start("q", "--url", "localhost"))
+    assert status == 2
+    assert err == "tickfan: 'localhost' is not an address such as http://localhost:8080\n"

@@ -1,0 +1,123 @@
+"""The command line: what each command is called with, and its exit status."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.cli import cli
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in os.environ:
+        if name.startswith("TICKFAN_"):
+            monkeypatch.delenv(name)
+
+
+def call(*arguments: str, **env: str) -> Result:
+    return CliRunner().invoke(cli, arguments, env=env)
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["--version"]])
+def test_version(arguments: list[str]) -> None:
+    """Both ways to ask print one line."""
+    result = call(*arguments)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("tickfan ")
+
+
+def test_check_prints_the_settings() -> None:
+    """Everything that is set, secrets masked, status 0."""
+    url = "amqp://someone:hunter2@mq.example/"
+    result = call("check", TICKFAN_HTTP__PORT="9999", TICKFAN_BROKER__URL=url)
+    assert result.exit_code == 0
+    assert "port = 9999" in result.stdout
+    assert "mq.example" in result.stdout
+    assert "hunter2" not in result.output
+
+
+@pytest.mark.parametrize("command", ["check", "serve", "publish"])
+def test_wrong_settings(command: str, tmp_path: Path) -> None:
+    """Every complaint on its own line of stderr, status 2, for each command."""
+    config = tmp_path / "tickfan.toml"
+    config.write_text("[http]\nport = 0.5\n[stream]\nheartbeats = 1\n")
+    result = call(command, "--config", str(config), TICKFAN_LOG__LEVEL="loud")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3
+    assert any("http.port" in line for line in lines)
+    assert any("heartbeat_s" in line for line in lines)
+    assert any("loud" in line for line in lines)
+
+
+def test_publish_refuses_the_embedded_broker() -> None:
+    """memory:// lives in another process: one sentence says so, status 2."""
+    result = call("publish")
+    assert result.exit_code == 2
+    assert "memory://" in result.stderr
+    assert "TICKFAN_BROKER__URL" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_publish_names_a_broker_that_is_not_there(unused_tcp_port: int) -> None:
+    """No broker: one sentence without the password, status 1."""
+    url = f"amqp://someone:hunter2@127.0.0.1:{unused_tcp_port}/"
+    result = call("publish", "--count", "5", TICKFAN_BROKER__URL=url)
+    assert result.exit_code == 1
+    assert "hunter2" not in result.output
+    assert "failures" in result.stdout
+
+
+def test_publish_refuses_a_bad_template() -> None:
+    """A channel template with anything but {symbol} is refused, status 2."""
+    result = call("publish", "--replay", "x.csv", "--channel-template", "a.{b}")
+    assert result.exit_code == 2
+    assert "{symbol}" in result.stderr
+
+
+def test_publish_names_a_missing_file(unused_tcp_port: int) -> None:
+    """A file that is not there: one sentence, status 1."""
+    url = f"amqp://127.0.0.1:{unused_tcp_port}/"
+    result = call("publish", "--replay", "none.csv", TICKFAN_BROKER__URL=url)
+    assert result.exit_code == 1
+    assert "none.csv: No such file" in result.stderr
+
+
+BAD_OPTIONS = [
+    ["--rate", "0"],
+    ["--count", "0"],
+    ["--speed", "-1"],
+    ["--asap"],
+    ["--symbol", "A"],
+    ["--replay", "x.csv", "--rate", "5"],
+    ["--replay", "x.csv", "--seed", "5"],
+    ["x"],
+]
+
+
+@pytest.mark.parametrize("arguments", BAD_OPTIONS)
+def test_publish_refuses_bad_options(arguments: list[str]) -> None:
+    """Options out of range and stray arguments are refused, status 2."""
+    assert call("publish", *arguments).exit_code == 2
+
+
+def test_serve_names_a_taken_port(unused_tcp_port: int) -> None:
+    """A port that somebody listens on: one sentence with the setting, status 1."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", unused_tcp_port))
+        taken.listen()
+        port = str(unused_tcp_port)
+        result = call("serve", TICKFAN_HTTP__PORT=port, TICKFAN_HTTP__ADMIN_PORT="0")
+    assert result.exit_code == 1
+    assert f"port {port} on 127.0.0.1 is taken" in result.stderr
+    assert "TICKFAN_HTTP__PORT" in result.stderr
