@@ -12,6 +12,7 @@ import os
 import random
 from typing import TYPE_CHECKING
 
+import structlog
 from aiohttp import web
 
 from service.api import channels, health, history, metrics, publish, stats
@@ -20,6 +21,7 @@ from service.broker.amqp import AmqpBroker, AmqpOptions
 from service.broker.memory import MemoryBroker
 from service.connections import Connections
 from service.core import closing
+from service.core.errors import Refusal
 from service.heart import Heart, Times
 from service.hub import Hub
 from service.ingest import Ingest
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
     from service.broker.base import Broker, Sink
     from service.config import Settings
+
+log = structlog.get_logger("tickfan")
 
 __all__ = ["Service", "StartError", "build_broker", "serve"]
 
@@ -112,6 +116,9 @@ class Service:
                 stream.snapshot,
             ),
         )
+        # Set when a part that must go on for ever has ended; ``failure`` says why.
+        self.failed = asyncio.Event()
+        self.failure = ""
         self.public = self._public()
         self.admin = self._admin()
 
@@ -122,6 +129,8 @@ class Service:
         tasks = [asyncio.create_task(self.broker.run(), name="broker")]
         if self._settings.market_runs:
             tasks.append(asyncio.create_task(self._market(), name="market"))
+        for task in tasks:
+            task.add_done_callback(self._on_done)
         try:
             yield
         finally:
@@ -158,17 +167,30 @@ class Service:
                 await asyncio.sleep(wait)
             connection.subscriber.end(closing.DRAIN)
 
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        """Neither task ends by itself: one that does has failed, and that is not hidden."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        self.failure = f"the {task.get_name()} task ended: {error or 'without an error'}"
+        log.critical("a part of the service failed", part=task.get_name(), exc_info=error)
+        self.failed.set()
+
     async def _market(self) -> None:
         market = self._settings.market
         seed = random.randrange(2**31) if market.seed is None else market.seed
-        # The embedded broker may not run yet when the first update is due.
-        await simulated.run(
-            self.broker.publish,
-            Routes(self._settings.feed_specs()),
-            rate=market.rate,
-            seed=seed,
-            on_failure=lambda _channel, _error: None,
-        )
+        try:
+            await simulated.run(
+                self.broker.publish,
+                Routes(self._settings.feed_specs()),
+                rate=market.rate,
+                seed=seed,
+                # The embedded broker may not run yet when the first update is due.
+                on_failure=lambda _channel, _error: None,
+            )
+        except Refusal as refusal:
+            log.warning("the simulated market has nothing to do", detail=refusal.message)
+            await asyncio.get_running_loop().create_future()  # the rest is well
 
     def _public(self) -> web.Application:
         app = web.Application(

@@ -34,11 +34,17 @@ class StartError(TickfanError):
     """The service cannot start; one sentence says why and what to do."""
 
 
+class ServiceFailed(StartError):
+    """A part of the service that must go on for ever has ended."""
+
+
 class Runnable(Protocol):
     """What is run: see :class:`service.app.Service`."""
 
     public: web.Application
     admin: web.Application
+    failed: asyncio.Event
+    failure: str
 
     @property
     def connected(self) -> int:
@@ -74,9 +80,11 @@ async def run(service: Runnable, settings: Settings, on_ready: Callable[[], None
         async with service.running():
             log.info("serving", host=http.host, port=http.port, admin_port=http.admin_port)
             on_ready()
-            await stop.asked.wait()
+            await _first(stop.asked, service.failed)
             await _leave(service, site, settings, stop)
     log.info("stopped")
+    if service.failed.is_set():
+        raise ServiceFailed(service.failure)
 
 
 class Stop:
@@ -103,6 +111,15 @@ class Stop:
         if self.asked.is_set():
             self.hurry.set()
         self.asked.set()
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 async def _leave(service: Runnable, site: web.TCPSite, settings: Settings, stop: Stop) -> None:

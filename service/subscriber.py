@@ -81,8 +81,8 @@ class Subscriber:
 
     __slots__ = (
         "_on_end", "awaits_flush", "buffered", "controls", "ended", "format", "heard_at",
-        "marks", "opened_at", "openings", "parked", "pinged_at", "queue", "reached", "remote", "replay",
-        "stuck_at", "stuck_bytes", "trail", "until", "updates", "write", "written_at",
+        "marks", "opened_at", "openings", "parked", "pinged_at", "queue", "reached", "remote",
+        "replay", "stuck_at", "stuck_bytes", "trail", "until", "updates", "write", "written_at",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one call, all by name
