@@ -1,0 +1,155 @@
+"""Publishing with confirms, over a connection of its own.
+
+Its own, because RabbitMQ blocks a connection that publishes while it is short
+of memory or disk, and a blocked connection must not stop the consumers. Must
+not know consumers or sinks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiormq.exceptions import DeliveryError
+from aiormq.exceptions import PublishError as Returned
+from pamqp.commands import Basic
+
+from service.broker.amqp.connection import Hosts, reason
+from service.broker.amqp.topology import prepare_exchange
+from service.broker.base import (
+    BrokerDown,
+    MessageIds,
+    TopologyError,
+    Unconfirmed,
+    Unroutable,
+    check_routing_key,
+    find_source,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiormq.abc import AbstractChannel
+    from pamqp.common import FieldTable
+
+    from service.broker.amqp.connection import AmqpOptions, Link
+    from service.broker.base import FeedSource, Message
+
+RETRY_AFTER_S = 0.5
+"""After a failure to connect, publishing is refused at once for so long."""
+
+
+class Publisher:
+    """Publishes to the feeds' exchanges; opens its connection on first use."""
+
+    def __init__(self, sources: Mapping[str, FeedSource], options: AmqpOptions) -> None:
+        self._sources = sources
+        self._options = options
+        self._hosts = Hosts(options, "publisher")
+        self._ids = MessageIds()
+        self._opening = asyncio.Lock()
+        self._link: Link | None = None
+        self._channel: AbstractChannel | None = None
+        self._down_until = 0.0
+        self._down_why = ""
+        self._confirmed = 0
+
+    async def publish(self, feed: str, message: Message) -> None:
+        """See :meth:`service.broker.base.Broker.publish`."""
+        source = find_source(self._sources, feed)
+        check_routing_key(message)
+        channel = self._channel
+        if channel is None or channel.is_closed:
+            channel = await self._open()
+        confirmed = self._confirmed
+        try:
+            await channel.basic_publish(
+                message.body,
+                exchange=source.exchange,
+                routing_key=message.routing_key,
+                properties=self._properties(source, message),
+                mandatory=True,
+                timeout=self._options.publish_timeout_s,
+                # A confirm is awaited anyway: no drain, under a lock, for each message.
+                wait=False,  # type: ignore[call-arg]
+            )
+        except Returned:
+            self._confirmed += 1
+            raise Unroutable(
+                f"no queue is bound to exchange {source.exchange!r} for {message.routing_key!r}: "
+                "is a replica with this feed running?"
+            ) from None
+        except DeliveryError as error:
+            raise Unconfirmed(f"the broker refused the message: {error}") from error
+        except TimeoutError:
+            if self._confirmed == confirmed:
+                # Nothing at all was confirmed meanwhile: the connection may
+                # be half-open, and the next message shall not wait for it.
+                await self._drop(channel)
+            raise Unconfirmed(
+                f"no confirm within publish_timeout_s ({self._options.publish_timeout_s:g})"
+            ) from None
+        except Exception as error:
+            # A dying channel ends every call in flight, with any error.
+            raise Unconfirmed(f"lost the broker before its confirm: {reason(error)}") from error
+        self._confirmed += 1
+
+    async def close(self) -> None:
+        """Close the connection if there is one. Idempotent."""
+        async with self._opening:
+            link, self._link, self._channel = self._link, None, None
+            if link is not None:
+                await link.close()
+
+    def _properties(self, source: FeedSource, message: Message) -> Basic.Properties:
+        headers: FieldTable = {}
+        if message.ts is not None:
+            headers["ts"] = message.ts
+        if message.batch:
+            headers["batch"] = True
+        return Basic.Properties(
+            content_type=message.content_type,
+            message_type=message.type,
+            message_id=message.message_id or self._ids.next(),
+            headers=headers or None,
+            delivery_mode=2 if source.spec.is_lossless else 1,
+        )
+
+    async def _open(self) -> AbstractChannel:
+        """The channel, opened if need be. Raises :class:`BrokerDown`."""
+        async with self._opening:
+            if self._channel is not None and not self._channel.is_closed:
+                return self._channel
+            loop = asyncio.get_running_loop()
+            if loop.time() < self._down_until:
+                raise BrokerDown(self._down_why)
+            try:
+                async with asyncio.timeout(self._options.publish_timeout_s):
+                    self._channel = await self._open_channel()
+            except Exception as error:
+                self._down_until = loop.time() + RETRY_AFTER_S
+                self._down_why = f"no connection to the broker: {reason(error)}"
+                if isinstance(error, TopologyError):
+                    self._down_why = str(error)
+                raise BrokerDown(self._down_why) from error
+            return self._channel
+
+    async def _open_channel(self) -> AbstractChannel:
+        if self._link is None or self._link.is_lost:
+            if self._link is not None:
+                await self._link.close()
+            self._link = await self._hosts.dial()
+        for exchange in {source.exchange for source in self._sources.values()}:
+            channel = await self._link.channel()
+            await prepare_exchange(channel, exchange, declare=self._options.declare)
+            await channel.close()
+        return await self._link.channel(confirms=True)
+
+    async def _drop(self, channel: AbstractChannel) -> None:
+        async with self._opening:
+            link = self._link
+            if link is None or channel is not self._channel:
+                return
+            self._link = self._channel = None
+            link.abort("no confirm came")
+            await link.close()

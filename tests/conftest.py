@@ -1,0 +1,75 @@
+"""Fixtures that more than one room's tests need: a RabbitMQ, real and private.
+
+Must not know what is tested.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.support.rabbitmq import RabbitNode, find_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_USED = pytest.StashKey[str]()
+
+
+class Rabbit(NamedTuple):
+    """A RabbitMQ that tests may use, but not stop."""
+
+    url: str
+    version: str
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rabbit]:
+    """A RabbitMQ: the one of TICKFAN_TEST_AMQP_URL, else a private node for the session."""
+    url = os.environ.get("TICKFAN_TEST_AMQP_URL")
+    if url:
+        request.config.stash[_USED] = "that of TICKFAN_TEST_AMQP_URL"
+        yield Rabbit(url, "external")
+        return
+    require_rabbitmq()
+    node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        node.start()
+        request.config.stash[_USED] = f"{node.version}, a private node"
+        yield Rabbit(node.url, node.version)
+    finally:
+        node.close()
+
+
+@pytest.fixture
+def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    """A node of the test's own, not started yet: it may be stopped, killed, frozen."""
+    require_rabbitmq()
+    node = RabbitNode(tmp_path_factory.mktemp("own-rabbitmq"))
+    try:
+        yield node
+    finally:
+        node.close()
+
+
+def require_rabbitmq() -> None:
+    """Skip without an installed RabbitMQ; under CI=true fail."""
+    if find_server() is not None:
+        return
+    sentence = "RabbitMQ is not installed: run `make test` as root, or set TICKFAN_TEST_AMQP_URL"
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say which RabbitMQ the tests ran against."""
+    used = config.stash.get(_USED, None)
+    if used is not None:
+        terminalreporter.write_line(f"RabbitMQ: {used}")

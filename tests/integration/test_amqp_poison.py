@@ -1,0 +1,110 @@
+"""Properties that are wrong on purpose: the feed goes on, what is wrong counts as absent."""
+
+from __future__ import annotations
+
+import struct
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import aiormq
+import pytest
+from pamqp.commands import Basic
+
+from service.broker.amqp import AmqpBroker, AmqpOptions
+from service.core.feed import Upstream
+from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
+
+if TYPE_CHECKING:
+    from service.core.feed import Delivery as Policy
+    from tests.conftest import Rabbit
+
+
+@pytest.mark.parametrize("policy", [CONFLATED, LOSSLESS])
+async def test_confused_headers(rabbitmq: Rabbit, policy: Policy) -> None:
+    """Headers of wrong types are as good as none; right ones beside them count."""
+    confused: list[dict[str, Any]] = [
+        {"ts": "yesterday", "batch": "true"},
+        {"ts": True, "batch": 1},
+        {"ts": -5, "batch": None},
+        {"ts": 1.5, "batch": [True]},
+        {"ts": {"a": 1}, "batch": {"b": 2}},
+        {"ts": 2**60, "x-stream-offset": "nonsense"},
+        {"ts": datetime.now(UTC)},
+        {"ts": bytearray(b"\xff\xfe"), "x-stream-offset": 2**40},
+    ]
+    properties = [Basic.Properties(headers=headers) for headers in confused]
+    properties.append(Basic.Properties(headers={"ts": 7, "batch": True}))
+    moment = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    properties.append(Basic.Properties(timestamp=moment, headers={"ts": "nonsense"}))
+    feed, sink = source(policy, prefetch=4), Recorder()
+    name = feed.spec.name
+    async with running(AmqpBroker([feed], sink, AmqpOptions(urls=(rabbitmq.url,)))):
+        await until(lambda: sink.is_live(name))
+        connection = await aiormq.connect(rabbitmq.url)
+        channel = await connection.channel()
+        for each in properties:
+            await channel.basic_publish(
+                b"1", exchange=feed.exchange, routing_key=f"{name}.a", properties=each
+            )
+        await connection.close()
+        await until(lambda: len(sink.deliveries) == len(properties))
+    read = [(delivery.ts, delivery.batch) for delivery in sink.deliveries]
+    assert read[: len(confused)] == [(None, False)] * len(confused)
+    assert read[-2:] == [(7, True), (int(moment.timestamp() * 1000), False)]
+    assert len(sink.states) == 1
+
+
+def far_future() -> bytes:
+    """Properties with a time stamp in microseconds: a year that no library can name."""
+    flags = 0x8000 | 0x0040  # content_type, timestamp
+    return struct.pack(">H", flags) + b"\x04text" + struct.pack(">Q", 1_700_000_000_000_000_000)
+
+
+async def publish_raw(
+    url: str, exchange: str, routing_key: bytes, header: bytes, body: bytes
+) -> None:
+    """Publish frames as they are, past the library's encoders."""
+    connection = await aiormq.connect(url)
+    channel = await connection.channel(publisher_confirms=False)
+    publish = struct.pack(">HHH", 60, 40, 0)
+    publish += bytes([len(exchange)]) + exchange.encode()
+    publish += bytes([len(routing_key)]) + routing_key + b"\x00"
+    head = struct.pack(">HHQ", 60, 0, len(body)) + header
+    payload = b""
+    for kind, content in ((1, publish), (2, head), (3, body)):
+        payload += struct.pack(">BHI", kind, channel.number, len(content)) + content + b"\xce"
+    await connection.write_queue.put(aiormq.abc.ChannelFrame(payload, should_close=False))
+    # An answer to a later question proves that the broker has read it.
+    await channel.basic_qos(prefetch_count=1)
+    await connection.close()
+
+
+@pytest.mark.parametrize("policy", [CONFLATED, LOSSLESS])
+@pytest.mark.parametrize("wrong", ["timestamp", "routing_key"])
+async def test_undecodable(rabbitmq: Rabbit, policy: Policy, wrong: str) -> None:
+    """What ends the library's connection does so once: a stream then gets past it."""
+    feed, sink = source(policy), Recorder()
+    name = feed.spec.name
+    options = AmqpOptions(urls=(rabbitmq.url,), backoff_first_s=0.05)
+    broker = AmqpBroker([feed], sink, options)
+    key, header = f"{name}.a".encode(), struct.pack(">H", 0)
+    if wrong == "timestamp":
+        header = far_future()
+    else:
+        key += b"\xe9\xff"
+    async with running(broker):
+        await until(lambda: sink.is_live(name))
+        await publish_raw(rabbitmq.url, feed.exchange, f"{name}.a".encode(), b"\0\0", b"before")
+        await until(lambda: sink.bodies(name) == [b"before"])
+        await publish_raw(rabbitmq.url, feed.exchange, key, header, b"poison")
+        if policy is CONFLATED:
+            # Its queue is gone with the connection: the message is lost, the feed is not.
+            await until(lambda: [state for _, state, _ in sink.states].count(Upstream.LIVE) == 2)
+        else:
+            await until(lambda: sink.bodies(name) == [b"before", b"poison"])
+            assert sink.deliveries[1].ts is None
+            assert sink.deliveries[1].routing_key.startswith(f"{name}.a")
+            await until(lambda: sink.is_live(name))
+        await publish_raw(rabbitmq.url, feed.exchange, f"{name}.a".encode(), b"\0\0", b"after")
+        await until(lambda: sink.bodies(name)[-1] == b"after")
+    assert sink.resets == []

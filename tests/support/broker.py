@@ -1,0 +1,94 @@
+"""A sink that remembers, and brokers that run for the length of a test.
+
+Must not know which broker it serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from service.broker.base import Delivery, FeedSource
+from service.core.feed import Delivery as Policy
+from service.core.feed import FeedSpec, Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from service.broker.base import Broker
+
+LOSSLESS, CONFLATED = Policy.LOSSLESS, Policy.CONFLATED
+
+
+class Recorder:
+    """A :class:`service.broker.base.Sink` that keeps everything."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self.states: list[tuple[str, Upstream, str]] = []
+        self.resets: list[tuple[str, str]] = []
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Keep it."""
+        self.deliveries.append(delivery)
+
+    def upstream(self, feed: str, state: Upstream, why: str) -> None:
+        """Keep it."""
+        self.states.append((feed, state, why))
+
+    def reset(self, feed: str, reason: str) -> None:
+        """Keep it."""
+        self.resets.append((feed, reason))
+
+    def is_live(self, feed: str) -> bool:
+        """Whether the feed was last said to be live."""
+        return self.state(feed) is Upstream.LIVE
+
+    def state(self, feed: str) -> Upstream | None:
+        """What was last said of the feed."""
+        return next((state for name, state, _ in reversed(self.states) if name == feed), None)
+
+    def why(self, feed: str) -> str:
+        """What was last said of the feed, in words."""
+        return next((why for name, _, why in reversed(self.states) if name == feed), "")
+
+    def bodies(self, feed: str) -> list[bytes]:
+        """The bodies that came for the feed."""
+        return [delivery.body for delivery in self.deliveries if delivery.feed == feed]
+
+    def offsets(self, feed: str) -> list[int]:
+        """The offsets that came for the feed."""
+        return [d.offset for d in self.deliveries if d.feed == feed and d.offset is not None]
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 15.0) -> None:
+    """Wait for a condition; fail with its name when the time is over."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, f"never came true: {condition}"
+        await asyncio.sleep(0.01)
+
+
+def source(policy: Policy, name: str | None = None, **settings: Any) -> FeedSource:
+    """A feed of its own: fresh exchange, queue and routing keys (``<name>.#``)."""
+    name = name or f"f{uuid.uuid4().hex[:12]}"
+    settings.setdefault("exchange", f"x-{name}")
+    settings.setdefault("queue", f"q-{name}" if policy is LOSSLESS else "")
+    bind = settings.pop("bind", (f"{name}.#",))
+    return FeedSource(FeedSpec(name, bind, policy), **settings)
+
+
+@asynccontextmanager
+async def running(broker: Broker) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a broker; stop and close it at the end, failing if it had died."""
+    task = asyncio.ensure_future(broker.run())
+    try:
+        yield task
+        assert not task.done(), task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await broker.close()

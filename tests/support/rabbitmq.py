@@ -1,0 +1,185 @@
+"""A private RabbitMQ node from the system's package, for tests.
+
+Its own node name, ports, epmd, cookie and directories: nothing is shared with
+a RabbitMQ that may run here. Must not know what is tested.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+# The packages' own launchers change user when root; the script below them does not.
+_SERVERS = (
+    "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
+    "/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server",
+    "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
+)
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 20.0
+
+
+def find_server() -> str | None:
+    """The path of the server's script, None if RabbitMQ is not installed."""
+    for pattern in _SERVERS:
+        found = sorted(Path("/").glob(pattern.lstrip("/")))
+        if found:
+            return str(found[-1])
+    return None
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RabbitNode:
+    """One node. ``config`` is appended to its rabbitmq.conf."""
+
+    def __init__(self, directory: Path, config: str = "") -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.config = config
+        self._server: subprocess.Popen[bytes] | None = None
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self._epmd_port = free_port()
+        self._dist_port = free_port()
+        self._name = f"tickfan{self.port}@localhost"
+
+    @property
+    def url(self) -> str:
+        """Where to connect."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    @property
+    def version(self) -> str:
+        """The version that the running node has printed."""
+        match = re.search(r"RabbitMQ\S* (\d+\.[\d.]+\d)", self.log)
+        return match[1] if match else "unknown"
+
+    @property
+    def log(self) -> str:
+        """What the node has printed so far."""
+        path = self.directory / "output"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self) -> None:
+        """Start it, with the data that it has, and wait until it takes connections."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        server = find_server()
+        assert server is not None, "RabbitMQ is not installed"
+        environment = self._prepare()
+        if self._epmd is None:
+            epmd = shutil.which("epmd")
+            assert epmd is not None, "epmd comes with Erlang"
+            self._epmd = subprocess.Popen([epmd], env=environment)
+        with (self.directory / "output").open("wb") as output:
+            self._server = subprocess.Popen(
+                [server, "-noinput"],
+                env=environment,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        """Wait until it takes connections."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            assert self._server is not None
+            assert self._server.poll() is None, f"RabbitMQ ended:\n{self.log[-3000:]}"
+            if "Starting broker... completed" in self.log:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"RabbitMQ did not start:\n{self.log[-3000:]}")
+
+    def stop(self) -> None:
+        """Stop it in order; its data stays."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once; its data stays."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop and start it again, on the same port and data."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze it: its connections stay open and say nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused node go on."""
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it and its epmd for good."""
+        self.kill()
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd.wait()
+            self._epmd = None
+
+    def _prepare(self) -> dict[str, str]:
+        home, data = self.directory / "home", self.directory / "data"
+        for path in (home, data):
+            path.mkdir(parents=True, exist_ok=True)
+        config = self.directory / "rabbitmq.conf"
+        config.write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n{self.config}")
+        plugins = self.directory / "enabled_plugins"
+        plugins.write_text("[].\n")
+        return {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(home),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "RABBITMQ_NODENAME": self._name,
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_CONFIG_FILE": str(config),
+            "RABBITMQ_CONF_ENV_FILE": os.devnull,
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+            "RABBITMQ_MNESIA_BASE": str(data),
+            "RABBITMQ_LOG_BASE": str(self.directory / "log"),
+            # The script becomes the Erlang machine instead of waiting for it:
+            # signals reach it, and it is ours to reap.
+            "RABBITMQ_ALLOW_INPUT": "1",
+            # One scheduler that does not spin: the tests need the cores.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
+        }
+
+    def _signal(self, number: int) -> None:
+        assert self._server is not None
+        with suppress(ProcessLookupError):
+            os.killpg(self._server.pid, number)
+
+    def _end(self, number: int) -> None:
+        server, self._server = self._server, None
+        if server is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGCONT)
+            os.killpg(server.pid, number)
+        try:
+            server.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
