@@ -1,0 +1,43 @@
+"""Fixtures of the integration tests: the service as a process, on a real RabbitMQ."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.process import ServiceProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.conftest import Rabbit
+
+    MakeService = Callable[..., ServiceProcess]
+
+
+@pytest.fixture
+def amqp(rabbitmq: Rabbit) -> dict[str, str]:
+    """Settings for an exchange and queues of this test's own on the shared node."""
+    mine = f"test-{uuid.uuid4().hex[:8]}"
+    return {
+        "BROKER__URL": rabbitmq.url,
+        "BROKER__EXCHANGE": mine,
+        "BROKER__QUEUE_PREFIX": f"{mine}.",
+    }
+
+
+@pytest.fixture
+def make_service(tmp_path: Path) -> Iterator[MakeService]:
+    """Makes services that end with the test; ``start()`` is up to it."""
+    with contextlib.ExitStack() as stack:
+
+        def make(settings: dict[str, str]) -> ServiceProcess:
+            service = ServiceProcess(tmp_path, settings)
+            stack.callback(service.kill)
+            return service
+
+        yield make
