@@ -19,12 +19,18 @@ from service.rhythm import Slices
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from service.core.channel import Channel
+    from service.core.cursor import Place
     from service.core.feed import FeedSpec
 
     Listener = Callable[[Feed, str, dict[str, Any]], None]
+
+
+ENVELOPE_BYTES = 128
+"""What a wire adds to an update's data and name: the fields' names, seq, ts,
+prev and a cursor. Counted, so that a bound in bytes holds for small updates."""
 
 
 class Hub:
@@ -45,7 +51,7 @@ class Hub:
         self.pump = Pump(loop, self.slices, self.tally, stall_timeout_s)
         self._changes = ChangeLog()
         self.directory = Directory(loop, self.slices, self._changes, self.tally, self.pump.park)
-        # Told of feed events (status, reset); set by whoever knows the connections.
+        # Told of feed events (status); set by whoever knows the connections.
         self.listener: Listener | None = None
 
     def publish(  # noqa: PLR0913 - the one door of the hot path
@@ -63,7 +69,7 @@ class Hub:
         """Take one update of ``feed``; never waits.
 
         ``seq`` and ``place`` are the stream's, for a lossless feed. ``size`` is
-        what the update counts for in bounds, in bytes. Raises
+        the length of its data, in bytes. Raises
         :class:`~service.core.errors.Poison` (``channels_max``) for a new
         channel over the feed's limit.
         """
@@ -71,6 +77,7 @@ class Hub:
         if channel is None:
             channel = feed.add_channel(name)
             self.directory.add_channel(channel)
+        size += len(name) + ENVELOPE_BYTES
         if feed.is_lossless:
             self._publish_lossless(
                 feed, Update(channel, seq, ts, data, type_, channel.seq, place, size)
@@ -111,7 +118,8 @@ class Hub:
             feed.why = why
             return
         feed.upstream, feed.why, feed.since_ms = state, why, now_ms
-        self._tell(feed, "status", {"feed": feed.name, **self.status(feed)})
+        if self.listener is not None:
+            self.listener(feed, "status", {"feed": feed.name, **self.status(feed)})
 
     @staticmethod
     def status(feed: Feed) -> dict[str, Any]:
@@ -123,12 +131,7 @@ class Hub:
         self.tally.resets[feed.name, reason] += 1
         feed.restart()
         for audience in self.directory.lossless_of(feed):
-            audience.restart(feed)
-        self._tell(feed, "reset", {"feed": feed.name, "reason": reason})
-
-    def _tell(self, feed: Feed, event: str, fields: dict[str, Any]) -> None:
-        if self.listener is not None:
-            self.listener(feed, event, fields)
+            audience.restart(feed, {"feed": feed.name, "reason": reason})
 
     def feed_of(self, name: str) -> Feed | None:
         """The feed that covers a channel name."""
@@ -141,6 +144,12 @@ class Hub:
         """A channel that has had an update."""
         feed = self.feed_of(name)
         return None if feed is None else feed.channels.get(name)
+
+    def behind(self, places: Mapping[str, Place]) -> list[Feed]:
+        """The lossless feeds that have not been read as far as a cursor's places."""
+        feeds = (self.feeds.get(name) for name in places)
+        return [feed for feed in feeds if feed is not None and feed.is_lossless
+                and feed.is_behind(places[feed.name])]  # fmt: skip
 
     @property
     def is_ready(self) -> bool:

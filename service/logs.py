@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 MASK = "***"
+_NOISY = ("aiormq", "aio_pika")
+"""They print a traceback at each cut; the broker's own lines say it in one."""
 DEPTH_MAX = 8
 """Levels of nested values that are looked into; what is deeper is masked."""
 
@@ -85,6 +87,8 @@ def configure(
     root.setLevel(level.upper())
     # One line at each connection's end is the service's own, without queries.
     logging.getLogger("aiohttp.access").disabled = True
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -43,6 +43,9 @@ STEP_BYTES = 32 * 1024
 CONTROLS_MAX = 64
 """Control events (status, reset, replies) that may wait for one slow client."""
 
+OPENINGS_MAX = 64
+"""Subscriptions of one slow client that may wait for their snapshots."""
+
 
 class Pipe(Protocol):
     """What a subscriber needs of its transport: ``asyncio.Transport`` has it."""
@@ -77,10 +80,14 @@ class Opening(NamedTuple):
 
 
 class Subscriber:
-    """One connection. ``on_end`` is called once, when the hub ends it."""
+    """One connection.
+
+    ``on_end`` is called once, when the hub ends it; ``on_owed`` when it is owed
+    something that the shared path does not bring: it must be parked.
+    """
 
     __slots__ = (
-        "_on_end", "awaits_flush", "buffered", "controls", "ended", "format", "heard_at",
+        "_on_end", "_on_owed", "awaits_flush", "buffered", "controls", "ended", "format", "heard_at",
         "marks", "opened_at", "openings", "parked", "pinged_at", "queue", "reached", "remote",
         "replay", "stuck_at", "stuck_bytes", "trail", "until", "updates", "write", "written_at",
     )  # fmt: skip
@@ -90,6 +97,7 @@ class Subscriber:
         format: Format,  # noqa: A002 - the field's word
         pipe: Pipe,
         on_end: Callable[[Reason], None],
+        on_owed: Callable[[Subscriber], None],
         *,
         now: float,
         until: str | None = None,
@@ -103,6 +111,7 @@ class Subscriber:
         self.until = until
         self.remote = remote
         self._on_end = on_end
+        self._on_owed = on_owed
         self.ended: Reason | None = None
         self.parked = False
         self.awaits_flush = False
@@ -130,13 +139,17 @@ class Subscriber:
         """
         if self.ended is None:
             self.ended = reason
-            self.parked = True
+            self._leave_shared_path()
             self._on_end(reason)
 
     def park(self, now: float) -> None:
         """Leave the shared path. A lossless audience in a flush sets the trail first."""
-        self.parked = True
         self.stuck_at = now
+        self._leave_shared_path()
+
+    def _leave_shared_path(self) -> None:
+        """From here on the place is the subscriber's own: its audience goes on without it."""
+        self.parked = True
         if self.trail is None and self.reached is not None:
             self.trail = self.reached()
 
@@ -144,13 +157,27 @@ class Subscriber:
         """Send an event outside the flow of updates, now or after what waits."""
         if self.ended is not None:
             return
-        if not self.parked and self.buffered() <= SLACK_BYTES:
-            self.write(data)
-            self.written_at = now
-        elif len(self.controls) < CONTROLS_MAX:
-            self.controls.append(data)
-        else:
+        try:
+            if not self.parked and self.buffered() <= SLACK_BYTES:
+                self.write(data)
+                self.written_at = now
+                return
+        except RuntimeError:  # uvloop: the transport is closed
+            self.end(closing.LOST)
+            return
+        if len(self.controls) >= CONTROLS_MAX:
             self.end(closing.STALLED)
+            return
+        self.controls.append(data)
+        self._on_owed(self)
+
+    def open(self, opening: Opening) -> None:
+        """Send an opening, after what waits."""
+        if len(self.openings) >= OPENINGS_MAX:
+            self.end(closing.STALLED)
+            return
+        self.openings.append(opening)
+        self._on_owed(self)
 
     def offer(self, updates: Iterable[Update]) -> None:
         """Queue lossless updates for this slow reader; full means ``slow``."""
@@ -203,9 +230,10 @@ class Subscriber:
             return False
         parts = [*self.controls]
         self.controls.clear()
+        # One or the other, so that a step stays within its bytes.
         if self.openings:
             self._open(parts)
-        if not self.openings:
+        else:
             self._flow(parts)
         if parts:
             self.write(b"".join(parts))
@@ -287,10 +315,10 @@ def _newest(marks: ConflatingQueue[Channel], size_most: int) -> list[Update]:
     updates: list[Update] = []
     budget = size_most
     while budget > 0 and marks:
-        for channel in marks.take(16):
-            if channel.latest is not None:
-                updates.append(channel.latest)
-                budget -= channel.latest.size
+        (channel,) = marks.take(1)
+        if channel.latest is not None:
+            updates.append(channel.latest)
+            budget -= channel.latest.size
     return updates
 
 

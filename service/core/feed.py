@@ -114,6 +114,15 @@ class Feed:
             )
         return self.history.holds(at)
 
+    def is_behind(self, at: Place) -> bool:
+        """Whether ``at`` is after everything that has been read so far.
+
+        Another replica may be ahead. Or the stream is another one, which only
+        time tells: this one grows, or is known to have been read to its end.
+        """
+        newest = self.history.newest
+        return at.fingerprint != START and (newest is None or newest.seq < at.seq)
+
     def restart(self) -> None:
         """Forget the stream: what comes next follows nothing that came before."""
         self.history.clear()

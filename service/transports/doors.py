@@ -14,6 +14,8 @@ import structlog
 from aiohttp import web
 
 from service.core import closing
+from service.core import cursor as cursors
+from service.core.feed import Upstream
 
 if TYPE_CHECKING:
     from service.connections import Connections
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger("tickfan.connection")
 
 POLL_S = 0.02
+
+BEHIND_S = 4.5
+"""How long a replica may lag behind a cursor: a half-open link to the broker is
+found within ``probe_interval_s`` + ``probe_timeout_s`` (4 s by default), and a
+cursor of a stream that is no more is answered within 5 s."""
 
 
 class Limits(NamedTuple):
@@ -66,6 +73,26 @@ class Doors:
             return closing.OVERLOAD
         if lossless and self.hub.is_starting:
             return closing.STARTING
+        return None
+
+    async def wait_for(self, cursor: str | None) -> Reason | None:
+        """Wait until this replica has read as far as the cursor; why not to go on.
+
+        A client that comes from another replica may be ahead of this one. Its
+        cursor is only judged when the feed is live and has had the time in
+        which a dead link would have shown: then, what is not there is lost.
+        Raises :class:`~service.core.errors.Refusal` for a cursor that is none.
+        """
+        if cursor is None:
+            return None
+        places = cursors.parse(cursor)
+        deadline = self.hub.loop.time() + BEHIND_S
+        while behind := self.hub.behind(places):
+            if any(feed.upstream is not Upstream.LIVE for feed in behind):
+                return closing.STARTING
+            if self.hub.loop.time() > deadline:
+                return None
+            await asyncio.sleep(POLL_S)
         return None
 
     def retry_ms(self) -> int:
@@ -119,6 +146,11 @@ class Doors:
                 transport.abort()
                 return
             await asyncio.sleep(POLL_S)
+
+    def turned_away(self, format_: Format, reason: Reason, transport: str, remote: str) -> None:
+        """Count and log a client that could not come in: one line."""
+        self.hub.tally.closes[format_.name, reason.name] += 1
+        log.info("turned away", transport=transport, reason=reason.name, remote=remote)
 
     def farewell(self, connection: Connection, transport: str) -> None:
         """Log the end of a connection: one line."""

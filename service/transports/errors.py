@@ -23,6 +23,7 @@ _STATUS = {
     "broker_down": HTTPStatus.SERVICE_UNAVAILABLE,
     "no_feed": HTTPStatus.NOT_FOUND,
     "no_value": HTTPStatus.NOT_FOUND,
+    "publish_failed": HTTPStatus.BAD_GATEWAY,
     "publish_forbidden": HTTPStatus.FORBIDDEN,
     "publish_off": HTTPStatus.FORBIDDEN,
     "publish_unauthorized": HTTPStatus.UNAUTHORIZED,
@@ -32,6 +33,11 @@ _STATUS = {
     "unroutable": HTTPStatus.BAD_GATEWAY,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
+}
+# What RFC 9110 demands beside a status (11.6.1 and 15.5.22).
+_HEADERS = {
+    "publish_unauthorized": {"WWW-Authenticate": "Bearer"},
+    "upgrade_required": {"Upgrade": "websocket", "Connection": "Upgrade"},
 }
 
 
@@ -43,7 +49,7 @@ def error_response(refusals: Sequence[Refusal], status: int | None = None) -> we
         body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
         status=status or _STATUS.get(first.code, HTTPStatus.BAD_REQUEST),
         content_type="application/json",
-        headers={"Cache-Control": "no-store"},
+        headers={"Cache-Control": "no-store", **_HEADERS.get(first.code, {})},
     )
 
 
@@ -63,8 +69,15 @@ async def errors_as_json(
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
-    except Exception:
-        log.exception("a request failed", method=request.method, route=_route(request))
+    except Exception as error:
+        transport = request.transport
+        is_gone = transport is None or transport.is_closing()
+        # That is how writing to a client that has gone fails.
+        if not (is_gone and isinstance(error, ConnectionError)):
+            log.exception("a request failed", method=request.method, route=_route(request))
+        if transport is not None and request.writer.output_size:
+            # A response has begun: another would be read as a part of it.
+            transport.abort()
         failure = Refusal("internal", "the service failed here; it is logged")
         return error_response([failure], HTTPStatus.INTERNAL_SERVER_ERROR)
 
@@ -81,7 +94,7 @@ def _of_http(request: web.Request, error: web.HTTPException) -> Refusal:
         return Refusal("method_not_allowed", f"use {allowed} here", request.method)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return Refusal("too_large", "the body is over http.body_bytes_max")
-    return Refusal("bad_request", error.reason)
+    return Refusal("bad_request", (error.text or error.reason)[:160])
 
 
 def _route(request: web.Request) -> str:

@@ -16,11 +16,9 @@ async def ndjson(request: web.Request) -> web.StreamResponse:
     """Stream the channels of the query (GET) or of the JSON body (POST)."""
     doors = request.app[DOORS]
     wanted = await read_request(request, snapshot=doors.limits.snapshot)
-    refused = streams.refusal_before(doors, wanted)
-    if refused is not None:
-        return refused
-    if streams.is_finished(doors, wanted):
-        return web.Response(status=204)
+    instead = streams.refusal_before(doors, wanted) or streams.finished(doors, wanted)
+    if instead is not None:
+        return instead
     response = web.StreamResponse(headers=streams.HEADERS)
     response.content_type = "application/x-ndjson"
     response.force_close()

@@ -79,6 +79,13 @@ def _whole(text: str) -> int:
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
+    ignored = [name for name in request.query if not name.startswith("_")]
+    if ignored:
+        raise Refusal(
+            "bad_field",
+            f"{ignored[0][:80]!r} goes into the JSON body of a POST, not into its URL",
+            ignored[0][:80],
+        )
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refusal("unsupported_media_type", "send the body without Content-Encoding")
     try:

@@ -18,13 +18,9 @@ async def sse(request: web.Request) -> web.StreamResponse:
     """Stream the channels of the query (GET) or of the JSON body (POST)."""
     doors = request.app[DOORS]
     wanted = await read_request(request, snapshot=doors.limits.snapshot)
-    refused = streams.refusal_before(doors, wanted)
-    if refused is not None:
-        return refused
-    if streams.is_finished(doors, wanted):
-        # 204 is how a server tells EventSource not to come back (WHATWG HTML,
-        # 9.2.3).
-        return web.Response(status=204)
+    instead = streams.refusal_before(doors, wanted) or streams.finished(doors, wanted)
+    if instead is not None:
+        return instead
     response = EventSourceResponse(
         sep="\n",
         allow_all_methods=True,

@@ -5,19 +5,21 @@ Must not know either of them: it is given a prepared response and a format.
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import structlog
+from aiohttp import web
 
 from service.core import closing
 from service.core import cursor as cursors
+from service.core.channel import Pattern
 from service.subscriptions import plan
 from service.transports.errors import error_response
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    import asyncio
 
     from service.core.closing import Reason
     from service.subscriptions import Request
@@ -46,17 +48,26 @@ def refusal_before(doors: Doors, request: Request) -> web.Response | None:
     return error_response(refusals) if refusals else None
 
 
-def is_finished(doors: Doors, request: Request) -> bool:
-    """Whether a stream asked ``until`` some type has been read to its end."""
+def finished(doors: Doors, request: Request) -> web.Response | None:
+    """204 if the stream, asked ``until`` some type, has been read to its end.
+
+    It tells EventSource not to come back (WHATWG HTML, 9.2.3).
+    """
     if request.until is None or request.cursor is None:
-        return False
+        return None
+    patterns = [Pattern(text) for text in request.channels]
     for name, place in cursors.parse(request.cursor).items():
         feed = doors.hub.feeds.get(name)
-        if feed is not None and feed.is_lossless and feed.history.holds(place):
-            update = feed.history.at(place.seq)
-            if update is not None and update.type == request.until:
-                return True
-    return False
+        if feed is None or not feed.is_lossless or not feed.history.holds(place):
+            continue
+        update = feed.history.at(place.seq)
+        if update is None or update.type != request.until:
+            continue
+        # A cursor moves on with its feed: this may be the end of a channel
+        # that the client does not read.
+        if any(pattern.matches(update.channel.name) for pattern in patterns):
+            return web.Response(status=HTTPStatus.NO_CONTENT, headers=HEADERS)
+    return None
 
 
 async def run(
@@ -70,23 +81,45 @@ async def run(
     transport = web_request.transport
     if transport is None:  # gone while the headers were written
         return
-    if not doors.tune(transport):
-        await _close(doors, transport, format_, closing.INTERNAL, None)
-        return
+    reason, cursor = closing.INTERNAL, None
+    try:
+        if doors.tune(transport):
+            remote = web_request.remote or ""
+            reason, cursor = await _serve(
+                doors, transport, request, format_, transport_name, remote
+            )
+    except Exception:
+        log.exception("a stream failed", transport=transport_name)
+    if not transport.is_closing() and reason is not closing.LOST:
+        transport.write(doors.closing_event(format_, reason, cursor))
+    await doors.drained(transport)
+
+
+async def _serve(  # noqa: PLR0913 - the second half of run
+    doors: Doors,
+    transport: asyncio.Transport,
+    request: Request,
+    format_: Format,
+    transport_name: str,
+    remote: str,
+) -> tuple[Reason, str | None]:
+    """Let the hub write until the end; returns why it came, and the cursor then."""
     is_lossless = any(
         grant.interval_ms is None
         for grant in plan(request, doors.hub.feeds.values(), doors.rules).grants
     )
-    refused = doors.refuses(lossless=is_lossless)
+    refused = doors.refuses(lossless=is_lossless) or await doors.wait_for(request.cursor)
     if refused is not None:
-        await _turn_away(doors, transport, format_, refused)
-        return
+        # 200, retry:, status and closing: an EventSource comes back.
+        upstream = {feed.name: feed.upstream.value for feed in doors.hub.feeds.values()}
+        transport.write(format_.opening("status", {"upstream": upstream}, doors.retry_ms()))
+        doors.turned_away(format_, refused, transport_name, remote)
+        return refused, None
     ended: asyncio.Future[Reason] = doors.hub.loop.create_future()
     connection = doors.connections.connect(
-        format_, transport, partial(_set, ended), until=request.until,
-        remote=web_request.remote or "",
-    )  # fmt: skip
-    reason = closing.LEFT
+        format_, transport, partial(_set, ended), until=request.until, remote=remote
+    )
+    reason = closing.LEFT  # a client that goes cancels this handler
     try:
         doors.connections.subscribe(
             connection,
@@ -95,41 +128,17 @@ async def run(
             lambda cursor: format_.event("snapshot_end", {}, cursor),
         )
         reason = await ended
-    except asyncio.CancelledError:  # the client has gone
-        raise
     except Exception:
-        log.exception("a stream failed", transport=transport_name)
         reason = closing.INTERNAL
+        raise
     finally:
         # A finished stream ends at its last update, not at its feed's tail.
         cursor = None if reason is closing.DONE else connection.cursor
         doors.connections.leave(connection, reason)
         doors.farewell(connection, transport_name)
-    await _close(doors, transport, format_, reason, cursor)
+    return reason, cursor
 
 
 def _set(ended: asyncio.Future[Reason], reason: Reason) -> None:
     if not ended.done():
         ended.set_result(reason)
-
-
-async def _turn_away(
-    doors: Doors, transport: asyncio.Transport, format_: Format, reason: Reason
-) -> None:
-    """200, ``retry:``, ``status`` and ``closing``: an EventSource comes back."""
-    status: dict[str, Any] = {feed.name: feed.upstream.value for feed in doors.hub.feeds.values()}
-    transport.write(format_.opening("status", {"upstream": status}, doors.retry_ms()))
-    doors.hub.tally.closes[format_.name, reason.name] += 1
-    await _close(doors, transport, format_, reason, None)
-
-
-async def _close(
-    doors: Doors,
-    transport: asyncio.Transport,
-    format_: Format,
-    reason: Reason,
-    cursor: str | None,
-) -> None:
-    if not transport.is_closing() and reason is not closing.LOST:
-        transport.write(doors.closing_event(format_, reason, cursor))
-    await doors.drained(transport)

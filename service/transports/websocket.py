@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WebSocketError, WSMsgType, web
 
 from service.connections import now_ms
 from service.core import closing
@@ -54,7 +54,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     format_ = doors.formats.websocket(socket.ws_protocol)
     refused = doors.refuses(lossless=False) if doors.tune(transport) else closing.INTERNAL
     if refused is not None:
-        doors.hub.tally.closes[format_.name, refused.name] += 1
+        doors.turned_away(format_, refused, format_.name, request.remote or "")
         transport.write(doors.closing_event(format_, refused, None))
         await _close(doors, socket, transport, refused)
         return socket
@@ -107,8 +107,7 @@ class Conversation:
         reason = closing.LOST
         try:
             self._say("welcome", self._welcome())
-            await self._listen()
-            reason = self._how_it_ended()
+            reason = await self._listen()
         except asyncio.CancelledError:
             # Ours (see _on_end) if the hub has ended it; else the client has gone.
             if subscriber.ended is None:
@@ -131,12 +130,6 @@ class Conversation:
         # it without a task of its own for each connection.
         self._task.cancel()
 
-    def _how_it_ended(self) -> Reason:
-        code = self._socket.close_code
-        if code is None or code == closing.LOST.code:
-            return closing.LOST
-        return closing.LEFT if self._socket.exception() is None else closing.BAD_REQUEST
-
     def _welcome(self) -> dict[str, Any]:
         limits = self._doors.limits
         return {
@@ -149,7 +142,8 @@ class Conversation:
             },
         }
 
-    async def _listen(self) -> None:
+    async def _listen(self) -> Reason:
+        """Take the client's messages until there are no more; returns why."""
         socket, subscriber = self._socket, self._connection.subscriber
         while True:
             message = await socket.receive()
@@ -158,11 +152,16 @@ class Conversation:
             if kind is WSMsgType.PING:
                 await socket.pong(message.data)
             elif kind in (WSMsgType.TEXT, WSMsgType.BINARY):
-                self._answer(kind, message.data)
+                await self._answer(kind, message.data)
+            elif kind is WSMsgType.ERROR:
+                # Frames that break the protocol, or its limits: aiohttp has
+                # sent the close frame that names which.
+                is_theirs = isinstance(message.data, WebSocketError)
+                return closing.BAD_REQUEST if is_theirs else closing.LOST
             elif kind is not WSMsgType.PONG:
-                return
+                return closing.LOST if socket.close_code == closing.LOST.code else closing.LEFT
 
-    def _answer(self, kind: WSMsgType, data: Any) -> None:
+    async def _answer(self, kind: WSMsgType, data: Any) -> None:
         """Do one command; what is wrong with it is said, and the connection lives on."""
         mark: str | int | None = None
         try:
@@ -180,11 +179,11 @@ class Conversation:
             message = self._decode(data)
             mark = commands.command_id(message)
             op = commands.check_command(message)
-            self._do(op, message, mark)
+            await self._do(op, message, mark)
         except Refusal as refusal:
             self._refuse(refusal, mark)
 
-    def _do(self, op: str, message: dict[str, Any], mark: str | int | None) -> None:
+    async def _do(self, op: str, message: dict[str, Any], mark: str | int | None) -> None:
         if op == "ping":
             self._say("pong", _marked({"server_time": now_ms()}, mark))
         elif op == "unsubscribe":
@@ -193,14 +192,14 @@ class Conversation:
             gone = {"channels": [pattern.text for pattern in patterns]}
             self._say("unsubscribed", _marked(gone, mark))
         else:
-            self._subscribe(message, mark)
+            await self._subscribe(message, mark)
 
-    def _subscribe(self, message: dict[str, Any], mark: str | int | None) -> None:
+    async def _subscribe(self, message: dict[str, Any], mark: str | int | None) -> None:
         doors, format_ = self._doors, self._format
         request = parse_request({"snapshot": doors.limits.snapshot, **message})
         wanted = plan(request, doors.hub.feeds.values(), doors.rules)
         is_lossless = any(grant.interval_ms is None for grant in wanted.grants)
-        refused = doors.refuses(lossless=is_lossless)
+        refused = doors.refuses(lossless=is_lossless) or await doors.wait_for(request.cursor)
         if refused in (closing.STARTING, closing.DRAIN):
             self._connection.subscriber.end(refused)
             return
