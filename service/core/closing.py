@@ -32,6 +32,8 @@ MAX_AGE = Reason("max_age", 4005, "the connection has reached its greatest age; 
 OVERLOAD = Reason("overload", 4006, "this replica has connections_max connections; come back")
 NO_PONG = Reason("no_pong", 4007, "the client did not answer a ping")
 INTERNAL = Reason("internal", 4008, "the service failed here; it is logged, come back")
+# Said by a proxy in front, for a service that cannot be reached (config/nginx.conf).
+UNAVAILABLE = Reason("unavailable", 4009, "no replica can be reached; come back")
 BAD_TOKEN = Reason("bad_token", 4500, "the token is not valid here")
 BAD_REQUEST = Reason("bad_request", 4501, "the request cannot be understood")
 FORBIDDEN = Reason("forbidden", 4502, "the token does not allow this")
@@ -46,6 +48,7 @@ REASONS: dict[str, Reason] = {
     reason.name: reason
     for reason in (
         STARTING, SLOW, STALLED, DRAIN, EXPIRED, MAX_AGE, OVERLOAD, NO_PONG, INTERNAL,
+        UNAVAILABLE,
         BAD_TOKEN, BAD_REQUEST, FORBIDDEN, LIMIT, DONE, LEFT, LOST,
     )
 }  # fmt: skip

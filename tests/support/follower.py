@@ -103,6 +103,8 @@ class Follower:
         headers = {"Last-Event-ID": self.cursor} if self.cursor else {}
         body = {"channels": list(self.channels)}
         async with self._session.post(url, json=body, headers=headers) as response:
+            if response.status in (502, 503, 504):  # said by a proxy: come back
+                return
             if response.status != 200:
                 raise Broken(f"{self.name}: {response.status} {await response.text()}")
             self._transport = response.connection and response.connection.transport

@@ -7,6 +7,7 @@ a RabbitMQ that may run here. Must not know what is tested.
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -36,11 +37,19 @@ def find_server() -> str | None:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nobody listens on.
+
+    Below the range that the kernel gives to outgoing connections: a port of that
+    range may be taken between this look and its use.
+    """
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class RabbitNode:

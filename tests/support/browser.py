@@ -1,0 +1,108 @@
+"""A real Chromium, driven over its DevTools protocol.
+
+Must not know what is tested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import pytest
+
+START_TIMEOUT_S = 30.0
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage", "--remote-debugging-port=0",
+)  # fmt: skip
+
+
+def require_chromium() -> str:
+    """The path of Chromium; skip without it, under CI=true fail."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if found is None:
+        sentence = "Chromium is not installed: apt-get install chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return found
+
+
+class Browser:
+    """One page of a browser of its own."""
+
+    def __init__(self) -> None:
+        self._binary = require_chromium()
+        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._count = 0
+
+    async def __aenter__(self) -> Self:
+        profile = Path(self._profile.name)
+        self._process = subprocess.Popen(  # noqa: ASYNC220 - a moment of a test
+            [self._binary, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        port_file = profile / "DevToolsActivePort"
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while not port_file.exists() or "\n" not in port_file.read_text():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            port = port_file.read_text().split("\n")[0]
+            self._session = aiohttp.ClientSession()
+            async with self._session.get(f"http://127.0.0.1:{port}/json") as answer:
+                pages = await answer.json()
+            page = next(entry for entry in pages if entry["type"] == "page")
+            self._socket = await self._session.ws_connect(
+                page["webSocketDebuggerUrl"], max_msg_size=0
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._socket is not None:
+            await self._socket.close()
+        if self._session is not None:
+            await self._session.close()
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(10)
+        self._profile.cleanup()
+
+    async def open(self, url: str) -> None:
+        """Show a page."""
+        await self._call("Page.navigate", url=url)
+        async with asyncio.timeout(START_TIMEOUT_S):
+            wanted = "complete" + url
+            while await self.run("document.readyState + location.href") != wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    async def run(self, script: str) -> Any:
+        """Evaluate a script in the page; its value, which may be a promise."""
+        answer = await self._call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    async def _call(self, method: str, **params: Any) -> dict[str, Any]:
+        assert self._socket is not None
+        self._count += 1
+        number = self._count
+        await self._socket.send_json({"id": number, "method": method, "params": params})
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while True:
+                message = await self._socket.receive_json()
+                if message.get("id") == number:
+                    assert "error" not in message, message
+                    result: dict[str, Any] = message["result"]
+                    return result
