@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from service.core.errors import QueueFull
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 T = TypeVar("T")
 
@@ -44,11 +44,6 @@ class BoundedQueue(Generic[T]):
             raise QueueFull(len(self._items), self.size)
         self._items.append((item, size))
         self.size += size
-
-    def put_all(self, items: Iterable[tuple[T, int]]) -> None:
-        """Append every (item, size) in order, or raise at the first that does not fit."""
-        for item, size in items:
-            self.put(item, size)
 
     def take(self, size_most: int) -> list[T]:
         """Remove and return items from the front, up to ``size_most`` bytes.

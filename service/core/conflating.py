@@ -6,7 +6,7 @@ newest by construction, however long the mark has waited.
 
 from __future__ import annotations
 
-from itertools import islice
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ class ConflatingQueue(Generic[K]):
     __slots__ = ("_marks", "folded")
 
     def __init__(self) -> None:
-        # A dict keeps a key's first place when the key is written again.
-        self._marks: dict[K, None] = {}
+        # A key keeps its first place when it is written again. An OrderedDict
+        # gives up its first key in constant time; a dict looks for it.
+        self._marks: OrderedDict[K, None] = OrderedDict()
         self.folded = 0
 
     def __len__(self) -> int:
@@ -49,15 +50,14 @@ class ConflatingQueue(Generic[K]):
 
     def take(self, most: int) -> list[K]:
         """Remove and return up to ``most`` keys, first changed first."""
-        taken = list(islice(self._marks, most))
-        for key in taken:
-            del self._marks[key]
-        return taken
+        pop = self._marks.popitem
+        return [pop(last=False)[0] for _ in range(min(most, len(self._marks)))]
 
     def retain(self, keys: Iterable[K]) -> None:
         """Forget the marks of all but ``keys`` (a reader unsubscribed)."""
         keep = set(keys)
-        self._marks = {key: None for key in self._marks if key in keep}
+        for key in [key for key in self._marks if key not in keep]:
+            del self._marks[key]
 
     def clear(self) -> None:
         """Forget every mark."""

@@ -129,7 +129,7 @@ class Feed:
         self.place = place(self.name, 0, START)
         self.first_seq = None
         for channel in self.channels.values():
-            channel.seq = None
+            channel.seq = channel.latest = None
 
     def add_channel(self, name: str) -> Channel:
         """A new channel of this feed.

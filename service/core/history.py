@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _SEQ = attrgetter("seq")
 # What an update costs in memory beside its data: the object, its place text
 # and the list's slot. Counted, so that a bound in bytes bounds memory.
-OVERHEAD_BYTES = 300
+OVERHEAD_BYTES = 900
+_GONE: Any = None
 
 
 class History:
@@ -48,8 +49,11 @@ class History:
             oldest = items[self._start]
             self.size -= oldest.size + OVERHEAD_BYTES
             self.evicted = oldest.seq
+            # Let go of the update now: a thousand large ones would be more
+            # than the bound. Nobody looks at places before the start.
+            items[self._start] = _GONE
             self._start += 1
-        # Give the head's memory back when it is half of the list: one copy
+        # Give the head's slots back when they are half of the list: one copy
         # for each doubling, so appending stays constant on average.
         if self._start > 1024 and self._start * 2 > len(items):
             del items[: self._start]

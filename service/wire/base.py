@@ -24,10 +24,10 @@ class Format(Protocol):
     """``sse``, ``ndjson``, ``ws.msgpack`` or ``ws.json``; a metric's label."""
 
     def live(self, updates: Sequence[Update], trail: Trail | None) -> bytes:
-        """Updates in order; ``trail`` (lossless only) steps over each of them."""
+        """At least one update, in order; ``trail`` (lossless only) steps over each."""
 
     def snapshot(self, updates: Sequence[Update]) -> bytes:
-        """Updates marked as a snapshot; they carry no cursor."""
+        """At least one update, marked as a snapshot; they carry no cursor."""
 
     def event(self, name: str, fields: Mapping[str, Any], cursor: str | None = None) -> bytes:
         """Any other event. ``cursor`` is set where a client may resume from it."""

@@ -16,7 +16,7 @@ PING_FRAME = b"\x89\x00"
 
 
 def chunk(body: bytes) -> bytes:
-    """One chunk of a chunked body (RFC 9112, section 7.1)."""
+    """One chunk of a chunked body (RFC 9112, section 7.1); an empty one would end it."""
     return b"%x\r\n%b\r\n" % (len(body), body)
 
 

@@ -7,6 +7,7 @@ know which broker it came from, nor what becomes of it.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,13 +28,15 @@ INTEGER_MAX = 2**53
 
 RESERVED_TYPES = frozenset({
     "closing", "error", "gap", "heartbeat", "message", "open", "pong", "reset",
-    "snapshot_end", "status", "subscribed", "updates", "welcome",
+    "snapshot_end", "status", "subscribed", "unsubscribed", "updates", "welcome",
 })  # fmt: skip
 """Our own event names, and those that EventSource uses itself."""
 
 _TYPE = re.compile(r"[a-z0-9_]{1,32}")
 _LONG_NUMBER = re.compile(rb"[0-9]{16}")
-_TS_MAX = INTEGER_MAX
+# 18 characters tell an integer beyond 2^53 from others, and are cheap to
+# convert however long the text is.
+_EXACT = json.JSONDecoder(parse_int=lambda digits: int(digits[:18]))
 
 
 class Item(NamedTuple):
@@ -53,10 +56,12 @@ def decode(
     :class:`Poison` in the place of each bad one. Raises :class:`Poison` when
     nothing of the message can be used.
     """
-    value = _load(body, content_type)
+    value, is_checked = _load(body, content_type)
     if not batch:
         if not is_channel_name(routing_key):
             raise Poison("bad_channel", f"the routing key is not {ALLOWED}", routing_key[:160])
+        if not is_checked:
+            _check(value, DEPTH_MAX)
         return (Item(routing_key, value, None),)
     if not isinstance(value, list):
         raise Poison("bad_batch", "the header says batch, and the body is not an array")
@@ -64,7 +69,7 @@ def decode(
         raise Poison(
             "bad_batch", f"{len(value)} updates in one message; at most {MESSAGE_UPDATES_MAX} go"
         )
-    return [_item(entry) for entry in value]
+    return [_item(entry, is_checked=is_checked) for entry in value]
 
 
 def check_type(type_: str | None) -> str:
@@ -84,28 +89,35 @@ def check_type(type_: str | None) -> str:
     return type_
 
 
-def _item(entry: Any) -> Item | Poison:
+def _item(entry: Any, *, is_checked: bool) -> Item | Poison:
     if not isinstance(entry, dict) or "channel" not in entry or "data" not in entry:
         return Poison("bad_batch", "an entry is not an object with channel and data")
-    channel = entry["channel"]
-    if not isinstance(channel, str) or not channel or not is_channel_name(channel):
-        return Poison("bad_channel", f"a channel in a batch is not {ALLOWED}", str(channel)[:160])
-    ts = entry.get("ts")
-    if ts is not None and (type(ts) is not int or not 0 <= ts <= _TS_MAX):
+    channel, data, ts = entry["channel"], entry["data"], entry.get("ts")
+    if not isinstance(channel, str):
+        return Poison("bad_channel", "a channel in a batch is not a string")
+    if not is_channel_name(channel):
+        return Poison("bad_channel", f"a channel in a batch is not {ALLOWED}", channel[:160])
+    if ts is not None and (type(ts) is not int or not 0 <= ts <= INTEGER_MAX):
         return Poison("bad_ts", "ts is not a whole number of milliseconds since 1970", channel)
-    return Item(channel, entry["data"], ts)
+    if not is_checked:
+        try:
+            _check(data, DEPTH_MAX)
+        except Poison as poison:
+            return Poison(poison.reason, poison.detail, channel)
+    return Item(channel, data, ts)
 
 
-def _load(body: bytes, content_type: str | None) -> Any:
+def _load(body: bytes, content_type: str | None) -> tuple[Any, bool]:
+    """The body's value, and whether it is known to pass :func:`_check`."""
     kind = (content_type or "application/json").partition(";")[0].strip().lower()
     if kind in ("application/json", "text/json", "application/octet-stream", "text/plain"):
         return _load_json(body)
     if kind in ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"):
-        return _load_msgpack(body)
+        return _load_msgpack(body), False
     raise Poison("bad_content_type", f"{kind[:80]!r} is neither JSON nor MessagePack")
 
 
-def _load_json(body: bytes) -> Any:
+def _load_json(body: bytes) -> tuple[Any, bool]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -113,45 +125,31 @@ def _load_json(body: bytes) -> Any:
     # The parser guarantees string keys and finite numbers. Depth and large
     # integers are walked for only when the text can hold them: two scans in C
     # instead of a walk in Python for nearly every message.
-    if _LONG_NUMBER.search(body) or body.count(b"[") + body.count(b"{") > DEPTH_MAX:
-        _check(value, DEPTH_MAX)
-        if _has_long_integer(body):
-            raise Poison("bad_number", "an integer beyond 2^53: send it as a string")
-    return value
-
-
-def _has_long_integer(body: bytes) -> bool:
-    """Whether the text has an integer that the parser had to round.
-
-    orjson turns integers beyond 64 bits into floats, which no walk over the
-    values can tell from a float that was written as one.
-    """
-    outside_strings = re.sub(rb'"(?:[^"\\]|\\.)*"', b'""', body)
-    for match in re.finditer(rb"-?([0-9]+)(?![0-9.eE])", outside_strings):
-        before = outside_strings[match.start() - 1 : match.start()]
-        if before not in (b".", b"e", b"E", b"+", b"-") and int(match[1][:40]) > INTEGER_MAX:
-            return True
-    return False
+    if _LONG_NUMBER.search(body):
+        # orjson rounds integers beyond 64 bits to floats, which no walk can
+        # tell from a float that was written as one: read again, exactly.
+        try:
+            return _EXACT.decode(body.decode()), False
+        except RecursionError:
+            raise Poison("too_deep", f"nested more than {DEPTH_MAX} deep") from None
+    return value, body.count(b"[") + body.count(b"{") <= DEPTH_MAX
 
 
 def _load_msgpack(body: bytes) -> Any:
     try:
-        value = msgpack.unpackb(
-            body,
-            strict_map_key=True,
-            ext_hook=_no_extension,
-            max_ext_len=0,
-            max_bin_len=0,
-            # Headers cannot ask for more than the body could hold.
-            max_array_len=len(body),
-            max_map_len=len(body),
+        # Containers are made as long as their headers say before an element is
+        # read: nested false headers would cost tens of milliseconds. A skip
+        # makes nothing, so a body that ends too early is refused by it for free.
+        unpacker = msgpack.Unpacker(max_buffer_size=len(body))
+        unpacker.feed(body)
+        unpacker.skip()
+        return msgpack.unpackb(
+            body, strict_map_key=True, ext_hook=_no_extension, max_ext_len=0, max_bin_len=0
         )
     except Poison:
         raise
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         raise Poison("bad_msgpack", f"{type(error).__name__}: {error}") from None
-    _check(value, DEPTH_MAX)
-    return value
 
 
 def _no_extension(code: int, _data: bytes) -> Any:

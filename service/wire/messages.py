@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import orjson
 
+from service.core.cursor import CURSOR_BYTES_MAX
 from service.core.update import GAP, UPDATE
 from service.wire.framing import binary_frame, text_frame
-from service.wire.objects import gap_fields
+from service.wire.objects import dumps_to_keep, gap_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 MESSAGE_BYTES_MAX = 256 * 1024
 """A batch is split above it: clients have limits for one message (browsers of
 old phones, aiohttp's own 4 MiB), and nobody should decode megabytes at once."""
+
+_ROWS_BYTES_MAX = MESSAGE_BYTES_MAX - CURSOR_BYTES_MAX - 64
+"""What is left for the rows beside the cursor, the map around both and the frame."""
 
 _ARRAY_16 = Struct("!BH").pack
 _ARRAY_32 = Struct("!BI").pack
@@ -91,16 +95,17 @@ class _Messages(ABC):
 
     def _batches(self, updates: Sequence[Update], mark: bytes, trail: Trail | None) -> bytes:
         rows = self._rows(updates)
-        if sum(map(len, rows)) <= MESSAGE_BYTES_MAX:
+        # One more a row: the comma in JSON.
+        if sum(map(len, rows)) + len(rows) <= _ROWS_BYTES_MAX:
             return self._batch(rows, mark, _cursor_after(updates, trail))
         parts: list[bytes] = []
         start = size = 0
         for index, encoded in enumerate(rows):
-            if size + len(encoded) > MESSAGE_BYTES_MAX and index > start:
+            if size + len(encoded) + 1 > _ROWS_BYTES_MAX and index > start:
                 cursor = _cursor_after(updates[start:index], trail)
                 parts.append(self._batch(rows[start:index], mark, cursor))
                 start, size = index, 0
-            size += len(encoded)
+            size += len(encoded) + 1
         parts.append(self._batch(rows[start:], mark, _cursor_after(updates[start:], trail)))
         return b"".join(parts)
 
@@ -165,7 +170,7 @@ class JsonMessages(_Messages):
 
     def _encode(self, update: Update) -> bytes:
         self._encodings.json_rows += 1
-        update.as_json_row = encoded = orjson.dumps(row(update))
+        update.as_json_row = encoded = dumps_to_keep(row(update))
         return encoded
 
     def _batch(self, rows: list[bytes], mark: bytes, cursor: str | None) -> bytes:

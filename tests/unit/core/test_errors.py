@@ -1,0 +1,26 @@
+"""What the errors carry."""
+
+from __future__ import annotations
+
+from service.core.errors import Poison, QueueFull, Refusal, TickfanError
+
+
+def test_a_refusal_as_a_body() -> None:
+    """The item is there only where there is one; an empty one is one."""
+    assert Refusal("code", "why").as_dict() == {"code": "code", "message": "why"}
+    assert Refusal("code", "why", "").as_dict() == {"code": "code", "message": "why", "item": ""}
+    assert str(Refusal("code", "why")) == "why"
+
+
+def test_poison_names_its_reason() -> None:
+    """For the log: the reason, then what was found."""
+    poison = Poison("bad_json", "what was found", "a.b")
+    assert str(poison) == "bad_json: what was found"
+    assert poison.channel == "a.b"
+
+
+def test_all_have_one_root() -> None:
+    """Whoever catches TickfanError catches what is raised on purpose."""
+    errors = [Refusal("a", "b"), Poison("a", "b"), QueueFull(1, 2)]
+    assert all(isinstance(error, TickfanError) for error in errors)
+    assert str(errors[2]) == "the queue is full: 1 updates, 2 bytes wait"

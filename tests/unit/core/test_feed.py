@@ -1,0 +1,115 @@
+"""Feeds: what they cover, what they can give back, and where one is full."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.core.channel import Pattern
+from service.core.cursor import START, Place, parse, place
+from service.core.errors import Poison
+from service.core.feed import Delivery, Feed, FeedOverlap, FeedSpec, Upstream, check_overlaps
+from service.core.history import OVERHEAD_BYTES
+from tests.support.updates import conflated_feed, lossless_feed, update
+
+
+def spec(name: str, *bind: str) -> FeedSpec:
+    """A lossless feed's settings."""
+    return FeedSpec(name, bind, Delivery.LOSSLESS)
+
+
+def place_of(feed: Feed) -> Place:
+    """The place that the feed has reached."""
+    return parse(f"1~{feed.place}")[feed.name]
+
+
+def publish(feed: Feed, seq: int) -> Place:
+    """One update into the history; returns the place after it."""
+    feed.history.append(update(feed, seq=seq))
+    if feed.first_seq is None:
+        feed.first_seq = seq
+    return place_of(feed)
+
+
+def test_a_feed_covers_what_any_of_its_patterns_matches() -> None:
+    """Several bindings are one feed."""
+    feed = lossless_feed(bind=("trades.#", "fills.*"))
+    names = ["trades", "trades.a.b", "fills.a", "fills.a.b", "quotes.a"]
+    assert [feed.covers(name) for name in names] == [True, True, True, False, False]
+    assert feed.overlaps(Pattern("*.a"))
+    assert not feed.overlaps(Pattern("quotes.#"))
+
+
+def test_a_new_feed_is_before_the_start() -> None:
+    """Its place is one that a cursor can hold."""
+    feed = lossless_feed()
+    assert place_of(feed) == Place(0, START)
+    assert feed.upstream is Upstream.STARTING
+    assert feed.recovers(place_of(feed))
+
+
+def test_a_conflated_feed_keeps_no_history() -> None:
+    """There is nothing to resume."""
+    assert conflated_feed().history.size_max == 0
+    assert not conflated_feed().is_lossless
+    assert lossless_feed(history_bytes_max=77).history.size_max == 77
+
+
+def test_it_recovers_what_its_history_holds() -> None:
+    """The seq with the fingerprint, or nothing."""
+    feed = lossless_feed(history_bytes_max=3 * OVERHEAD_BYTES)
+    places = [publish(feed, seq) for seq in range(5)]
+    assert [feed.recovers(at) for at in places] == [False, False, True, True, True]
+    newest = places[-1]
+    assert not feed.recovers(Place(newest.seq, "A" * 11))
+    assert not feed.recovers(Place(newest.seq + 1, newest.fingerprint))
+
+
+@pytest.mark.parametrize(
+    ("first_seq", "held", "expected"),
+    [(0, 9, True), (1023, 9, True), (1024, 9, False), (0, 2, False)],
+)
+def test_from_the_start_it_recovers_a_whole_stream(
+    first_seq: int, held: int, *, expected: bool
+) -> None:
+    """Only if it has read the first message and forgotten nothing since."""
+    feed = lossless_feed(history_bytes_max=held * OVERHEAD_BYTES)
+    for seq in range(first_seq, first_seq + 4):
+        publish(feed, seq)
+    assert feed.recovers(Place(0, START)) is expected
+
+
+def test_restart_forgets_the_stream() -> None:
+    """The old places recover no more, and chains begin anew; the channels stay."""
+    feed = lossless_feed(history_bytes_max=2 * OVERHEAD_BYTES)
+    old = [publish(feed, seq) for seq in range(3)][-1]
+    feed.restart()
+    assert (feed.place, feed.first_seq) == (place(feed.name, 0, START), None)
+    assert not feed.recovers(old)
+    assert feed.recovers(Place(0, START))
+    assert update(feed, seq=0).prev is None
+    assert list(feed.channels) == ["a"]
+
+
+def test_channels_have_a_limit() -> None:
+    """One more is poison that says what to raise, and is not added."""
+    feed = conflated_feed(channels_max=2)
+    feed.add_channel("a")
+    feed.add_channel("b")
+    with pytest.raises(Poison, match="raise channels_max") as poison:
+        feed.add_channel("c")
+    assert (poison.value.reason, poison.value.channel) == ("channels_max", "c")
+    assert list(feed.channels) == ["a", "b"]
+
+
+def test_overlapping_feeds_are_refused_by_name() -> None:
+    """Both feeds and both patterns are in the sentence."""
+    with pytest.raises(FeedOverlap) as overlap:
+        check_overlaps([spec("a", "x.#"), spec("b", "y"), spec("c", "z", "*.y")])
+    for word in ("'a'", "'c'", "'x.#'", "'*.y'"):
+        assert word in str(overlap.value)
+
+
+def test_separate_feeds_pass() -> None:
+    """Also if one feed's own patterns overlap each other."""
+    check_overlaps([spec("a", "x.#", "x.*"), spec("b", "y.#")])
+    check_overlaps([])
