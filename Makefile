@@ -18,7 +18,7 @@ UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-v
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench lock clean
+.PHONY: help setup run test check bench soak lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -45,6 +45,9 @@ bench: ## measure (comes with loadtest/bench)
 		"make bench comes with loadtest/bench." >&2; exit 1; }
 	@$(MAKE) --no-print-directory $(DEV)
 	@exec loadtest/bench $(ARGS)
+
+soak: $(DEV) ## break it for minutes: 1,000,000 messages, 200 faults (ARGS="--messages 100000 --faults 20")
+	@$(BIN)/python -m loadtest.soak $(ARGS)
 
 lock: $(DEV) ## write both locks anew (ARGS=--upgrade: with the newest versions)
 	$(UV_COMPILE) --output-file requirements.lock

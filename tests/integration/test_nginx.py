@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from service.app import build_broker
 from service.config import load
-from tests.integration.test_survival import Publisher
 from tests.support.browser import Browser
 from tests.support.follower import Follower
 from tests.support.live import until
 from tests.support.nginx import Nginx
+from tests.support.survival import Publisher
 
 if TYPE_CHECKING:
     from pathlib import Path
