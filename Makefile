@@ -52,6 +52,8 @@ soak: $(DEV) ## break it for minutes: 1,000,000 messages, 200 faults (ARGS="--me
 lock: $(DEV) ## write both locks anew (ARGS=--upgrade: with the newest versions)
 	$(UV_COMPILE) --output-file requirements.lock
 	$(UV_COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(BIN)/python -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"]))' \
+		| $(UV_COMPILE:pyproject.toml=-) --output-file requirements-build.lock
 
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \

@@ -1,0 +1,61 @@
+# Tickfan's image: a virtual environment made in one stage and copied to the next,
+# which has no compiler and runs as nobody in particular.
+#
+#   docker build --build-arg REVISION="$(git rev-parse HEAD)" -t tickfan:0.1.0 .
+#   docker run --rm --read-only --ulimit nofile=65536 -p 8080:8080 tickfan:0.1.0
+#
+# For a build that can be repeated to the byte, name the base by its digest:
+#   --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:...
+
+ARG PYTHON_IMAGE=python:3.13-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+# What changes seldom comes first, so that its layer is kept. Every file is known by
+# its hash, and only wheels are taken: nothing is compiled, no setup.py is run.
+COPY requirements-build.lock requirements.lock ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m pip install --require-hashes --only-binary=:all: -r requirements-build.lock \
+    && python -m venv --without-pip /opt/tickfan \
+    && python -m pip --python /opt/tickfan/bin/python install \
+        --require-hashes --only-binary=:all: -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY config/tickfan.toml config/
+COPY clients/python clients/python
+COPY service service
+# Not in an isolated build: that would fetch a hatchling which nobody has checked.
+RUN python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
+    && python -m pip --python /opt/tickfan/bin/python install --no-deps --no-index /dist/*.whl \
+    && /opt/tickfan/bin/tickfan check >/dev/null
+
+FROM ${PYTHON_IMAGE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="tickfan" \
+      org.opencontainers.image.description="Fans out live prices from RabbitMQ to SSE and MessagePack WebSocket subscribers" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /opt/tickfan /opt/tickfan
+# A file, not TICKFAN_HTTP__HOST: variables win over files, and would win unseen over
+# the file that is mounted here.
+COPY <<CONFIG /etc/tickfan/tickfan.toml
+# The settings of a container that is given none: see config/tickfan.toml for all.
+[http]
+host = "0.0.0.0"
+admin_host = "0.0.0.0"
+CONFIG
+
+ENV PATH=/opt/tickfan/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /
+# By number, so that Kubernetes can see that it is not root.
+USER 10001:10001
+EXPOSE 8080 8081
+# Kubernetes ignores this and has probes of its own. It asks the default admin port.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8081/livez', timeout=4)"]
+# In this form the service itself is PID 1 and gets SIGTERM; it has no children to reap.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["tickfan"]
+CMD ["serve", "--config", "/etc/tickfan/tickfan.toml"]

@@ -1,0 +1,231 @@
+"""The Dockerfile, as far as it can be tried without an engine.
+
+The first stage's own commands are run in a clean directory, from what
+.dockerignore lets through; what they made is then run as the image would: as
+PID 1, by a user that is not root, writing no file. Not tried here: the base
+image, and that the copied environment finds its Python there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chart.dockerfile import Instruction, Stage, stages
+from tests.chart.tools import isolation, run, tool
+from tests.support.rabbitmq import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = ROOT / "Dockerfile"
+DEADLINE_S = 30.0
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def _last() -> list[Instruction]:
+    return stages(DOCKERFILE.read_text())[-1]
+
+
+def _only(word: str) -> str:
+    (rest,) = [instruction.rest for instruction in _last() if instruction.word == word]
+    return rest
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the first stage makes: a directory that stands for the image's ``/``."""
+    root = tmp_path_factory.mktemp("image")
+    # Stands for the base image's Python: it has pip, and nothing of ours.
+    subprocess.run([sys.executable, "-m", "venv", root / "base"], check=True)
+    keep = {key: value for key, value in os.environ.items() if not key.startswith("TICKFAN_")}
+    keep["PIP_NO_COMPILE"] = "1"  # a third of the time
+    keep["PATH"] = f"{root / 'base' / 'bin'}:{os.environ['PATH']}"
+    Stage(ROOT, root, keep).run(stages(DOCKERFILE.read_text())[0])
+    return root
+
+
+class Container:
+    """The built service, run nearly as a container would."""
+
+    def __init__(self, image: Path, directory: Path) -> None:
+        self.bin = image / "opt" / "tickfan" / "bin"
+        self.port, self.admin_port = free_port(), free_port()
+        config = directory / "tickfan.toml"
+        config.write_text(f"[http]\nport = {self.port}\nadmin_port = {self.admin_port}\n")
+        # A user that is not root, PID 1 of its own, and not a byte into any file.
+        isolate = isolation()
+        limit = ["/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "-"]
+        words = [*json.loads(_only("ENTRYPOINT")), *json.loads(_only("CMD"))[:-1], str(config)]
+        words[0] = str(self.bin / words[0])
+        self._log = directory / "log"
+        self._outer = subprocess.Popen(
+            [*isolate, *limit, *words],
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait_live(self) -> None:
+        """Return when /livez answers."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            assert self._outer.poll() is None, f"it ended: {self.output()}"
+            assert time.monotonic() < deadline, "it does not answer"
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/livez", timeout=5)
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+
+    def pid(self) -> int:
+        """The service's, seen from outside."""
+        outer = self._outer.pid
+        (child,) = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()
+        return int(child)
+
+    def stop(self) -> int:
+        """SIGTERM to the service, and the exit status."""
+        os.kill(self.pid(), signal.SIGTERM)
+        return self._outer.wait(DEADLINE_S)
+
+    def output(self) -> str:
+        """What it said, once it has ended."""
+        assert self._outer.stdout is not None
+        return self._outer.stdout.read().decode(errors="replace")
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        if self._outer.poll() is None:
+            self._outer.kill()
+            self._outer.wait()
+        assert self._outer.stdout is not None
+        self._outer.stdout.close()
+
+
+@pytest.fixture
+def container(image: Path, tmp_path: Path) -> Iterator[Container]:
+    started = Container(image, tmp_path)
+    try:
+        started.wait_live()
+        yield started
+    finally:
+        started.kill()
+
+
+def test_hadolint_has_no_complaint() -> None:
+    """No rule of hadolint is broken, and none is switched off."""
+    found = run(tool("hadolint"), "--failure-threshold", "style", DOCKERFILE)
+    assert (found.returncode, found.stdout) == (0, "")
+    assert "hadolint ignore" not in DOCKERFILE.read_text()
+
+
+def test_the_build_leaves_only_the_service(image: Path) -> None:
+    """The environment that is copied has the service and its needs: no pip, no build tool."""
+    python = image / "opt" / "tickfan" / "bin" / "python"
+    names = run(
+        python, "-Ic", "import importlib.metadata as m; print(*[d.name for d in m.distributions()])"
+    ).stdout.split()
+    assert "tickfan" in names
+    assert not {"pip", "setuptools", "hatchling", "pytest"} & set(names)
+
+
+def test_it_serves_alone_as_pid_1_and_stops_when_told(container: Container) -> None:
+    """Built and alone, not root, writing nothing: it streams, is healthy, and obeys SIGTERM."""
+    status = Path(f"/proc/{container.pid()}/status").read_text()
+    assert re.search(r"^NSpid:.*\s1$", status, re.MULTILINE), "it is not PID 1"
+    for transport in ("sse", "ws"):
+        seen = run(
+            container.bin / "tickfan", "tail", "--count=1", f"--transport={transport}",
+            f"--url=http://127.0.0.1:{container.port}", "quotes.#",
+        )  # fmt: skip
+        assert seen.returncode == 0, seen.stderr
+    assert container.stop() == 0
+    assert '"stopped"' in container.output()
+
+
+def test_the_health_check_tells_well_from_ill(container: Container) -> None:
+    """The command of HEALTHCHECK succeeds with a live service, and fails without."""
+    command = json.loads(_only("HEALTHCHECK").partition("CMD ")[2])
+    python = str(container.bin / command[0])
+    asked = [word.replace(":8081/", f":{container.admin_port}/") for word in command[1:]]
+    assert run(python, *asked).returncode == 0
+    assert container.stop() == 0
+    assert run(python, *asked).returncode != 0
+
+
+def test_the_last_stage_is_bare() -> None:
+    """It runs nothing, is nobody, takes only the environment, and starts without a shell."""
+    words = [instruction.word for instruction in _last()]
+    assert "RUN" not in words
+    user, group = _only("USER").split(":")
+    assert int(user) >= 10000
+    assert int(group) >= 10000
+    assert {rest.split()[0] for word, rest in _last() if word == "COPY"} == {
+        "--from=build", "<<CONFIG"
+    }  # fmt: skip
+    assert json.loads(_only("ENTRYPOINT")) == ["tickfan"]
+
+
+def test_the_settings_in_the_image_are_the_services_own(tmp_path: Path, image: Path) -> None:
+    """The image's file is accepted, and listens to the outside."""
+    text = re.search(r"<<CONFIG .*?\n(.*?)\nCONFIG\n", DOCKERFILE.read_text(), re.DOTALL)
+    assert text is not None
+    file = tmp_path / "tickfan.toml"
+    file.write_text(text[1])
+    checked = run(image / "opt/tickfan/bin/tickfan", "check", "--config", file)
+    assert checked.returncode == 0, checked.stderr
+    http = tomllib.loads(checked.stdout)["http"]
+    assert (http["host"], http["admin_host"]) == ("0.0.0.0", "0.0.0.0")
+
+
+def test_versions_agree() -> None:
+    """The label says what pyproject.toml says; both stages have one base, of a named version."""
+    arguments = [rest for word, rest in _last() if word == "ARG"]
+    assert f"VERSION={PROJECT['project']['version']}" in arguments
+    text = DOCKERFILE.read_text()
+    bases = [stage[0].rest.split()[0] for stage in stages(text)]
+    assert bases == ["${PYTHON_IMAGE}"] * 2
+    base = re.search(r"^ARG PYTHON_IMAGE=python:3\.(\d+)-slim", text, re.MULTILINE)
+    assert base is not None
+    assert int(base[1]) >= int(PROJECT["project"]["requires-python"].rpartition(".")[2])
+
+
+def test_the_build_tools_are_locked() -> None:
+    """requirements-build.lock has what [build-system] asks for, with hashes."""
+    lock = (ROOT / "requirements-build.lock").read_text()
+    for wanted in PROJECT["build-system"]["requires"]:
+        name = re.split(r"[<>=~!\[]", wanted)[0]
+        assert re.search(rf"^{re.escape(name)}==\S+ \\\n    --hash=sha256:", lock, re.MULTILINE), (
+            f"{name} is not locked: run `make lock`"
+        )
+
+
+def test_the_context_is_small(tmp_path: Path) -> None:
+    """Of all that lies about, only what is named reaches the build."""
+    (tmp_path / "context").mkdir()
+    shutil.copy(ROOT / ".dockerignore", tmp_path / "context")
+    for name in ("service/a.py", "service/__pycache__/a.pyc", ".git/config", "tests/a.py", ".env"):
+        path = tmp_path / "context" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    stage = Stage(tmp_path / "context", tmp_path / "root", {})
+    stage.run([Instruction("WORKDIR", "/src"), Instruction("COPY", ". .")])
+    copied = {str(p.relative_to(tmp_path / "root/src")) for p in (tmp_path / "root").rglob("*.*")}
+    assert copied == {"service/a.py"}

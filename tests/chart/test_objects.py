@@ -1,0 +1,301 @@
+"""What the chart makes, for every set of values: objects that Kubernetes takes, and safe ones."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+
+from tests.chart.rendering import CHART, NAMESPACE, VALUE_SETS, Refused, render
+from tests.chart.tools import run, tool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.chart.rendering import Object, Rendered
+
+CUSTOM = {"HTTPRoute", "ServiceMonitor", "PrometheusRule"}
+"""Kinds from CRDs, whose schemas the validator does not have."""
+KUBERNETES = ("1.30", "1.37")
+"""The oldest that Chart.yaml allows, and the newest that the validator knows."""
+LINES_MAX = 260
+COLUMNS_MAX = 120
+
+
+def _pods(rendered: Rendered) -> list[Object]:
+    return [rendered.pod, *(pod["spec"] for pod in rendered.all("Pod"))]
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _texts(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [str(value)]
+
+
+@pytest.mark.parametrize("values", sorted(VALUE_SETS.values()), ids=lambda path: path.name)
+def test_lint_is_strict_and_silent(values: Path) -> None:
+    """Helm's linter finds neither an error nor a warning."""
+    found = run(tool("helm"), "lint", "--strict", CHART, "-f", values)
+    assert found.returncode == 0, found.stdout
+    assert "WARNING" not in found.stdout
+
+
+def test_kubernetes_takes_every_object(rendered: Rendered) -> None:
+    """No object has a field that Kubernetes' strict schemas do not know."""
+    for each in rendered.objects:
+        if each["kind"] not in CUSTOM:
+            for version in KUBERNETES:
+                kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_there_are_no_two_of_a_name(rendered: Rendered) -> None:
+    """Kind and name are an object's address; all belong to the release."""
+    names = [(each["kind"], each["metadata"]["name"]) for each in rendered.objects]
+    assert len(set(names)) == len(names)
+    for each in rendered.objects:
+        assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == "live"
+
+
+def test_each_switch_makes_its_object(everything: Rendered) -> None:
+    """Everything that can be switched on is there, once."""
+    kinds = {each["kind"] for each in everything.objects}
+    assert kinds >= CUSTOM | {
+        "Ingress", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy",
+        "ServiceAccount", "Pod",
+    }  # fmt: skip
+
+
+def test_every_container_is_locked_in(rendered: Rendered) -> None:
+    """Not root, nothing writable, no capability, no token, with limits: also the test's."""
+    for pod in _pods(rendered):
+        assert pod["automountServiceAccountToken"] is False
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] >= 10000
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert "initContainers" not in pod
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert "memory" in container["resources"]["limits"]
+            assert "cpu" not in container["resources"]["limits"]
+    for account in rendered.all("ServiceAccount"):
+        assert account["automountServiceAccountToken"] is False
+
+
+def test_no_image_can_change_unseen(rendered: Rendered) -> None:
+    """Each image has a tag that names a version, or a digest."""
+    for pod in _pods(rendered):
+        for container in pod["containers"]:
+            image = container["image"].rpartition("/")[2]
+            assert re.fullmatch(r"[^:@]+(:(?!latest$).+|@sha256:[0-9a-f]{64})", image)
+
+
+def test_no_secret_is_in_what_is_not_one(rendered: Rendered) -> None:
+    """Only references to Secrets: no object holds one, and none is made."""
+    assert not rendered.all("Secret")
+    for config in rendered.all("ConfigMap"):
+        assert not re.search(r"amqps?://|password|token", json.dumps(config["data"]))
+    settings = tomllib.loads(rendered.toml)
+    assert "url" not in settings.get("broker", {})
+    assert "publish" not in settings
+    for variable in rendered.container.get("env", []):
+        assert set(variable) == {"name", "valueFrom"}
+        assert variable["valueFrom"]["secretKeyRef"]["name"]
+
+
+def test_secrets_come_from_where_they_are(everything: Rendered) -> None:
+    """The broker's URL and the token are the service's variables, TLS files are mounted."""
+    assert {
+        variable["name"]: tuple(variable["valueFrom"]["secretKeyRef"].values())
+        for variable in everything.container["env"]
+    } == {
+        "TICKFAN_BROKER__URL": ("tickfan-broker", "amqp-url"),
+        "TICKFAN_PUBLISH__TOKEN": ("tickfan-publish", "http"),
+    }
+    (volume,) = everything.pod["volumes"]
+    mounted = volume["projected"]["sources"][1]["secret"]
+    assert mounted["name"] == "tickfan-tls"
+    directory = everything.container["volumeMounts"][0]["mountPath"]
+    named = tomllib.loads(everything.toml)["broker"]["tls_ca_file"]
+    assert named == f"{directory}/{mounted['items'][0]['path']}"
+
+
+def test_new_settings_are_new_pods(defaults: Rendered) -> None:
+    """The checksum follows the settings, and nothing else."""
+
+    def template(rendered: Rendered) -> Any:
+        return rendered.deployment["spec"]["template"]
+
+    changed = render("--set", "config.log.level=debug")
+    same = render("--set", "service.port=81")
+    assert template(changed) != template(defaults)
+    assert template(same) == template(defaults)
+
+
+def test_selectors_find_the_pods_and_nothing_else(rendered: Rendered) -> None:
+    """Every selector matches the pods; none matches the pod of helm test."""
+    labels = rendered.deployment["spec"]["template"]["metadata"]["labels"].items()
+    selectors = [rendered.deployment["spec"]["selector"]["matchLabels"]]
+    selectors += [service["spec"]["selector"] for service in rendered.all("Service")]
+    for kind in ("PodDisruptionBudget", "NetworkPolicy"):
+        for each in rendered.all(kind):
+            spec = each["spec"]
+            selectors.append(spec.get("podSelector", spec.get("selector"))["matchLabels"])
+    test = rendered.only("Pod")["metadata"]["labels"].items()
+    for selector in selectors:
+        assert selector.items() <= labels
+        assert not selector.items() <= test
+
+
+def test_ports_and_probes_meet(rendered: Rendered) -> None:
+    """Probes ask the admin port, whose number is the service's; the public Service has it not."""
+    ports = {port["name"]: port["containerPort"] for port in rendered.container["ports"]}
+    http = tomllib.loads(rendered.toml)["http"]
+    assert ports == {"http": http["port"], "admin": http["admin_port"]}
+    probes = [rendered.container[name]["httpGet"] for name in _PROBES]
+    assert probes == [{"path": path, "port": "admin"} for path in _PROBES.values()]
+    public, admin = rendered.all("Service")
+    assert [port["targetPort"] for port in public["spec"]["ports"]] == ["http"]
+    assert [port["targetPort"] for port in admin["spec"]["ports"]] == ["admin"]
+    assert admin["spec"]["clusterIP"] == "None"
+
+
+_PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+
+
+def test_the_probes_mean_different_things(defaults: Rendered) -> None:
+    """A start may take a minute, a hung loop a minute, and unreadiness shows in ten seconds."""
+    patience = {
+        name: probe["periodSeconds"] * probe["failureThreshold"]
+        for name in _PROBES
+        for probe in [defaults.container[name]]
+    }
+    assert patience == {"startupProbe": 60, "livenessProbe": 60, "readinessProbe": 10}
+
+
+def test_the_drain_fits_into_the_grace(rendered: Rendered) -> None:
+    """Sleep, drain, the service's grace and a margin: in this order, and all within."""
+    stop = tomllib.loads(rendered.toml)["stop"]
+    sleep = rendered.container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    drain_s = stop["drain_delay_s"] + stop["drain_s"]
+    assert drain_s < stop["grace_s"]
+    margin = rendered.pod["terminationGracePeriodSeconds"] - sleep - stop["grace_s"]
+    assert 5 <= margin < 6
+    # The clients of one pod have moved before the next pod goes.
+    spec = rendered.deployment["spec"]
+    assert 0 <= spec["minReadySeconds"] - sleep - drain_s < 1
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+def test_streams_pass_the_gateway_without_an_end(everything: Rendered) -> None:
+    """The route has no time limit, and leads to the Service's own port."""
+    (rule,) = everything.only("HTTPRoute")["spec"]["rules"]
+    assert rule["timeouts"] == {"request": "0s"}
+    assert rule["backendRefs"] == [{"name": "prices", "port": 443}]
+    assert everything.all("Service")[0]["spec"]["ports"][0]["port"] == 443
+
+
+def test_the_demo_is_one_replica(defaults: Rendered) -> None:
+    """Its broker is in the process: two would be two; and it cannot be scaled."""
+    assert defaults.deployment["spec"]["replicas"] == 1
+    assert not defaults.all("PodDisruptionBudget")
+    with pytest.raises(Refused, match="autoscaling needs broker"):
+        render("--set", "autoscaling.enabled=true")
+
+
+def test_the_autoscaler_owns_the_count(everything: Rendered) -> None:
+    """With an autoscaler the Deployment names no number, or each upgrade would reset it."""
+    assert "replicas" not in everything.deployment["spec"]
+    assert [metric["type"] for metric in _metrics(everything)] == ["Resource"]
+    both = render("-f", str(VALUE_SETS["autoscaling"]))
+    assert [metric["type"] for metric in _metrics(both)] == ["Resource", "Pods"]
+
+
+def _metrics(rendered: Rendered) -> list[Any]:
+    found: list[Any] = rendered.only("HorizontalPodAutoscaler")["spec"]["metrics"]
+    return found
+
+
+def test_the_network_is_closed_but_for_what_is_needed() -> None:
+    """In: the gateway, the test, Prometheus. Out: DNS and the broker."""
+    rendered = render("-f", str(VALUE_SETS["networkpolicy"]))
+    spec = rendered.only("NetworkPolicy")["spec"]
+    public, admin = spec["ingress"]
+    assert [port["port"] for port in public["ports"] + admin["ports"]] == ["http", "admin"]
+    test = rendered.only("Pod")["metadata"]["labels"]
+    allowed = [
+        peer["podSelector"]["matchLabels"] for peer in public["from"] if "podSelector" in peer
+    ]
+    assert len(public["from"]) == 2
+    assert any(labels.items() <= test.items() for labels in allowed)
+    dns, broker = spec["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert broker == {"ports": [{"port": 5671}], "to": [{"ipBlock": {"cidr": "10.20.0.0/24"}}]}
+
+
+def test_helm_test_watches_each_transport(rendered: Rendered) -> None:
+    """The service's own image and command wait for an update from the Service."""
+    pod = rendered.only("Pod")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    port = rendered.all("Service")[0]["spec"]["ports"][0]["port"]
+    for container, transport in zip(pod["spec"]["containers"], ("sse", "ws"), strict=True):
+        assert container["image"] == rendered.container["image"]
+        assert container["args"][:4] == [
+            "tail", "--count=1", f"--transport={transport}", f"--url=http://{rendered.name}:{port}",
+        ]  # fmt: skip
+
+
+def test_the_defaults_are_a_page_to_read(defaults: Rendered) -> None:
+    """Short lines, no nulls, no empty maps, no odd blanks, no template's leftovers."""
+    lines = defaults.text.splitlines()
+    assert len(lines) <= LINES_MAX
+    for line in lines:
+        assert len(line) <= COLUMNS_MAX, line
+        assert line == line.rstrip(), repr(line)
+        assert not re.search(r"null$|\{\}$|\[\]$|<no value>|\{\{|e\+\d\d", line), line
+    assert defaults.all("Deployment")[0]["metadata"].get("namespace") in (None, NAMESPACE)
+
+
+@pytest.mark.parametrize("name", ["minimal", "httproute", "ingress"])
+def test_the_notes_say_what_to_try(name: str, tmp_path: Path) -> None:
+    """Commands that can be pasted, with this release's names, and nothing left open."""
+    # Helm shows notes only when it installs: have them rendered as an object.
+    chart = tmp_path / "tickfan"
+    shutil.copytree(CHART, chart)
+    (chart / "templates" / "NOTES.txt").rename(chart / "NOTES.txt")
+    (chart / "templates" / "notes.yaml").write_text(
+        "kind: Notes\nmetadata: {name: notes}\n"
+        'text: {{ tpl (.Files.Get "NOTES.txt") . | toJson }}\n'
+    )
+    words = ("-f", str(VALUE_SETS[name]), "--set", "service.port=8000")
+    notes = render(*words, chart=chart).only("Notes")["text"]
+    where = {"minimal": [], "httproute": ["https://prices.example.com"]}
+    where["ingress"] = where["httproute"]
+    for address in ["http://localhost:8080", *where[name]]:
+        assert f"curl -N '{address}/v1/sse?channels=quotes.%23'\n" in notes
+    assert "service/live-tickfan 8080:8000 " in notes
+    assert "helm -n prices test live" in notes
+    assert ("simulated market" in notes) == (name == "minimal")
+
+
+def test_the_chart_is_of_this_version() -> None:
+    """Chart.yaml and pyproject.toml name one version of the service."""
+    project = tomllib.loads((CHART.parents[1] / "pyproject.toml").read_text())["project"]
+    assert f"appVersion: {project['version']}\n" in (CHART / "Chart.yaml").read_text()
+
+
+def test_no_text_is_a_word_of_go(rendered: Rendered) -> None:
+    """Nothing was printed that is Go's way to show a map, an error or a missing value."""
+    for text in _texts(rendered.objects):
+        assert not re.search(r"map\[|%!|<nil>|<no value>", text), text

@@ -1,0 +1,155 @@
+"""The chart's values: what is refused, and what reaches the service's own settings."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from service.config import Settings, load
+from tests.chart.rendering import CHART, Refused, render
+from tests.chart.schema import ELSEWHERE, SCHEMA, settings_schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.chart.rendering import Rendered
+
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+
+
+def test_the_schema_knows_the_services_settings() -> None:
+    """Every setting is in values.schema.json, with its type."""
+    schema = json.loads(SCHEMA.read_text())
+    assert schema["definitions"]["settings"] == settings_schema(), (
+        "the settings have changed: run `.venv/bin/python -m tests.chart.schema`"
+    )
+
+
+def test_the_schema_closes_every_map() -> None:
+    """No map of the chart's own takes a name that it does not have."""
+
+    def open_maps(schema: dict[str, Any], path: str) -> list[str]:
+        found = []
+        if "properties" in schema and schema.get("additionalProperties") is not False:
+            found.append(path)
+        for name, below in schema.get("properties", {}).items():
+            found += open_maps(below, f"{path}.{name}")
+        return found
+
+    schema = json.loads(SCHEMA.read_text())
+    assert not open_maps(schema, "values")
+    assert set(schema["properties"]) - {"global"} == set(VALUES)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("replica=3", "Additional property replica is not allowed"),
+        ("config.stream.heartbeats_s=3", "config.stream: Additional property heartbeats_s"),
+        ("config.streams.heartbeat_s=3", "config: Additional property streams"),
+        ("config.broker.url=amqp://a:b@c", "config.broker: Additional property url"),
+        ("config.publish.token=abc", "config: Additional property publish"),
+        ("broker.url=amqp://a:b@c", "broker: Additional property url"),
+        ("replicas=two", "replicas: Invalid type. Expected: integer"),
+        ("replicas=0", "replicas: Must be greater than or equal to 1"),
+        ("config.http.port=0", "config.http.port: Must be greater than or equal to 1"),
+        ("config.stream.snapshot=yes", "config.stream.snapshot: Invalid type. Expected: boolean"),
+        ("config.log.level=loud", "config.log.level must be one of"),
+        ("config.stop=null", "config: stop is required"),
+        ("config.stop.grace_s=30", "grace_s is 30: it must exceed drain_delay_s"),
+        ("image.tag=latest", "image.tag"),
+        ("image.repository=tickfan:1", "image.repository"),
+        ("image.digest=sha256:12", "image.digest: Does not match pattern"),
+        ("httpRoute.enabled=true", "httpRoute.parentRefs: Array must have at least 1"),
+        ("ingress.enabled=true", "ingress.hosts: Array must have at least 1"),
+        ("podLabels.a=1", "podLabels.a: Invalid type. Expected: string"),
+        ("autoscaling.cpuPercent=170", "autoscaling.cpuPercent: Must be less than"),
+        ('config.feeds=[{"name": "q", "bind": ["q.#"]}]', "config.feeds.0: delivery is required"),
+        (
+            'config.feeds=[{"name": "q", "bind": ["q.#"], "delivery": "conflated", "flush_ms": 1}]',
+            "config.feeds.0: Additional property flush_ms is not allowed",
+        ),
+    ],
+)
+def test_wrong_values_are_refused_by_name(words: str, complaint: str) -> None:
+    """A typo, a wrong type or a secret in the open never gets as far as the cluster."""
+    how = "--set-json" if "[" in words else "--set"
+    with pytest.raises(Refused, match=re.escape(complaint)):
+        render(how, words)
+
+
+def test_the_service_takes_the_settings(
+    rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each set of values is a file that the service's own loader accepts and means the same."""
+    text = rendered.toml
+    environ = {}
+    if "env" in rendered.container:
+        environ["TICKFAN_BROKER__URL"] = "amqps://user:password@rabbit.example/prices"
+    # The service wants the TLS files to be there: put them where the test may.
+    for file in re.findall(r'"(/etc/tickfan/tls/[^"]+)"', text):
+        there = tmp_path / file.rpartition("/")[2]
+        there.touch()
+        text = text.replace(file, str(there))
+    path = tmp_path / "tickfan.toml"
+    path.write_text(text)
+    settings = load(path, environ)
+    shown = settings.masked()
+    for section, table in rendered.values["config"].items():
+        if section == "feeds":
+            for feed, given in zip(shown["feeds"], table or shown["feeds"], strict=True):
+                assert given.items() <= feed.items()
+        else:
+            assert table.items() <= shown[section].items()
+
+
+def test_the_files_are_where_the_container_reads_them(rendered: Rendered) -> None:
+    """The argument, the mount and the volume name one file."""
+    file = rendered.container["args"][-1]
+    (mount,) = rendered.container["volumeMounts"]
+    (volume,) = rendered.pod["volumes"]
+    names = {each["metadata"]["name"]: each["data"] for each in rendered.all("ConfigMap")}
+    config = volume["projected"]["sources"][0]["configMap"]["name"]
+    assert file == f"{mount['mountPath']}/{next(iter(names[config]))}"
+    assert mount["readOnly"] is True
+    assert mount["name"] == volume["name"]
+
+
+def test_the_chart_listens_to_the_outside(rendered: Rendered) -> None:
+    """Both listeners are for other machines, and the log is for machines."""
+    settings = tomllib.loads(rendered.toml)
+    assert settings["http"]["host"] in ("0.0.0.0", "::")
+    assert settings["http"]["admin_host"] in ("0.0.0.0", "::")
+    assert settings["log"]["format"] == "json"
+
+
+def test_numbers_and_texts_survive(tmp_path: Path) -> None:
+    """Large integers stay integers, fractions fractions, and odd characters are themselves."""
+    values = tmp_path / "values.yaml"
+    odd = 'a "quoted" \\ <b> & ü \u2028'
+    feed = {
+        "name": "t", "bind": ["t.#"], "delivery": "lossless",
+        "exchange": odd, "retention_bytes": 2**40,
+    }  # fmt: skip
+    values.write_text(yaml.safe_dump({"config": {"feeds": [feed], "stop": {"drain_s": 0.25}}}))
+    read = tomllib.loads(render("-f", str(values)).toml)
+    assert read["feeds"] == [feed]
+    assert isinstance(read["feeds"][0]["retention_bytes"], int)
+    assert read["stop"]["drain_s"] == 0.25
+
+
+def test_secrets_have_no_other_way_in() -> None:
+    """What the chart keeps out of ``config`` are exactly the service's secrets and TLS files."""
+    secret = {
+        (section, name)
+        for section, model in Settings.model_json_schema()["$defs"].items()
+        for name, field in model["properties"].items()
+        if field.get("writeOnly")
+    }
+    kept_out = {name for names in ELSEWHERE.values() for name in names}
+    assert {name for _, name in secret} <= kept_out
