@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import signal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from service.core.errors import TickfanError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
     from service.config import Settings
@@ -26,6 +28,9 @@ log = structlog.get_logger("tickfan")
 
 STOP_MARGIN_S = 1.0
 """Of the grace, kept for the last steps: closing listeners and connections."""
+
+LAST_WORD_S = 0.5
+"""Of that margin, for telling those who have not been told yet."""
 
 POLL_S = 0.05
 
@@ -36,6 +41,20 @@ class StartError(TickfanError):
 
 class ServiceFailed(StartError):
     """A part of the service that must go on for ever has ended."""
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's log, without a stack trace for each request that is no HTTP.
+
+    Anybody can send such a thing, as often as they like.
+    """
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
+        """Log a failure; of a request that could not be read, its kind alone."""
+        if isinstance(exc_info, HttpProcessingError):
+            self.debug("a request could not be read: %s", type(exc_info).__name__)
+            return
+        super().exception(msg, *args, exc_info=exc_info, **more)
 
 
 class Runnable(Protocol):
@@ -65,7 +84,7 @@ async def run(service: Runnable, settings: Settings, on_ready: Callable[[], None
 
     Readiness fails first; then the listener closes, clients are told over
     ``drain_s``, the broker's consumers are closed in order, and what is left
-    is cut. A second signal cuts at once. Raises :class:`StartError`.
+    is told at once and cut. A second signal goes there at once. Raises :class:`StartError`.
     """
     stop = Stop()
     http = settings.http
@@ -76,12 +95,12 @@ async def run(service: Runnable, settings: Settings, on_ready: Callable[[], None
         stack.push_async_callback(admin.cleanup)
         stack.push_async_callback(public.cleanup)
         await _listen(admin, http.admin_host, http.admin_port, settings, "admin_port")
-        site = await _listen(public, http.host, http.port, settings, "port")
+        await _listen(public, http.host, http.port, settings, "port")
         async with service.running():
-            log.info("serving", host=http.host, port=http.port, admin_port=http.admin_port)
+            log.info("serving", host=http.host, port=_port(public), admin_port=_port(admin))
             on_ready()
             await _first(stop.asked, service.failed)
-            await _leave(service, site, settings, stop)
+            await _leave(service, public, settings, stop)
     log.info("stopped")
     if service.failed.is_set():
         raise ServiceFailed(service.failure)
@@ -95,7 +114,7 @@ class Stop:
         self.hurry = asyncio.Event()
 
     @contextlib.contextmanager
-    def listening(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a context manager
+    def listening(self) -> Iterator[None]:
         """React to SIGTERM and SIGINT while inside."""
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGTERM, signal.SIGINT)
@@ -122,13 +141,13 @@ async def _first(*events: asyncio.Event) -> None:
             task.cancel()
 
 
-async def _leave(service: Runnable, site: web.TCPSite, settings: Settings, stop: Stop) -> None:
+async def _leave(service: Runnable, public: web.AppRunner, settings: Settings, stop: Stop) -> None:
     stopping = settings.stop
     log.info("stopping", connections=service.connected, grace_s=stopping.grace_s)
     service.refuse_new()
     deadline = asyncio.get_running_loop().time() + stopping.grace_s - STOP_MARGIN_S
     hurry = asyncio.create_task(stop.hurry.wait())
-    leaving = asyncio.create_task(_drain(service, site, settings))
+    leaving = asyncio.create_task(_drain(service, public, settings))
     try:
         async with asyncio.timeout_at(deadline):
             await asyncio.wait((hurry, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -139,17 +158,34 @@ async def _leave(service: Runnable, site: web.TCPSite, settings: Settings, stop:
             task.cancel()
         await asyncio.wait((hurry, leaving))
     if service.connected:
-        log.warning("cut, the grace is over", connections=service.connected)
+        await service.drain(0)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORD_S):
+            await _gone(public)
+    if left := _open(public):
+        log.warning("cut, the grace is over", connections=left)
 
 
-async def _drain(service: Runnable, site: web.TCPSite, settings: Settings) -> None:
+async def _drain(service: Runnable, public: web.AppRunner, settings: Settings) -> None:
     # Still listening: what balances the load needs a moment to see that
     # readiness has failed.
     await asyncio.sleep(settings.stop.drain_delay_s)
-    await site.stop()
+    for site in list(public.sites):
+        await site.stop()
     await service.drain(settings.stop.drain_s)
-    while service.connected:  # noqa: ASYNC110 - a last look each 50 ms, once in a life
+    await _gone(public)
+
+
+async def _gone(public: web.AppRunner) -> None:
+    """Wait until every connection is closed: being told is not having read it."""
+    if public.server is not None:
+        public.server.pre_shutdown()  # ends those that wait for a next request
+    while _open(public):  # noqa: ASYNC110 - a last look each 50 ms, once in a life
         await asyncio.sleep(POLL_S)
+
+
+def _open(public: web.AppRunner) -> int:
+    return 0 if public.server is None else len(public.server.connections)
 
 
 def _runner(app: web.Application, settings: Settings) -> web.AppRunner:
@@ -157,6 +193,9 @@ def _runner(app: web.Application, settings: Settings) -> web.AppRunner:
         app,
         handle_signals=False,
         access_log=None,
+        logger=HttpLog(logging.getLogger("aiohttp.server"), {}),
+        # Bodies with a Content-Encoding are refused, not unpacked.
+        auto_decompress=False,
         # Also the deadline for a request's headers; aiohttp's default for a
         # runner is an hour.
         keepalive_timeout=settings.http.header_timeout_s,
@@ -167,9 +206,15 @@ def _runner(app: web.Application, settings: Settings) -> web.AppRunner:
     )
 
 
+def _port(runner: web.AppRunner) -> int:
+    """The port that is listened on: the one that the system chose for port 0."""
+    port: int = runner.addresses[0][1]
+    return port
+
+
 async def _listen(
     runner: web.AppRunner, host: str, port: int, settings: Settings, name: str
-) -> web.TCPSite:
+) -> None:
     await runner.setup()
     site = web.TCPSite(
         runner,
@@ -186,4 +231,3 @@ async def _listen(
                 f"port {port} on {host} is taken; set TICKFAN_HTTP__{name.upper()} or http.{name}"
             ) from None
         raise StartError(f"cannot listen on {host}:{port} (http.{name}): {error}") from None
-    return site

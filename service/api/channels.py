@@ -54,7 +54,11 @@ async def latest_value(request: web.Request) -> web.Response:
     channel = find_channel(hub, request.match_info["channel"])
     if channel.latest is None:
         raise _no_value(channel.name)
-    return json_response(as_object(channel.latest))
+    fields = as_object(channel.latest)
+    if not channel.feed.is_lossless and not channel.feed.is_confirmed(channel):
+        # Not received since the last outage of the broker began.
+        fields["unconfirmed"] = True
+    return json_response(fields)
 
 
 def find_channel(hub: Hub, name: str) -> Channel:

@@ -1,8 +1,9 @@
 """``/livez`` and ``/readyz``: two probes that mean different things.
 
-Live: the event loop turns. Ready: every feed's source has been read to its
-tail and is being read, and the replica is not draining. A broker outage makes
-a replica unready, never dead: a restart would not mend it.
+Live: the event loop turns. Ready: every feed has been read to its tail once, and
+the replica is not draining. A broker outage after that makes a replica neither
+dead nor unready: clients are told by ``status`` that values are stale, while
+without a ready replica they would get a 503, after which EventSource gives up.
 """
 
 from __future__ import annotations

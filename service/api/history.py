@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ LIMIT = 100
 LIMIT_MAX = 10_000
 SCAN_MAX = 200_000
 """Updates of other channels that one request may pass over: it holds the loop."""
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - some spreadsheets take the wide ones too
 
 _FORMATS = {
     "application/json": "json",
@@ -100,24 +104,27 @@ def _ndjson(updates: Sequence[Update]) -> bytes:
 
 
 def _csv(updates: Sequence[Update]) -> bytes:
-    """One row an update (RFC 4180): a column for each field of ``data``."""
-    columns = list(
+    """One row an update (RFC 4180): a column for each field of ``data``.
+
+    The column ``data`` is for values that are no objects.
+    """
+    names = list(
         dict.fromkeys(
             name for update in updates if isinstance(update.data, dict) for name in update.data
         )
     )
+    has_plain = not all(isinstance(update.data, dict) for update in updates)
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["channel", "seq", "ts", "type", *(f"data.{name}" for name in columns)]
-                    if columns else ["channel", "seq", "ts", "type", "data"])  # fmt: skip
+    columns = [f"data.{name}" for name in names] + ["data"] * (has_plain or not names)
+    writer.writerow(["channel", "seq", "ts", "type", *columns])
     for update in updates:
-        data = update.data
-        values = (
-            [_cell(data.get(name)) if isinstance(data, dict) else _cell(data) for name in columns]
-            if columns
-            else [_cell(data)]
-        )
-        writer.writerow([update.channel.name, update.seq, update.ts, update.type, *values])
+        is_object = isinstance(update.data, dict)
+        values = [_cell(update.data.get(name) if is_object else None) for name in names]
+        if len(columns) > len(names):
+            values.append("" if is_object else _cell(update.data))
+        row = [_cell(update.channel.name), update.seq, update.ts, update.type, *values]
+        writer.writerow(row)
     return out.getvalue().encode()
 
 
@@ -125,6 +132,6 @@ def _cell(value: Any) -> str:
     """A value as text that no spreadsheet runs as a formula (OWASP, CSV injection)."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    is_number = text[1:].replace(".", "", 1).isdigit()
-    return "'" + text if text[:1] in "=+-@\t\r" and text and not is_number else text
+    if not isinstance(value, str):
+        return orjson.dumps(value).decode()
+    return "'" + value if value[:1] in _FORMULA and not _NUMBER.fullmatch(value) else value

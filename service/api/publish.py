@@ -65,5 +65,7 @@ def _authorize(request: web.Request, token: str | None) -> None:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if not given:
         raise Refusal("publish_unauthorized", "send the header Authorization: Bearer <token>")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
+    # A header may hold any bytes; aiohttp keeps those that are no UTF-8 as surrogates.
+    matches = hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode())
+    if scheme.lower() != "bearer" or not matches:
         raise Refusal("publish_forbidden", "the token is not publish.token")

@@ -60,16 +60,17 @@ class Doors:
         self.limits = limits
         self.is_draining = False
 
-    def refuses(self, *, lossless: bool) -> Reason | None:
+    def refuses(self, *, lossless: bool, is_in: bool = False) -> Reason | None:
         """Why nobody can come in now: draining, overload, or still starting.
 
+        Who ``is_in`` already, and wants more, is not over ``connections_max``.
         Only a lossless subscription has to wait for the start: it would not
         know its tail. A conflated one is told by ``status`` when its source
         is there.
         """
         if self.is_draining:
             return closing.DRAIN
-        if len(self.connections) >= self.limits.connections_max:
+        if not is_in and len(self.connections) >= self.limits.connections_max:
             return closing.OVERLOAD
         if lossless and self.hub.is_starting:
             return closing.STARTING
@@ -88,6 +89,8 @@ class Doors:
         places = cursors.parse(cursor)
         deadline = self.hub.loop.time() + BEHIND_S
         while behind := self.hub.behind(places):
+            if self.is_draining:
+                return closing.DRAIN
             if any(feed.upstream is not Upstream.LIVE for feed in behind):
                 return closing.STARTING
             if self.hub.loop.time() > deadline:

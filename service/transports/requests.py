@@ -98,6 +98,21 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return fields
 
 
+def check_count(request: Request, channels_most: int) -> None:
+    """Raise :class:`Refusal` for more channels than a connection may have at all.
+
+    Before any of them is looked at: 30,000 names in one body took 0.3 s, and
+    their 30,000 refusals 4 MB.
+    """
+    if len(request.channels) > channels_most:
+        raise Refusal(
+            "too_many_channels",
+            f"{len(request.channels)} channels at once; a connection has at most {channels_most}: "
+            "use a wildcard, or a second connection",
+            request.channels[channels_most][:80],
+        )
+
+
 def check_names(fields: dict[str, Any], allowed: tuple[str, ...]) -> None:
     """Raise :class:`Refusal` for a field that is not known: most are misspelled."""
     for name in fields:

@@ -17,6 +17,7 @@ from service.core import cursor as cursors
 from service.core.channel import Pattern
 from service.subscriptions import plan
 from service.transports.errors import error_response
+from service.transports.requests import check_count
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,6 +45,7 @@ def refusal_before(doors: Doors, request: Request) -> web.Response | None:
     """
     if request.cursor is not None:
         cursors.parse(request.cursor)
+    check_count(request, doors.rules.channels_per_connection_max)
     refusals = plan(request, doors.hub.feeds.values(), doors.rules).refusals
     return error_response(refusals) if refusals else None
 
@@ -108,7 +110,11 @@ async def _serve(  # noqa: PLR0913 - the second half of run
         grant.interval_ms is None
         for grant in plan(request, doors.hub.feeds.values(), doors.rules).grants
     )
-    refused = doors.refuses(lossless=is_lossless) or await doors.wait_for(request.cursor)
+    refused = (
+        doors.refuses(lossless=is_lossless)
+        or await doors.wait_for(request.cursor)
+        or doors.refuses(lossless=is_lossless)  # things change while one waits
+    )
     if refused is not None:
         # 200, retry:, status and closing: an EventSource comes back.
         upstream = {feed.name: feed.upstream.value for feed in doors.hub.feeds.values()}

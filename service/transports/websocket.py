@@ -19,9 +19,12 @@ from service.core.errors import Refusal
 from service.subscriptions import parse_request, plan
 from service.transports import commands
 from service.transports.doors import DOORS
+from service.transports.requests import check_count
 from service.wire.formats import JSON_V1, MSGPACK_V1
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from service.core.closing import Reason
     from service.membership import Connection
     from service.transports.doors import Doors
@@ -33,6 +36,9 @@ SUBPROTOCOLS = (MSGPACK_V1, JSON_V1)
 HARD_LIMIT = 4
 """aiohttp cuts the connection above this many times ``message_bytes_max``; up to
 it an oversize message gets an error by name and the connection lives on."""
+
+ERRORS_MAX = 32
+"""Channels of one command that are refused by name; of the others the number is told."""
 
 
 async def websocket(request: web.Request) -> web.StreamResponse:
@@ -181,7 +187,7 @@ class Conversation:
             op = commands.check_command(message)
             await self._do(op, message, mark)
         except Refusal as refusal:
-            self._refuse(refusal, mark)
+            self._refuse([refusal], mark)
 
     async def _do(self, op: str, message: dict[str, Any], mark: str | int | None) -> None:
         if op == "ping":
@@ -197,10 +203,12 @@ class Conversation:
     async def _subscribe(self, message: dict[str, Any], mark: str | int | None) -> None:
         doors, format_ = self._doors, self._format
         request = parse_request({"snapshot": doors.limits.snapshot, **message})
+        check_count(request, doors.rules.channels_per_connection_max)
         wanted = plan(request, doors.hub.feeds.values(), doors.rules)
         is_lossless = any(grant.interval_ms is None for grant in wanted.grants)
-        refused = doors.refuses(lossless=is_lossless) or await doors.wait_for(request.cursor)
-        if refused in (closing.STARTING, closing.DRAIN):
+        refused = doors.refuses(lossless=is_lossless, is_in=True)
+        refused = refused or await doors.wait_for(request.cursor)
+        if refused is not None:
             self._connection.subscriber.end(refused)
             return
         granted = doors.connections.subscribe(
@@ -209,15 +217,22 @@ class Conversation:
             lambda fields: format_.event("subscribed", _marked(fields, mark)),
             lambda cursor: format_.event("snapshot_end", _marked({}, mark), cursor),
         )
-        for refusal in granted.refusals:
-            self._refuse(refusal, mark)
+        self._refuse(granted.refusals, mark)
 
-    def _refuse(self, refusal: Refusal, mark: str | int | None) -> None:
-        self._say("error", _marked(refusal.as_dict(), mark))
+    def _refuse(self, refusals: Sequence[Refusal], mark: str | int | None) -> None:
+        """Name what was refused, in one write: many errors are no sign of a slow client."""
+        named = list(refusals[:ERRORS_MAX])
+        if more := len(refusals) - len(named):
+            named.append(Refusal("more_refused", f"{more} more channels were refused"))
+        errors = [_marked(refusal.as_dict(), mark) for refusal in named]
+        if errors:
+            self._send(b"".join([self._format.event("error", error) for error in errors]))
 
     def _say(self, event: str, fields: dict[str, Any]) -> None:
-        now = self._doors.hub.loop.time()
-        self._connection.subscriber.control(self._format.event(event, fields), now)
+        self._send(self._format.event(event, fields))
+
+    def _send(self, data: bytes) -> None:
+        self._connection.subscriber.control(data, self._doors.hub.loop.time())
 
 
 def _marked(fields: dict[str, Any], mark: str | int | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import orjson
 from aiohttp import WSMsgType
+from aiohttp.test_utils import TestServer
 
 from service.app import Service
 from service.broker.base import Message
@@ -215,9 +216,13 @@ async def live(
     environ |= {f"TICKFAN_{name}": value for name, value in (settings or {}).items()}
     service = Service(load(None, environ))
     async with service.running():
-        client = await make_client(service.public, server_kwargs={"shutdown_timeout": 0.1})
+        server = TestServer(service.public)
+        # As service.lifecycle has it; that of tests sets handler_cancellation too.
+        await server.start_server(shutdown_timeout=0.1, auto_decompress=False)
+        client = await make_client(server)
         admin = await make_client(service.admin)
-        await until(lambda: service.hub.is_ready or not service.hub.is_starting)
+        if settings is None or "BROKER__URL" not in settings:  # else: a broker that is not there
+            await until(lambda: service.hub.is_ready)
         try:
             yield Live(service, client, admin)
         finally:

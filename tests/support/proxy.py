@@ -1,4 +1,4 @@
-"""A TCP proxy that fails on purpose: cut, half-open, slow.
+"""A TCP proxy that fails on purpose: cut, half-open, delayed, throttled.
 
 Must not know what runs through it.
 """
@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+PIECE_BYTES_MAX = 65_536
+
+
 class FaultProxy:
     """Forwards 127.0.0.1:``port`` to a target until told otherwise.
 
     ``delay_s`` is added to each piece in both directions, ``pieces`` counts them.
+    ``bytes_per_s`` (None: no limit) throttles each direction of each connection.
+    Both may be changed while data flows.
     """
 
     def __init__(self, target_port: int, target_host: str = "127.0.0.1") -> None:
         self.port = 0
         self.delay_s = 0.0
+        self.bytes_per_s: int | None = None
         self.pieces = 0
         self._target = (target_host, target_port)
         self._flowing = asyncio.Event()
@@ -88,10 +94,16 @@ class FaultProxy:
             far_writer.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
+        while data := await reader.read(self._piece_max()):
             await self._flowing.wait()
+            if self.bytes_per_s:
+                await asyncio.sleep(len(data) / self.bytes_per_s)
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             self.pieces += 1
             writer.write(data)
             await writer.drain()
+
+    def _piece_max(self) -> int:
+        """Bytes taken at once: twenty pieces a second at least, so that a throttle is smooth."""
+        return min(PIECE_BYTES_MAX, max(1, (self.bytes_per_s or 2**30) // 20))

@@ -1,0 +1,288 @@
+"""The fan-out without sockets: real hub, real ingest, and pipes that a test controls.
+
+Clients decode what reached them with a reader of their own. The event loop is
+asyncio's, with a clock that jumps to the next timer instead of waiting, so a
+minute of stalling takes no time and every run is alike. Must not know what is
+tested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import selectors
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from service.broker.base import Delivery as Message
+from service.connections import Connections
+from service.core import closing
+from service.core.cursor import fingerprint
+from service.core.feed import Delivery, FeedSpec, Upstream
+from service.hub import Hub
+from service.ingest import Ingest
+from service.subscriptions import Request, Rules
+from service.wire.formats import JSON_V1, MSGPACK_V1, Formats
+from tests.support.decoding import decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from service.connections import Granted
+    from service.core.closing import Reason
+    from service.core.feed import Feed
+    from service.wire.base import Format
+    from tests.support.decoding import Event
+
+FEEDS = (
+    FeedSpec("quotes", ("quotes.#",), Delivery.CONFLATED, interval_ms=20),
+    FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, flush_ms=10),
+    FeedSpec("book", ("book.#",), Delivery.LOSSLESS, flush_ms=5),
+)
+RULES = Rules(intervals_ms=(20, 40, 80))
+WIRES = ("sse", "sse10", "ndjson", "msgpack", "json")
+
+
+class SkippingLoop(asyncio.SelectorEventLoop):
+    """asyncio's loop; its clock jumps to the next timer when there is nothing to do."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.failures: list[dict[str, Any]] = []
+        super().__init__(_Skipping(self))
+        self.set_exception_handler(lambda _loop, context: self.failures.append(context))
+
+    def time(self) -> float:
+        return self.now
+
+
+class _Skipping(selectors.SelectSelector):
+    def __init__(self, loop: SkippingLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "nothing will ever happen: the test waits for ever"
+        self._loop.now += max(0.0, timeout)
+        return super().select(0)
+
+
+def skips_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run a coroutine test on a :class:`SkippingLoop`; an unhandled failure fails it."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        loop = SkippingLoop()
+        try:
+            loop.run_until_complete(test(*args, **kwargs))
+        finally:
+            loop.close()
+        assert not loop.failures, loop.failures
+
+    return run
+
+
+class FakePipe:
+    """A transport as a subscriber sees it.
+
+    ``fast``: the client takes everything at once. ``lazy``: at the end of the
+    loop's turn, as uvloop does. ``stalled``: only what :meth:`read` takes.
+    ``broken``: uvloop's closed transport.
+    """
+
+    def __init__(self, mode: str = "fast") -> None:
+        self.waiting = bytearray()
+        self.received = bytearray()
+        self.writes = 0
+        self.peak = 0
+        self.mode = mode
+
+    def write(self, data: bytes) -> None:
+        if self.mode == "broken":
+            raise RuntimeError("unable to perform operation; the handler is closed")
+        self.writes += 1
+        self.waiting += data
+        if self.mode == "fast":
+            self.read()
+        elif self.mode == "lazy":
+            asyncio.get_running_loop().call_soon(self._late)
+        self.peak = max(self.peak, len(self.waiting))
+
+    def get_write_buffer_size(self) -> int:
+        if self.mode == "broken":
+            raise RuntimeError("unable to perform operation; the handler is closed")
+        return len(self.waiting)
+
+    def read(self, most: int | None = None) -> None:
+        """The client takes up to ``most`` bytes of what waits."""
+        most = len(self.waiting) if most is None else most
+        self.received += self.waiting[:most]
+        del self.waiting[:most]
+
+    def become(self, mode: str) -> None:
+        self.mode = mode
+        if mode in ("fast", "lazy"):
+            self.read()
+
+    def _late(self) -> None:
+        if self.mode == "lazy":
+            self.read()
+
+
+class Client:
+    """One client: it subscribes, reads at its pace, and remembers what it saw."""
+
+    def __init__(self, fanout: Fanout, wire: str, mode: str, until: str | None = None) -> None:
+        self.fanout = fanout
+        self.wire = wire
+        self.pipe = FakePipe(mode)
+        self.format: Format = fanout.format(wire)
+        self.reason: Reason | None = None
+        self.closing_delay_s = 0.0
+        self.connection = fanout.connections.connect(
+            self.format, self.pipe, self._on_end, until=until, pings=wire in ("msgpack", "json")
+        )
+        self.subscriber = self.connection.subscriber
+        self._events: list[Event] = []
+        self._decode = decoder(wire)
+        self._read = 0
+
+    def subscribe(self, *channels: str, **fields: Any) -> Granted:
+        return self.fanout.connections.subscribe(
+            self.connection,
+            Request(channels, **fields),
+            lambda granted: self.format.event("subscribed", granted),
+            lambda cursor: self.format.event("snapshot_end", {}, cursor),
+        )
+
+    def unsubscribe(self, *patterns: str) -> None:
+        grants = [grant for grant in self.connection.grants if grant.text in patterns]
+        self.fanout.connections.unsubscribe(self.connection, grants)
+
+    def clog(self) -> None:
+        """Stop reading, with so much in the transport that it is not drained."""
+        self.pipe.become("stalled")
+        self.pipe.write(self.format.event("filler", {"x": "x" * 9_000}))
+
+    def leave(self) -> None:
+        self.fanout.connections.leave(self.connection, closing.LEFT)
+
+    @property
+    def is_alive(self) -> bool:
+        return self.reason is None
+
+    @property
+    def events(self) -> list[Event]:
+        """Every whole event that has reached the client."""
+        piece = bytes(self.pipe.received[self._read :])
+        self._read += len(piece)
+        self._events += self._decode(piece)
+        return self._events
+
+    def named(self, event: str) -> list[Event]:
+        return [one for one in self.events if one["event"] == event]
+
+    def seqs(self, channel: str, *, since: int = 0) -> list[int]:
+        """The ``seq`` of each update and gap of a channel, as they came."""
+        return [
+            one["seq"]
+            for one in self.events[since:]
+            if one["event"] in ("update", "gap") and one["channel"] == channel
+        ]
+
+    @property
+    def cursor(self) -> str | None:
+        """The last cursor that the client has received."""
+        cursors = (one["cursor"] for one in reversed(self.events) if "cursor" in one)
+        return next(cursors, None)
+
+    def _on_end(self, reason: Reason) -> None:
+        assert self.reason is None, "ended twice"
+        self.reason = reason
+        self.fanout.loop.call_later(self.closing_delay_s, self._close)
+
+    def _close(self) -> None:
+        # As the transports do, in a later turn: the cursor, out, the last word.
+        assert self.reason is not None
+        cursor = self.connection.cursor
+        self.fanout.connections.leave(self.connection, self.reason)
+        if self.pipe.mode != "broken":
+            fields = {"reason": self.reason.name}
+            self.pipe.write(self.format.event("closing", fields, cursor))
+
+
+class Fanout:
+    """Everything between a broker's deliveries and the clients' pipes."""
+
+    def __init__(
+        self,
+        specs: Sequence[FeedSpec] = FEEDS,
+        *,
+        rules: Rules = RULES,
+        stall_timeout_s: float = 60.0,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.hub = Hub(self.loop, specs, stall_timeout_s=stall_timeout_s)
+        self.formats = Formats()
+        self.connections = Connections(self.hub, rules, "epoch")
+        self.ingest = Ingest(self.hub, 2**20)
+        self.offsets = dict.fromkeys(self.hub.feeds, 0)
+        for name in self.hub.feeds:
+            self.ingest.upstream(name, Upstream.LIVE, "")
+
+    def format(self, wire: str) -> Format:
+        if wire in ("sse", "sse10"):
+            return self.formats.sse(chunked=wire == "sse")
+        if wire == "ndjson":
+            return self.formats.ndjson(chunked=True)
+        return self.formats.websocket(MSGPACK_V1 if wire == "msgpack" else JSON_V1)
+
+    def client(
+        self, wire: str = "sse", mode: str = "fast", *channels: str, **fields: Any
+    ) -> Client:
+        """Connect, and subscribe if there are channels."""
+        client = Client(self, wire, mode, fields.get("until"))
+        if channels:
+            client.subscribe(*channels, **fields)
+        return client
+
+    def feed(self, channel: str) -> Feed:
+        feed = self.hub.feed_of(channel)
+        assert feed is not None
+        return feed
+
+    def deliver(self, channel: str, body: bytes, **fields: Any) -> int:
+        """One message from the broker; returns the ``seq`` of its first update."""
+        feed = self.feed(channel)
+        if feed.is_lossless:
+            offset = self.offsets[feed.name]
+            self.offsets[feed.name] += 1
+            mark = fingerprint(channel, body, str(offset))
+            fields = {"offset": offset, "fingerprint": mark, **fields}
+        self.ingest.deliver(Message(feed.name, channel, body, **fields))
+        if feed.is_lossless:
+            return int(fields["offset"]) * 1024
+        held = self.hub.channel(channel)
+        return 0 if held is None else held.seq or 0
+
+    def publish(self, channel: str, data: Any = 1, **fields: Any) -> int:
+        return self.deliver(channel, orjson.dumps(data), **fields)
+
+    def reset(self, feed: str) -> None:
+        self.offsets[feed] = 0
+        self.ingest.reset(feed, "recreated")
+
+    async def turns(self, count: int = 5) -> None:
+        """Let the loop go round without letting time pass."""
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    async def settle(self, seconds: float = 0.5) -> None:
+        """Long enough for every window, tick and poll (time is free here)."""
+        await asyncio.sleep(seconds)
+
+
+def timers(loop: asyncio.AbstractEventLoop) -> int:
+    """How many timers the loop holds, cancelled ones aside."""
+    return sum(not handle.cancelled() for handle in loop._scheduled)  # type: ignore[attr-defined]

@@ -1,0 +1,126 @@
+"""What channels there are, and the latest value of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.live import Live
+
+
+async def get(live: Live, path: str, status: int = 200) -> Any:
+    async with live.session.get(live.url(path)) as response:
+        assert response.status == status, await response.text()
+        assert response.content_type == "application/json"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert (await response.read()).endswith(b"}\n")
+        return await response.json()
+
+
+async def test_channels_come_by_name_and_page_by_page(service: Live) -> None:
+    """``next`` of a page is ``after`` of the one behind it; all are seen once."""
+    names = [f"quotes.S{number:03}" for number in range(25)] + ["trades.A"]
+    for name in reversed(names):
+        await service.publish(name, 1)
+
+    seen: list[str] = []
+    after: str | None = ""
+    pages = 0
+    while after is not None:
+        page = await get(service, f"/v1/channels?limit=10&after={after}")
+        seen += [channel["channel"] for channel in page["channels"]]
+        after = page["next"]
+        pages += 1
+    assert seen == names
+    assert pages == 3
+
+    page = await get(service, "/v1/channels?pattern=*.A")
+    [channel] = page["channels"]
+    assert channel.pop("ts") > 1_700_000_000_000
+    assert channel == {"channel": "trades.A", "feed": "trades", "delivery": "lossless", "seq": 0}
+    assert page["next"] is None
+    assert page["feeds"][0] == {
+        "feed": "quotes", "bind": ["quotes.#"], "delivery": "conflated", "channels": 25,
+        "upstream": "live",
+    }  # fmt: skip
+    assert (await get(service, "/v1/channels?limit=26"))["next"] is None
+    assert (await get(service, "/v1/channels?after=zzz"))["channels"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "item"),
+    [
+        ("limit=0", "bad_field", "limit"),
+        ("limit=10001", "bad_field", "limit"),
+        ("limit=-1", "bad_field", "limit"),
+        ("limit=1e3", "bad_field", "limit"),
+        ("limit=%D9%A1", "bad_field", "limit"),
+        ("limit=99999999999999999999", "bad_field", "limit"),
+        ("pattern=quotes.", "bad_pattern", "quotes."),
+        ("pattern=a%20b", "bad_channel", "a b"),
+    ],
+)
+async def test_a_bad_query_is_named(service: Live, query: str, code: str, item: str) -> None:
+    """The parameter and what is allowed."""
+    error = (await get(service, f"/v1/channels?{query}", 400))["error"]
+    assert (error["code"], error["item"]) == (code, item)
+
+
+async def test_the_latest_value_is_what_the_streams_send(service: Live) -> None:
+    """The same object as an update on SSE."""
+    await service.publish("quotes.EUR/USD", {"bid": "1"})
+    await service.publish("quotes.EUR/USD", {"bid": "2"})
+    await service.publish("trades.A", "first")
+    await service.publish("trades.A", "full", type="snapshot", ts=1234)
+
+    quote = await get(service, "/v1/channels/quotes.EUR%2FUSD")
+    assert (quote["channel"], quote["seq"], quote["data"]) == ("quotes.EUR/USD", 2, {"bid": "2"})
+    assert "prev" not in quote
+    assert "type" not in quote
+    assert await get(service, "/v1/channels/trades.A") == {
+        "channel": "trades.A", "seq": 1024, "ts": 1234, "data": "full", "prev": 0,
+        "type": "snapshot",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("quotes.NEVER", 404, "no_value"),
+        ("weather.X", 404, "no_feed"),
+        ("quotes.A%20B", 400, "bad_channel"),
+        ("quotes.%23", 400, "bad_channel"),
+        ("quotes.", 400, "bad_channel"),
+        ("%C3%A9", 400, "bad_channel"),
+    ],
+)
+@pytest.mark.parametrize("path", ["", "/history"])
+async def test_what_is_not_there_is_told_apart(
+    service: Live, name: str, status: int, code: str, path: str
+) -> None:
+    """No value yet, no such feed (with those that are), no such name."""
+    error = (await get(service, f"/v1/channels/{name}{path}", status))["error"]
+    assert error["code"] == code
+    assert code != "no_feed" or "quotes.#, trades.#, book.#, tokens.#" in error["message"]
+
+
+async def test_a_lossless_channel_of_gaps_only_has_no_value(service: Live) -> None:
+    """A message that could not be delivered is no value."""
+    await service.publish("trades.A", 2**60)
+    assert service.hub.tally.gaps["trades"] == 1
+    assert (await get(service, "/v1/channels/trades.A", 404))["error"]["code"] == "no_value"
+    assert (await get(service, "/v1/channels/trades.A/history"))["updates"] == []
+    [channel] = (await get(service, "/v1/channels"))["channels"]
+    assert (channel["channel"], channel["ts"]) == ("trades.A", None)
+
+
+async def test_head_answers_without_a_body(service: Live) -> None:
+    """For probes and caches: the headers of the GET."""
+    await service.publish("quotes.A", 1)
+    for path in ("/", "/v1/channels", "/v1/channels/quotes.A"):
+        async with service.session.head(service.url(path)) as response:
+            assert response.status == 200
+            assert int(response.headers["Content-Length"]) > 10
+            assert await response.read() == b""

@@ -1,0 +1,159 @@
+"""The recent updates of a lossless channel, in three formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from service.api.history import _cell
+
+if TYPE_CHECKING:
+    from tests.support.fixtures import MakeLive
+    from tests.support.live import Live
+
+URL = "/v1/channels/trades.A/history"
+
+
+async def read(live: Live, query: str = "", accept: str = "*/*") -> tuple[str, bytes]:
+    headers = {"Accept": accept}
+    async with live.session.get(live.url(f"{URL}?{query}"), headers=headers) as response:
+        assert response.status == 200, await response.text()
+        assert response.headers["Cache-Control"] == "no-store"
+        return response.content_type, await response.read()
+
+
+def rows(body: bytes) -> list[dict[str, Any]]:
+    return list(csv.DictReader(io.StringIO(body.decode(), newline="")))
+
+
+async def test_the_newest_come_oldest_first(service: Live) -> None:
+    """Of this channel only, at most ``limit``, without gaps' places."""
+    for number in range(150):
+        await service.publish("trades.A", number)
+        await service.publish("trades.B", -number)
+    await service.publish("trades.A", 2**60)  # poison: a gap
+
+    for query, expected in (
+        ("", range(50, 150)), ("limit=3", range(147, 150)), ("limit=10000", range(150)),
+    ):  # fmt: skip
+        _, body = await read(service, query)
+        found = orjson.loads(body)
+        assert [update["data"] for update in found["updates"]] == list(expected)
+    assert (found["channel"], found["history_start"]) == ("trades.A", 0)
+    chain = [(update["seq"], update["prev"]) for update in found["updates"]]
+    assert all(prev == before[0] for before, (_, prev) in pairwise(chain))
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "kind"),
+    [
+        ("", "*/*", "application/json"),
+        ("", "text/html, application/json;q=0.5", "application/json"),
+        ("", "application/x-ndjson", "application/x-ndjson"),
+        ("", "text/plain, text/csv;q=0.9", "text/csv"),
+        ("format=json", "text/csv", "application/json"),
+        ("format=ndjson", "*/*", "application/x-ndjson"),
+        ("format=csv", "application/json", "text/csv"),
+    ],
+)
+async def test_the_format_is_chosen(service: Live, query: str, accept: str, kind: str) -> None:
+    """By ``format``, else by Accept, else JSON."""
+    await service.publish("trades.A", 1)
+    assert (await read(service, query, accept))[0] == kind
+
+
+async def test_ndjson_is_the_same_objects(service: Live) -> None:
+    """One a line."""
+    for number in range(3):
+        await service.publish("trades.A", {"n": number})
+    lines = (await read(service, "format=ndjson"))[1].splitlines()
+    updates = orjson.loads((await read(service))[1])["updates"]
+    assert [orjson.loads(line) for line in lines] == updates
+
+
+async def test_csv_has_a_column_for_each_field(service: Live) -> None:
+    """Of all updates; what is no object has a column of its own (RFC 4180)."""
+    await service.publish("trades.A", {"price": "1.5", "size": 2})
+    await service.publish("trades.A", {"price": '1,5\n"quoted"', "side": None}, type="trade_bust")
+    await service.publish("trades.A", "plain")
+    body = (await read(service, "format=csv"))[1]
+    assert body.split(b"\r\n")[0] == b"channel,seq,ts,type,data.price,data.size,data.side,data"
+    found = rows(body)
+    assert [row["data.price"] for row in found] == ["1.5", '1,5\n"quoted"', ""]
+    assert [row["data.size"] for row in found] == ["2", "", ""]
+    assert [row["data"] for row in found] == ["", "", "plain"]
+    assert [row["type"] for row in found] == ["update", "trade_bust", "update"]
+    assert {row["channel"] for row in found} == {"trades.A"}
+
+
+async def test_csv_of_plain_values_or_of_nothing(service: Live) -> None:
+    """The column ``data``; without a row, the head alone."""
+    await service.publish("trades.A", 2**60)
+    assert (await read(service, "format=csv"))[1] == b"channel,seq,ts,type,data\r\n"
+    await service.publish("trades.A", [1, {"a": True}])
+    assert [row["data"] for row in rows((await read(service, "format=csv"))[1])] == [
+        '[1,{"a":true}]'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        ("=1", "'=1"),
+        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("@1", "'@1"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        ("-", "'-"),
+        ("-²", "'-²"),
+        ("-1.5", "-1.5"),
+        ("+0.25", "+0.25"),
+        ("-1e-7", "-1e-7"),
+        (-1, "-1"),
+        (-1.5e-9, "-1.5e-9"),
+        (True, "true"),
+        (None, ""),
+        ("", ""),
+        ("a=b", "a=b"),
+        (["=1"], '["=1"]'),
+    ],
+)
+def test_no_cell_is_a_formula_and_numbers_stay_numbers(value: Any, cell: str) -> None:
+    """OWASP's list of first characters; a negative price is no formula."""
+    assert _cell(value) == cell
+
+
+async def test_a_channels_name_is_no_formula_either(make_live: MakeLive) -> None:
+    """Names may begin with ``=``; a field's name stands behind ``data.``."""
+    feeds = '[{"name": "all", "bind": ["#"], "delivery": "lossless"}]'
+    service = await make_live(FEEDS=feeds)
+    await service.publish("=1+1", {"=1+1": "=1+1"})
+    url = service.url("/v1/channels/%3D1%2B1/history?format=csv")
+    async with service.session.get(url) as response:
+        [row] = rows(await response.read())
+    assert row["channel"] == row["data.=1+1"] == "'=1+1"
+
+
+async def test_a_conflated_channel_has_no_history(service: Live) -> None:
+    """409 by name; a bad limit or format too."""
+    await service.publish("quotes.A", 1)
+    await service.publish("trades.A", 1)
+    for path, status, code in (
+        ("/v1/channels/quotes.A/history", 409, "not_lossless"),
+        (f"{URL}?limit=0", 400, "bad_field"),
+        (f"{URL}?limit=10001", 400, "bad_field"),
+        (f"{URL}?format=xml", 400, "bad_field"),
+    ):
+        async with service.session.get(service.url(path)) as response:
+            assert response.status == status
+            assert (await response.json())["error"]["code"] == code

@@ -1,0 +1,149 @@
+"""Publishing over HTTP: through the broker, with its confirm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+import orjson
+import pytest
+
+from service.broker.base import BrokerDown, PublishError, Unconfirmed, Unroutable
+from tests.support.raw import connect
+
+if TYPE_CHECKING:
+    from tests.support.fixtures import MakeLive
+    from tests.support.live import Live
+
+JSON = {"Content-Type": "application/json"}
+MSGPACK = {"Content-Type": "application/msgpack"}
+
+
+async def post(
+    live: Live, channel: str, body: bytes, headers: dict[str, str] | None = None
+) -> tuple[int, Any]:
+    url = live.url(f"/v1/channels/{channel}")
+    async with live.session.post(url, data=body, headers=headers or JSON) as response:
+        assert response.headers["Cache-Control"] == "no-store"
+        return response.status, await response.json()
+
+
+async def test_what_is_published_reaches_a_subscriber(service: Live) -> None:
+    """JSON and MessagePack; the answer comes after the confirm."""
+    async with service.sse("channels=trades.A/B") as stream:
+        await stream.read_until("snapshot_end")
+        status, answer = await post(service, "trades.A%2FB", b'{"price": "1.5"}')
+        await post(service, "trades.A%2FB", msgpack.packb([1, None]), MSGPACK)
+        await post(service, "trades.A%2FB?type=done", b"null")
+        first, second, third = [await stream.next() for _ in range(3)]
+
+    assert status == 201
+    assert answer.pop("ts") == first["ts"]
+    assert answer == {"channel": "trades.A/B", "feed": "trades", "confirmed": True}
+    assert (first["data"], second["data"], third["data"]) == ({"price": "1.5"}, [1, None], None)
+    assert third["event"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("channel", "body", "headers", "status", "code"),
+    [
+        ("trades.A", b"{", JSON, 400, "bad_json"),
+        ("trades.A", b"", JSON, 400, "bad_json"),
+        ("trades.A", b"NaN", JSON, 400, "bad_json"),
+        ("trades.A", b"9007199254740993", JSON, 400, "bad_number"),
+        ("trades.A", b"[" * 70 + b"]" * 70, JSON, 400, "too_deep"),
+        ("trades.A", b"\xc1", MSGPACK, 400, "bad_msgpack"),
+        ("trades.A", msgpack.packb(b"x"), MSGPACK, 400, "bad_msgpack"),
+        ("trades.A", msgpack.packb(float("nan")), MSGPACK, 400, "bad_number"),
+        ("trades.A", b"1", {"Content-Type": "text/plain"}, 415, "unsupported_media_type"),
+        (
+            "trades.A", b"a=1", {"Content-Type": "application/x-www-form-urlencoded"},
+            415, "unsupported_media_type",
+        ),
+        ("trades.A", b"1", JSON | {"Content-Encoding": "br"}, 415, "unsupported_media_type"),
+        ("trades.A", b'"' + b"x" * 300_000 + b'"', JSON, 413, "too_large"),
+        ("trades.A?type=closing", b"1", JSON, 400, "bad_type"),
+        ("trades.A?type=error", b"1", JSON, 400, "bad_type"),
+        ("trades.A?type=", b"1", JSON, 400, "bad_type"),
+        ("trades.A?type=Bad%0Aevent", b"1", JSON, 400, "bad_type"),
+        ("trades.%23", b"1", JSON, 400, "bad_channel"),
+        ("weather.X", b"1", JSON, 404, "no_feed"),
+    ],
+)  # fmt: skip
+async def test_what_would_be_poison_is_refused_here(
+    service: Live, channel: str, body: bytes, headers: dict[str, str], status: int, code: str
+) -> None:
+    """By name, before it reaches the broker."""
+    found, answer = await post(service, channel, body, headers)
+    assert (found, answer["error"]["code"]) == (status, code)
+    assert answer["error"]["message"]
+    assert not service.hub.tally.messages_in
+    assert not service.hub.tally.poison
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Unroutable("no queue is bound"), 502),
+        (Unconfirmed("no confirm within 5 s"), 504),
+        (BrokerDown("no connection"), 503),
+        (PublishError("something else"), 502),
+    ],
+)
+async def test_the_brokers_no_is_told(
+    service: Live, error: PublishError, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was published, was not, or is not known: a code each."""
+
+    async def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(service.service.broker, "publish", refuse)
+    found, answer = await post(service, "trades.A", b"1")
+    assert (found, answer["error"]["code"]) == (status, error.code)
+    assert answer["error"]["message"] == str(error)
+    assert answer["error"]["item"] == "trades.A"
+
+
+async def test_with_a_token_only_its_holder_publishes(make_live: MakeLive) -> None:
+    """401 (with WWW-Authenticate), 403, 201."""
+    service = await make_live(PUBLISH__TOKEN="correct-horse-battery-staple")
+    url = service.url("/v1/channels/quotes.A")
+    async with service.session.post(url, json=1) as response:
+        assert response.status == 401
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+        assert (await response.json())["error"]["code"] == "publish_unauthorized"
+    for given, status in (
+        ("Bearer correct-horse-battery-staple", 201),
+        ("bearer correct-horse-battery-staple", 201),
+        ("Bearer correct-horse-battery-stapl", 403),
+        ("Bearer correct-horse-battery-staple ", 201),
+        ("Basic correct-horse-battery-staple", 403),
+        ("Bearer", 401),
+        ("Bearer ", 401),
+    ):
+        code, _ = await post(service, "quotes.A", b"1", JSON | {"Authorization": given})
+        assert code == status, given
+
+
+async def test_any_bytes_may_come_as_a_token(make_live: MakeLive) -> None:
+    """A header that is no UTF-8 is a wrong token, not a failure."""
+    service = await make_live(PUBLISH__TOKEN="correct-horse-battery-staple")
+    head = (
+        b"POST /v1/channels/quotes.A HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+        b"Authorization: Bearer \xff\xe9\r\nContent-Type: application/json\r\n\r\n1"
+    )
+    async with connect(service, head) as wire:
+        status, _ = await wire.head()
+        assert status == 403
+        assert orjson.loads(await wire.up_to(b"\n"))["error"]["code"] == "publish_forbidden"
+
+
+async def test_without_a_token_only_the_embedded_broker_takes_anybody(
+    make_live: MakeLive,
+) -> None:
+    """On a real one publishing is off until a token is set."""
+    service = await make_live(BROKER__URL="amqp://guest:guest@127.0.0.1:1")
+    status, answer = await post(service, "quotes.A", b"1", JSON | {"Authorization": "Bearer x"})
+    assert (status, answer["error"]["code"]) == (403, "publish_off")
+    assert "TICKFAN_PUBLISH__TOKEN" in answer["error"]["message"]

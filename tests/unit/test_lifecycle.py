@@ -1,0 +1,295 @@
+"""How the process starts, is told to stop, and goes: as a process, by its signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp.http_exceptions import BadStatusLine
+
+from service.lifecycle import HttpLog, Stop
+from tests.support.live import DEADLINE_S, until
+from tests.support.process import ServiceProcess
+from tests.support.raw import CLOSE, connect, request, upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    MakeProcess = Callable[..., Awaitable[ServiceProcess]]
+
+TRACES = ("Traceback", "was destroyed", "never retrieved", "Unclosed", "Exception", "Error ")
+# Fewer connections than any machine's limit of open files: no warning about that.
+QUIET = {"LOG__FORMAT": "json", "STREAM__CONNECTIONS_MAX": "100"}
+SSE = request("/v1/sse?channels=quotes.A&_token=hush")
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[MakeProcess]:
+    """Starts ``serve`` as a process; its end leaves no trace in the output."""
+    started: list[ServiceProcess] = []
+
+    async def make(**settings: str) -> ServiceProcess:
+        process = ServiceProcess(tmp_path, {**QUIET, **settings})
+        started.append(process)
+        return await asyncio.to_thread(process.start)
+
+    yield make
+    for process in started:
+        process.kill()
+        assert not [trace for trace in TRACES if trace in process.output], process.output
+
+
+def tell(service: ServiceProcess, number: signal.Signals = signal.SIGTERM) -> float:
+    """Send a signal; returns the time."""
+    assert service.process is not None
+    service.process.send_signal(number)
+    return time.monotonic()
+
+
+async def ended(service: ServiceProcess) -> int:
+    """Wait for the exit status."""
+    assert service.process is not None
+    return await asyncio.to_thread(service.process.wait, DEADLINE_S * 2)
+
+
+def open_files(service: ServiceProcess) -> int:
+    assert service.process is not None
+    return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
+
+
+def lines(service: ServiceProcess) -> list[dict[str, Any]]:
+    """The log: one JSON object a line, and nothing else."""
+    return [json.loads(line) for line in service.output.splitlines()]
+
+
+@pytest.mark.parametrize("name", ["port", "admin_port"])
+async def test_a_taken_port_is_one_sentence(name: str) -> None:
+    """Which it is and how to set another; status 1, no trace."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        port = taken.getsockname()[1]
+        free = other.getsockname()[1]
+        other.close()
+        environ = {
+            **os.environ,
+            "TICKFAN_STREAM__CONNECTIONS_MAX": "100",
+            "TICKFAN_HTTP__PORT": str(port if name == "port" else free),
+            "TICKFAN_HTTP__ADMIN_PORT": str(port if name == "admin_port" else free),
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "service", "serve", env=environ,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        output, _ = await asyncio.wait_for(process.communicate(), DEADLINE_S * 2)
+
+    text = output.decode().strip()
+    assert process.returncode == 1, text
+    assert text.count("\n") == 0, text
+    assert f"port {port} on 127.0.0.1 is taken; set TICKFAN_HTTP__{name.upper()}" in text
+
+
+async def test_the_first_signal_drains_in_order(start: MakeProcess) -> None:
+    """Unready while still listening; then everybody is told; status 0 within the grace."""
+    service = await start(
+        STOP__DRAIN_DELAY_S="1.5", STOP__DRAIN_S="0.3", STOP__GRACE_S="10",
+        STREAM__CLOSING_TIMEOUT_S="0.5", MARKET__ENABLED="true",
+    )  # fmt: skip
+    packed = request("/v1/sse", method="POST", Content_Encoding="br", Content_Length="0")
+    async with (
+        connect(service.port, SSE) as sse,
+        connect(service.port, request("/v1/ndjson?channels=%23", version="1.0")) as ndjson,
+        connect(service.port, upgrade()) as ws,
+        connect(service.port, b"\x16\x03\x01 no HTTP at all\r\n\r\n") as stray,
+        connect(service.port, request("/v1/sse?channels=" + "quotes.A," * 2000)) as long,
+        connect(service.port, packed) as zipped,
+    ):
+        assert b" 415 " in await zipped.up_to(b"\r\n")
+        assert b" 400 " in await stray.up_to(b"\r\n")
+        assert b" 400 " in await long.up_to(b"\r\n")
+        await asyncio.gather(sse.up_to(b"snapshot_end"), ndjson.up_to(b"snapshot_end"), ws.head())
+        assert (await asyncio.to_thread(service.stats))["connections"] == 3
+
+        began = tell(service)
+        await until(lambda: service.ready_status() == 503)
+        async with connect(service.port, SSE) as late:
+            assert b'"reason":"drain"' in await late.rest()
+        assert service.process is not None
+        assert service.process.poll() is None
+
+        rest, more = await asyncio.gather(sse.rest(), ndjson.rest())
+        assert rest.endswith(b"\r\n0\r\n\r\n")
+        assert b'"reason":"drain"' in rest
+        assert b'"reason":"drain"' in more.splitlines()[-1]
+        while (frame := await ws.frame()).opcode != CLOSE:
+            assert b"welcome" in frame.body or b"drain" in frame.body
+        assert frame.code == 4003
+    assert await ended(service) == 0
+    assert 1.5 <= time.monotonic() - began < 10
+
+    log = lines(service)
+    assert "hush" not in service.output
+    assert "channels=" not in service.output
+    first, last = log[0], log[-1]
+    assert (first["event"], first["port"], first["admin_port"]) == (
+        "serving", service.port, service.admin_port,
+    )  # fmt: skip
+    assert last["event"] == "stopped"
+    ends = {line["transport"]: line for line in log if line["event"] == "connection ended"}
+    assert set(ends) == {"sse", "ndjson", "ws.json"}
+    assert {line["reason"] for line in ends.values()} == {"drain"}
+    assert ends["ndjson"]["updates"] > 0
+    assert "cut, the grace is over" not in service.output
+
+
+async def test_a_second_signal_hurries_and_still_tells(start: MakeProcess) -> None:
+    """Nobody is cut without a word."""
+    service = await start(STOP__DRAIN_DELAY_S="30", STOP__DRAIN_S="30", STOP__GRACE_S="100")
+    async with connect(service.port, SSE) as wire:
+        await wire.up_to(b"snapshot_end")
+        began = tell(service)
+        await until(lambda: service.ready_status() == 503)
+        tell(service, signal.SIGINT)
+        assert b'"reason":"drain"' in await wire.rest()
+    assert await ended(service) == 0
+    assert time.monotonic() - began < 15
+
+
+async def test_who_has_not_been_told_when_the_grace_ends_is_told_then(start: MakeProcess) -> None:
+    """A drain that takes nearly all of the grace leaves no client without a reason."""
+    service = await start(STOP__DRAIN_S="1.9", STOP__GRACE_S="2")
+    async with contextlib.AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(connect(service.port, SSE)) for _ in range(5)]
+        await asyncio.gather(*(wire.up_to(b"snapshot_end") for wire in wires))
+        began = tell(service)
+        for body in await asyncio.gather(*(wire.rest() for wire in wires)):
+            assert b'"reason":"drain"' in body
+    assert await ended(service) == 0
+    assert time.monotonic() - began < 5
+
+
+async def test_a_client_that_never_reads_does_not_hold_the_exit(start: MakeProcess) -> None:
+    """Its goodbye may take 30 s by itself; the grace ends before."""
+    service = await start(
+        STOP__DRAIN_S="0", STOP__GRACE_S="2", STREAM__CLOSING_TIMEOUT_S="30",
+        MARKET__ENABLED="true", MARKET__RATE="2000",
+    )  # fmt: skip
+    async with (
+        connect(service.port, request("/v1/sse?channels=%23"), receive_bytes=2048),
+        connect(service.port, upgrade(), receive_bytes=2048) as ws,
+    ):
+        ws.send_frame(1, b'{"op":"subscribe","channels":["#"]}')
+        async with asyncio.timeout(DEADLINE_S):
+            while (await asyncio.to_thread(service.stats))["parked"] < 2:
+                pass
+        began = tell(service)
+        assert await ended(service) == 0
+    assert time.monotonic() - began < 6
+    [cut] = [line for line in lines(service) if line["event"].startswith("cut")]
+    assert cut["level"] == "warning"
+
+
+async def test_a_slow_reader_has_its_time_to_read_the_goodbye(start: MakeProcess) -> None:
+    """Being told is not having read it: closing_timeout_s holds while the process stops, too."""
+    service = await start(
+        STOP__DRAIN_S="0", STOP__GRACE_S="20", STREAM__CLOSING_TIMEOUT_S="10",
+        MARKET__ENABLED="true", MARKET__RATE="2000",
+    )  # fmt: skip
+    head = request("/v1/ndjson?channels=%23", version="1.0")
+    async with connect(service.port, head, receive_bytes=2048) as wire:
+        async with asyncio.timeout(DEADLINE_S):
+            while (await asyncio.to_thread(service.stats))["parked"] < 1:
+                pass
+        tell(service)
+        await until(lambda: "connection ended" in service.output)
+        await asyncio.sleep(0.5)  # longer than aiohttp waits at its shutdown
+        assert b'"reason":"drain"' in (await wire.rest()).splitlines()[-1]
+    assert await ended(service) == 0
+    assert not [line for line in lines(service) if line["level"] == "warning"]
+
+
+async def test_clients_that_come_and_go_leave_no_socket_and_no_trace(start: MakeProcess) -> None:
+    """On the loop of production (uvloop), under load: each end is a line, and that is all."""
+    service = await start(MARKET__ENABLED="true", MARKET__RATE="5000")
+
+    async def visit(number: int) -> None:
+        kinds = (SSE, request("/v1/ndjson?channels=%23", version="1.0"), upgrade())
+        async with connect(service.port, kinds[number % 3]) as wire:
+            if number % 4:
+                await wire.up_to(b"\r\n\r\n")
+            if number % 3 == 2:
+                wire.send_frame(1, b'{"op":"subscribe","channels":["trades.#"]}')
+            if number % 2:
+                wire.cut()
+
+    await visit(0)
+    before = open_files(service)
+    for start_at in range(0, 600, 60):
+        await asyncio.gather(*(visit(start_at + number) for number in range(60)))
+    await until(lambda: service.stats()["connections"] == 0)
+    await until(lambda: open_files(service) <= before + 1)  # one for the request above
+    found = service.stats()
+    assert (found["audiences"], found["parked"]) == (0, 0)
+    counted = sum(sum(reasons.values()) for reasons in found["closes"].values())
+    told = [line for line in lines(service) if line["event"] == "connection ended"]
+    assert counted == len(told) > 300
+    tell(service)
+    assert await ended(service) == 0
+
+
+async def test_port_0_takes_a_free_one_and_says_which() -> None:
+    """Else nobody could come."""
+    environ = {
+        **os.environ,
+        "TICKFAN_HTTP__PORT": "0", "TICKFAN_HTTP__ADMIN_PORT": "0", "TICKFAN_LOG__FORMAT": "json",
+        "TICKFAN_STREAM__CONNECTIONS_MAX": "100",
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "service", "serve", env=environ, stderr=subprocess.PIPE
+    )
+    try:
+        assert process.stderr is not None
+        line = json.loads(await asyncio.wait_for(process.stderr.readline(), DEADLINE_S))
+        assert line["event"] == "serving"
+        for port, path in ((line["port"], "/v1/channels"), (line["admin_port"], "/livez")):
+            async with connect(port, request(path)) as wire:
+                assert (await wire.head())[0] == 200
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.communicate(), DEADLINE_S)
+    assert process.returncode == 0
+
+
+async def test_the_first_signal_asks_and_the_second_hurries() -> None:
+    """And afterwards signals mean what they meant before."""
+    stop = Stop()
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(stop.asked.wait(), DEADLINE_S)
+        assert not stop.hurry.is_set()
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.wait_for(stop.hurry.wait(), DEADLINE_S)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_what_is_no_http_gets_no_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Anybody can send it, as often as they like; a failure of ours keeps its trace."""
+    report = HttpLog(logging.getLogger("aiohttp.server"), {}).exception
+    with caplog.at_level(logging.DEBUG):
+        report("Error handling request", exc_info=BadStatusLine("\x16\x03"))
+        report("Unhandled exception", exc_info=ZeroDivisionError())
+    quiet, loud = caplog.records
+    assert (quiet.levelname, quiet.exc_info) == ("DEBUG", None)
+    assert (loud.levelname, loud.exc_info is None) == ("ERROR", False)

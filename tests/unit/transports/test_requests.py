@@ -1,0 +1,56 @@
+"""A stream request, from its URL or its body, to a subscription."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from service.core.errors import Refusal
+from service.transports.requests import check_names, read_request
+
+
+async def test_a_full_query_is_taken_apart() -> None:
+    """Channels repeated and by commas; ``_`` begins what a client's cache needs."""
+    wanted = await read_request(
+        make_mocked_request(
+            "GET",
+            "/v1/sse?channels=a.%23,b&channels=c%2Fd&interval_ms=250&snapshot=False&until=done"
+            "&cursor=1~x&_=99",
+        ),
+        snapshot=True,
+    )
+    assert wanted.channels == ("a.#", "b", "c/d")
+    assert (wanted.interval_ms, wanted.snapshot) == (250, False)
+    assert (wanted.until, wanted.cursor) == ("done", "1~x")
+
+
+@pytest.mark.parametrize("default", [True, False])
+async def test_the_operator_sets_whether_a_snapshot_comes(*, default: bool) -> None:
+    """A request that says nothing gets the default."""
+    asked = make_mocked_request("GET", "/v1/sse?channels=a")
+    assert (await read_request(asked, snapshot=default)).snapshot is default
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "cursor"),
+    [
+        ("", None, None),
+        ("&last_event_id=q", None, "q"),
+        ("&cursor=c", None, "c"),
+        ("&last_event_id=q&cursor=c", None, "q"),
+        ("&last_event_id=q", "h", "h"),
+        ("&last_event_id=q", "", "q"),
+    ],
+)
+async def test_the_newest_place_wins(query: str, header: str | None, cursor: str | None) -> None:
+    """Header, then last_event_id, then cursor; empty is none (a page's first connect)."""
+    headers = {} if header is None else {"Last-Event-ID": header}
+    asked = make_mocked_request("GET", f"/v1/sse?channels=a{query}", headers)
+    assert (await read_request(asked, snapshot=True)).cursor == cursor
+
+
+def test_an_unknown_field_is_named_beside_those_that_are() -> None:
+    """Most are misspelled; a long one is cut."""
+    with pytest.raises(Refusal, match="are channels, until") as caught:
+        check_names({"channels": 1, "x" * 500: 2}, ("channels", "until"))
+    assert caught.value.item == "x" * 80

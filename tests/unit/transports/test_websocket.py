@@ -1,0 +1,468 @@
+"""The WebSocket door, through real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from service.connections import Connections
+from tests.support.live import Talk, until
+from tests.support.raw import BINARY, CLOSE, PING, PONG, TEXT, connect, request, upgrade
+
+if TYPE_CHECKING:
+    from tests.support.fixtures import MakeLive
+    from tests.support.live import Live
+    from tests.support.raw import Wire
+
+BOTH = pytest.mark.parametrize("subprotocol", ["tickfan.msgpack.v1", "tickfan.json.v1"])
+
+MALFORMED: dict[str, tuple[Any, str, str | None]] = {
+    "no map": (["subscribe"], "bad_message", None),
+    "nothing": ({}, "unknown_op", "op"),
+    "unknown op": ({"op": "buy"}, "unknown_op", "op"),
+    "unknown field": ({"op": "subscribe", "chanels": ["quotes.A"]}, "bad_field", "chanels"),
+    "until is for HTTP": ({"op": "subscribe", "until": "done"}, "bad_field", "until"),
+    "no channels": ({"op": "subscribe"}, "bad_field", "channels"),
+    "empty channels": ({"op": "subscribe", "channels": []}, "bad_field", "channels"),
+    "channels of numbers": ({"op": "subscribe", "channels": [1]}, "bad_field", "channels"),
+    "channels as text": ({"op": "unsubscribe", "channels": "quotes.A"}, "bad_field", "channels"),
+    "interval as text": (
+        {"op": "subscribe", "channels": ["quotes.A"], "interval_ms": "1"},
+        "bad_field", "interval_ms",
+    ),
+    "interval as truth": (
+        {"op": "subscribe", "channels": ["quotes.A"], "interval_ms": True},
+        "bad_field", "interval_ms",
+    ),
+    "snapshot as number": (
+        {"op": "subscribe", "channels": ["quotes.A"], "snapshot": 1}, "bad_field", "snapshot",
+    ),
+    "cursor as number": (
+        {"op": "subscribe", "channels": ["trades.A"], "cursor": 1}, "bad_field", "cursor",
+    ),
+    "foreign cursor": (
+        {"op": "subscribe", "channels": ["trades.A"], "cursor": "abc"}, "bad_cursor", "cursor",
+    ),
+    "bad pattern": ({"op": "unsubscribe", "channels": ["quotes."]}, "bad_pattern", "quotes."),
+    "nothing granted": (
+        {"op": "subscribe", "channels": ["weather.X"]}, "no_feed", "weather.X",
+    ),
+}  # fmt: skip
+
+
+async def handshake(wire: Wire) -> dict[str, str]:
+    status, headers = await wire.head()
+    assert status == 101
+    return headers
+
+
+async def quiet(talk: Talk) -> list[dict[str, Any]]:
+    """Everything that came before the answer to a ping."""
+    mark = f"quiet-{len(talk.messages)}"
+    await talk.say(op="ping", id=mark)
+    seen = []
+    while (event := await talk.next()).get("id") != mark:
+        seen.append(event)
+    return seen
+
+
+@BOTH
+async def test_a_conversation_from_welcome_to_close(service: Live, subprotocol: str) -> None:
+    """Welcome, a grant, a snapshot, live updates, all in the subprotocol's encoding."""
+    await service.publish("quotes.A", {"bid": "1"})
+    async with service.ws(subprotocol) as talk:
+        welcome = talk.messages[0]
+        await talk.say(op="subscribe", id=7, channels=["quotes.A", "trades.*"])
+        opening = await talk.read_until("snapshot_end")
+        await service.publish("trades.A", {"price": "2"})
+        await service.publish("trades.A", "x", type="trade_bust")
+        first, second = await talk.updates(2)
+        await talk.socket.close()
+        await until(lambda: not service.service.connected)
+
+    assert talk.socket.protocol == subprotocol
+    assert welcome["protocol"] == subprotocol
+    assert welcome["epoch"] == service.service.connections.epoch
+    assert welcome["limits"] == {"message_bytes_max": 16384, "channels_per_connection_max": 500}
+    assert [event["event"] for event in opening] == ["subscribed", "update", "snapshot_end"]
+    assert (opening[0]["id"], opening[-1]["id"]) == (7, 7)
+    assert opening[1]["snapshot"] is True
+    assert opening[-1]["c"].startswith("1~trades.")
+    assert (first["data"], first["prev"]) == ({"price": "2"}, None)
+    assert (second["type"], second["prev"]) == ("trade_bust", first["seq"])
+    assert second["cursor"].startswith("1~trades.")
+    assert service.hub.tally.closes == {
+        ("ws.msgpack" if "msgpack" in subprotocol else "ws.json", "left"): 1
+    }
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (None, None),
+        ("tickfan.json.v1", "tickfan.json.v1"),
+        ("tickfan.json.v1, tickfan.msgpack.v1", "tickfan.json.v1"),
+        ("graphql-ws,tickfan.msgpack.v1", "tickfan.msgpack.v1"),
+    ],
+)
+async def test_the_subprotocol_is_the_clients_first_that_we_speak(
+    service: Live, offered: str | None, chosen: str | None
+) -> None:
+    """Without any: MessagePack, and none is named in the answer (RFC 6455, section 4.2.2)."""
+    async with connect(service, upgrade(offered)) as wire:
+        headers = await handshake(wire)
+        frame = await wire.frame()
+
+    assert headers.get("sec-websocket-protocol") == chosen
+    assert frame.opcode == (TEXT if chosen == "tickfan.json.v1" else BINARY)
+    decode = orjson.loads if frame.opcode == TEXT else msgpack.unpackb
+    assert decode(frame.body)["protocol"] == (chosen or "tickfan.msgpack.v1")
+
+
+async def test_an_unknown_subprotocol_is_refused_by_name(service: Live) -> None:
+    """Not a socket that speaks what the client cannot read."""
+    async with connect(service, upgrade("mqtt, graphql-ws")) as wire:
+        status, headers = await wire.head()
+        body = orjson.loads(await wire.up_to(b"\n"))
+    assert status == 400
+    assert headers["content-type"].startswith("application/json")
+    assert body["error"]["code"] == "bad_subprotocol"
+    assert "tickfan.msgpack.v1" in body["error"]["message"]
+
+
+async def test_a_broken_handshake_is_answered_in_json(service: Live) -> None:
+    """Upgrade without a key or with another version: 400, not a trace."""
+    for broken in ({"Sec_WebSocket_Version": "99"}, {"Sec_WebSocket_Key": "x"}):
+        async with connect(service, upgrade(**broken)) as wire:
+            status, _ = await wire.head()
+            assert (status, orjson.loads(await wire.up_to(b"\n"))["error"]["code"]) == (
+                400, "bad_request",
+            )  # fmt: skip
+
+
+async def test_no_compression_even_if_offered(service: Live) -> None:
+    """A compressor for each client would leave no frame to share."""
+    offer = "permessage-deflate; client_max_window_bits"
+    async with connect(service, upgrade(Sec_WebSocket_Extensions=offer)) as wire:
+        headers = await handshake(wire)
+        assert (await wire.frame()).opcode == TEXT
+    assert "sec-websocket-extensions" not in headers
+
+
+@BOTH
+async def test_a_subscribe_grants_what_it_can(service: Live, subprotocol: str) -> None:
+    """A refused channel is refused alone, by name; the connection lives on."""
+    async with service.ws(subprotocol) as talk:
+        await talk.say(op="subscribe", id="s", channels=["quotes.A", "weather.X", "quotes.."])
+        subscribed, end, first, second = [await talk.next() for _ in range(4)]
+        await service.publish("quotes.A", 1)
+        [update] = await talk.updates(1)
+
+    assert [grant["channel"] for grant in subscribed["channels"]] == ["quotes.A"]
+    assert (end["event"], end["id"]) == ("snapshot_end", "s")
+    assert (first["event"], first["code"], first["item"]) == ("error", "no_feed", "weather.X")
+    assert (second["code"], second["item"]) == ("bad_pattern", "quotes..")
+    assert first["id"] == second["id"] == "s"
+    assert update["data"] == 1
+
+
+@BOTH
+async def test_many_refusals_are_no_sign_of_a_slow_client(service: Live, subprotocol: str) -> None:
+    """Some by name and the rest by number, also behind a snapshot that takes its time."""
+    for number in range(500):
+        await service.publish(f"quotes.S{number}", "x" * 2000)
+    bad = [f"weather.{number}" for number in range(400)]
+    async with service.ws(subprotocol) as talk:
+        await talk.say(op="subscribe", id=1, channels=["quotes.#", *bad])
+        seen = [await talk.next() for _ in range(1 + 500 + 1 + 33)]
+        await talk.say(op="subscribe", id=2, channels=["a.b"] * 501)
+        many = await talk.next()
+        assert await quiet(talk) == []
+    errors = [event for event in seen if event["event"] == "error"]
+    assert [error["item"] for error in errors[:-1]] == bad[:32]
+    assert (errors[-1]["code"], errors[-1]["id"]) == ("more_refused", 1)
+    assert errors[-1]["message"].startswith("368 more")
+    assert (many["code"], many["id"], many["item"]) == ("too_many_channels", 2, "a.b")
+
+
+@BOTH
+async def test_a_malformed_command_is_answered_and_the_connection_lives_on(
+    service: Live, subprotocol: str
+) -> None:
+    """Each with its code, the item and the client's own mark."""
+    async with service.ws(subprotocol) as talk:
+        for name, (message, code, item) in MALFORMED.items():
+            if isinstance(message, dict):
+                await talk.say(id=name, **message)
+            else:
+                data = msgpack.packb(message)
+                if subprotocol == "tickfan.json.v1":
+                    await talk.socket.send_str(orjson.dumps(message).decode())
+                else:
+                    await talk.socket.send_bytes(data)
+            error = await talk.next()
+            assert (error["event"], error["code"], error.get("item")) == ("error", code, item), name
+            assert error.get("id") == (name if isinstance(message, dict) else None)
+        assert await quiet(talk) == []
+    assert not len(service.hub.directory)
+
+
+@BOTH
+async def test_a_frame_of_the_wrong_kind_or_no_encoding_is_answered(
+    service: Live, subprotocol: str
+) -> None:
+    """Text where binary is spoken, broken encodings, bombs: an error each."""
+    async with service.ws(subprotocol) as talk:
+        if subprotocol == "tickfan.json.v1":
+            await talk.socket.send_bytes(b'{"op":"ping"}')
+            wrong = await talk.next()
+            await talk.socket.send_str("{")
+        else:
+            await talk.socket.send_str('{"op":"ping"}')
+            wrong = await talk.next()
+            await talk.socket.send_bytes(b"\xdd\xff\xff\xff\xff")
+        broken = await talk.next()
+        assert await quiet(talk) == []
+    assert (wrong["code"], broken["code"]) == ("wrong_frame", "bad_message")
+    assert subprotocol in wrong["message"]
+
+
+async def test_an_oversize_message_is_refused_and_a_huge_one_closes(make_live: MakeLive) -> None:
+    """Up to four times the limit by name; above it aiohttp does not even read it: 1009."""
+    service = await make_live(HTTP__MESSAGE_BYTES_MAX="1024")
+    async with connect(service, upgrade()) as wire:
+        await handshake(wire)
+        await wire.frame()
+        wire.send_frame(TEXT, b" " * 1025)
+        error = orjson.loads((await wire.frame()).body)
+        wire.send_frame(TEXT, b'{"op":"ping"}')
+        assert orjson.loads((await wire.frame()).body)["t"] == "pong"
+        wire.send_frame(TEXT, b" " * 4097)
+        frame = await wire.frame()
+        assert await wire.rest() == b""
+
+    assert (error["code"], "1025 bytes; at most 1024" in error["message"]) == (
+        "message_too_big", True,
+    )  # fmt: skip
+    assert (frame.opcode, frame.code) == (CLOSE, 1009)
+    await until(lambda: service.hub.tally.closes == {("ws.json", "bad_request"): 1})
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"\xf1\x80\0\0\0\0", 1002),  # reserved bits
+        (b"\x83\x80\0\0\0\0", 1002),  # a reserved opcode
+        (b"\x81\x82\0\0\0\0\xff\xfe", 1007),  # a text that is no UTF-8
+    ],
+)
+async def test_frames_that_break_the_protocol_close_by_name(
+    service: Live, data: bytes, code: int
+) -> None:
+    """RFC 6455, section 7.4.1; it counts as a bad request, not as a lost client."""
+    async with connect(service, upgrade()) as wire:
+        await handshake(wire)
+        await wire.frame()
+        wire.send(data)
+        frame = await wire.frame()
+        assert await wire.rest() == b""
+    assert (frame.opcode, frame.code) == (CLOSE, code)
+    await until(lambda: service.hub.tally.closes == {("ws.json", "bad_request"): 1})
+
+
+@BOTH
+async def test_what_is_unsubscribed_comes_no_more(service: Live, subprotocol: str) -> None:
+    """Not even what was marked or queued before; the rest goes on."""
+    async with service.ws(subprotocol) as talk:
+        await talk.say(op="subscribe", channels=["quotes.A", "quotes.B", "trades.A", "trades.B"])
+        await talk.read_until("snapshot_end")
+        await service.publish("quotes.A", "marked, not sent yet")
+        await talk.say(op="unsubscribe", id=1, channels=["quotes.A", "trades.A", "never.was"])
+        answer = await talk.read_until("unsubscribed")
+        for channel in ("quotes.A", "trades.A", "trades.B", "quotes.B"):
+            await service.publish(channel, "after")
+        rest = await talk.updates(2)
+        assert await quiet(talk) == []  # quotes.A would have come in one batch with quotes.B
+
+    assert answer[-1]["channels"] == ["quotes.A", "trades.A", "never.was"]
+    assert answer[-1]["id"] == 1
+    assert [event["channel"] for event in rest] == ["trades.B", "quotes.B"]
+
+
+async def test_another_interval_moves_the_channel(service: Live) -> None:
+    """A second subscribe replaces the first: one copy, at the new rhythm."""
+    async with service.ws() as talk:
+        for interval_ms, granted in ((60_000, 60_000), (1, 100)):
+            await talk.say(op="subscribe", channels=["quotes.A"], interval_ms=interval_ms)
+            opening = await talk.read_until("snapshot_end")
+            assert opening[0]["channels"][0]["interval_ms"] == granted
+            assert len(service.hub.directory) == 1
+        await service.publish("quotes.A", "soon")
+        assert [event["data"] for event in await talk.updates(1)] == ["soon"]
+
+        # A channel of several subscriptions comes once, at the shortest.
+        await talk.say(op="subscribe", channels=["quotes.*"], interval_ms=200)
+        await talk.read_until("snapshot_end")
+        await service.publish("quotes.A", "once")
+        await service.publish("quotes.B", "wild")
+        seen = await talk.updates(2)
+        await service.publish("quotes.B", "again")  # at the longer interval's next tick
+        seen += await talk.updates(1)
+    assert sorted(event["data"] for event in seen[:2]) == ["once", "wild"]
+    assert seen[2]["data"] == "again"
+
+
+async def test_a_cursor_goes_with_the_first_subscribe(service: Live) -> None:
+    """It recovers then; later it is refused by name, and nothing is granted."""
+    async with service.ws() as talk:
+        await talk.say(op="subscribe", channels=["trades.A"])
+        await talk.read_until("snapshot_end")
+        for number in range(3):
+            await service.publish("trades.A", number)
+        first = (await talk.updates(3))[0]
+        after_all = talk.messages[-1]["c"]
+        await talk.say(op="subscribe", id="x", channels=["book.A"], cursor=after_all)
+        late = await talk.next()
+    assert (late["event"], late["code"], late["id"]) == ("error", "late_cursor", "x")
+    assert first["data"] == 0
+
+    await service.publish("trades.A", "missed")
+    async with service.ws() as talk:
+        await talk.say(op="subscribe", channels=["trades.A", "book.A"], cursor=after_all)
+        subscribed = await talk.next()
+        recovered = {grant["channel"]: grant["recovered"] for grant in subscribed["channels"]}
+        assert recovered == {"trades.A": True, "book.A": None}
+        assert [event["data"] for event in await talk.updates(1)] == ["missed"]
+
+
+async def test_pings_of_a_client_are_answered(service: Live) -> None:
+    """RFC 6455, section 5.5.3: with the same bytes, between other frames."""
+    async with connect(service, upgrade()) as wire:
+        await handshake(wire)
+        await wire.frame()
+        for body in (b"", b"x" * 125):
+            wire.send_frame(PING, body)
+            assert await wire.frame() == (PONG, body)
+
+
+async def test_who_does_not_answer_a_ping_is_closed(make_live: MakeLive) -> None:
+    """closing: no_pong and 4007; any sign of life counts, also a command."""
+    service = await make_live(STREAM__PING_S="1", STREAM__PONG_TIMEOUT_S="0.5")
+    async with connect(service, upgrade()) as silent, connect(service, upgrade()) as alive:
+        for wire in (silent, alive):
+            await handshake(wire)
+            await wire.frame()
+        assert await alive.frame() == (PING, b"")
+        alive.send_frame(PONG, b"")
+        assert await silent.frame() == (PING, b"")
+        last = orjson.loads((await silent.frame()).body)
+        assert await alive.frame() == (PING, b"")
+        alive.send_frame(TEXT, b'{"op":"ping"}')
+        assert (await alive.frame()).opcode == TEXT
+        close = await silent.frame()
+
+    assert (last["t"], last["reason"], last["code"]) == ("closing", "no_pong", 4007)
+    assert (close.opcode, close.code, close.body[2:]) == (CLOSE, 4007, b"no_pong")
+    assert service.hub.tally.closes["ws.json", "no_pong"] == 1
+
+
+@BOTH
+async def test_draining_says_so_and_closes_with_its_code(service: Live, subprotocol: str) -> None:
+    """closing: drain with the cursor, then 4003; nothing comes after it."""
+    async with service.ws(subprotocol) as talk:
+        await talk.say(op="subscribe", channels=["trades.A"])
+        await talk.read_until("snapshot_end")
+        await service.publish("trades.A", 1)
+        [update] = await talk.updates(1)
+        await service.service.drain(0)
+        await service.publish("trades.A", "late")
+        end = await talk.next()
+        with pytest.raises(EOFError):
+            await talk.next()
+
+    assert (end["event"], end["reason"], end["code"]) == ("closing", "drain", 4003)
+    assert end["c"] == update["cursor"]
+    assert end["retry_ms"]
+    assert talk.socket.close_code == 4003
+
+
+async def test_a_newcomer_while_draining_or_overloaded_is_told(make_live: MakeLive) -> None:
+    """Instead of a welcome: closing with the reason, and its close code."""
+    service = await make_live(STREAM__CONNECTIONS_MAX="1")
+    async with service.ws():
+        for reason, code in (("overload", 4006), ("drain", 4003)):
+            if reason == "drain":
+                service.service.refuse_new()
+            async with service.session.ws_connect(
+                service.url("/v1/ws"), protocols=["tickfan.json.v1"]
+            ) as socket:
+                message = await Talk(socket).receive()
+                await socket.receive()
+            assert (message["t"], message["reason"], message["code"]) == ("closing", reason, code)
+            assert socket.close_code == code
+            assert service.hub.tally.closes["ws.json", reason] == 1
+
+
+async def test_before_the_start_only_lossless_subscriptions_wait(make_live: MakeLive) -> None:
+    """A conflated one is granted and says that it is not live; a lossless one: starting.
+
+    Also on a replica that is full: who is in is not one too many.
+    """
+    settings = {"BROKER__URL": "amqp://guest:guest@127.0.0.1:1", "STREAM__CONNECTIONS_MAX": "1"}
+    service = await make_live(**settings)
+    async with service.ws() as talk:
+        await talk.say(op="subscribe", channels=["quotes.A"])
+        [subscribed, _] = await talk.read_until("snapshot_end")
+        assert subscribed["channels"][0]["upstream"] == "starting"
+        await talk.say(op="subscribe", channels=["trades.A"])
+        [end] = await talk.read_until("closing")
+        with pytest.raises(EOFError):
+            await talk.next()
+    assert (end["reason"], talk.socket.close_code) == ("starting", 4000)
+
+
+async def test_a_failure_is_told(service: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """closing: internal and 4008, never a bare cut."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("deep")
+
+    monkeypatch.setattr(Connections, "subscribe", fail)
+    with capture_logs() as logs:
+        async with service.ws() as talk:
+            await talk.say(op="subscribe", channels=["quotes.A"])
+            end = await talk.next()
+            with pytest.raises(EOFError):
+                await talk.next()
+    assert (end["reason"], end["code"]) == ("internal", 4008)
+    assert talk.socket.close_code == 4008
+    errors = [line["event"] for line in logs if line["log_level"] == "error"]
+    assert errors == ["a conversation failed"]
+    assert not service.service.connected
+
+
+async def test_a_client_that_never_answers_the_close_is_cut(service: Live) -> None:
+    """Goodbye takes closing_timeout_s, not for ever."""
+    async with connect(service, upgrade()) as wire:
+        await handshake(wire)
+        await wire.frame()
+        began = asyncio.get_running_loop().time()
+        await service.service.drain(0)
+        assert (await wire.frame()).opcode == TEXT
+        assert (await wire.frame()).opcode == CLOSE
+        assert await wire.rest() == b""  # our own close frame is never sent
+        assert asyncio.get_running_loop().time() - began < 5
+
+
+async def test_plain_http_is_pointed_elsewhere(service: Live) -> None:
+    """426 in JSON."""
+    async with connect(service, request("/v1/ws")) as wire:
+        status, _ = await wire.head()
+        error = orjson.loads(await wire.up_to(b"\n"))["error"]
+    assert (status, error["code"]) == (426, "upgrade_required")
+    assert "/v1/sse" in error["message"]
