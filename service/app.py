@@ -93,9 +93,13 @@ class Service:
             asyncio.get_running_loop(),
             settings.feed_specs(),
             stall_timeout_s=stream.stall_timeout_s,
+            replays_max=stream.replays_max,
+            replay_bytes_per_s=stream.replay_bytes_per_s,
         )
         rules = Rules(stream.intervals_ms, stream.channels_per_connection_max)
-        self.connections = Connections(self.hub, rules, epoch=os.urandom(6).hex())
+        self.connections = Connections(
+            self.hub, rules, os.urandom(6).hex(), stream.max_connection_age_s
+        )
         self.broker = build_broker(settings, Ingest(self.hub, settings.broker.message_bytes_max))
         self.heart = Heart(
             self.hub,

@@ -10,7 +10,7 @@ Must not know how members connect, which audiences exist, or when it is flushed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from service.core import closing
 from service.core.cursor import Trail
@@ -194,11 +194,10 @@ class LosslessAudience:
 
     def flush(self) -> None:
         """Write what is pending to every member, or into its backlog."""
-        pending = self.pending
-        if not pending:
-            return
-        self.pending = []
+        pending, self.pending = self.pending, []
         self._pending_bytes = 0
+        if not pending or not self.members:
+            return
         self.flushed_at = now = self._clock()
         before = self.trail.copy()
         due, is_done = cut_at(pending, self.key.until)
@@ -230,21 +229,30 @@ class LosslessAudience:
         for member, reason in over:
             member.end(reason)
 
-    def restart(self, feed: Feed) -> None:
-        """The feed's stream was lost: forget what is owed of it, and its places.
+    def restart(self, feed: Feed, fields: dict[str, Any]) -> None:
+        """The feed's stream was lost: forget what is owed of it, and send ``reset``.
 
         What has come before is still written, in order; what waits for slow
-        members is dropped, since the ``reset`` that follows says so.
+        members is dropped, since the event says so. ``fields`` are the event's.
         """
         self.flush()
         fresh = {feed.name: feed.place}
-        self.trail.jump(fresh)
+        frames: dict[str, bytes] = {}
+        now = self._clock()
         for member in self.members:
+            if member.ended is not None:
+                continue  # its last cursor is one of the old stream
+            # Off the shared path, so that nothing of the new stream comes first.
+            self._park(member)
             member.drop_feed(feed)
             if member.replay is not None:
                 member.replay.restart(feed)
-            if member.trail is not None:
-                member.trail.jump(fresh)
+            assert member.trail is not None
+            member.trail.jump(fresh)
+            cursor = member.trail.text()
+            if cursor not in frames:
+                frames[cursor] = self.key.format.event("reset", fields, cursor)
+            member.control(frames[cursor], now)
 
     def _offer(self, member: Subscriber, pending: list[Update]) -> None:
         skip = self._skips.pop(member, 0) if self._skips else 0

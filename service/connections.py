@@ -6,13 +6,15 @@ pipe by itself. Must not know HTTP, WebSocket, or how a request was spelled.
 
 from __future__ import annotations
 
+import random
 import time
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from service.core import cursor as cursors
 from service.core.conflating import ConflatingQueue
+from service.core.cursor import Trail
 from service.core.errors import Refusal
 from service.membership import Connection, regroup, resume
 from service.subscriber import Opening, Subscriber
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
     from service.core.channel import Channel, Pattern
     from service.core.closing import Reason
+    from service.core.cursor import Place
     from service.core.feed import Feed
+    from service.core.update import Update
     from service.hub import Hub
     from service.subscriber import Pipe
     from service.subscriptions import Grant, Request, Rules
@@ -43,8 +47,12 @@ class Granted(NamedTuple):
 class Connections:
     """All connections of the process."""
 
-    def __init__(self, hub: Hub, rules: Rules, epoch: str) -> None:
-        """``epoch`` names this run of the process: conflated ``seq`` counts from it."""
+    def __init__(self, hub: Hub, rules: Rules, epoch: str, max_age_s: float = 0.0) -> None:
+        """``epoch`` names this run of the process: conflated ``seq`` counts from it.
+
+        ``max_age_s``: connections are asked to move on at about this age (0: never).
+        """
+        self._max_age_s = max_age_s
         self._hub = hub
         self._rules = rules
         self.epoch = epoch
@@ -70,8 +78,13 @@ class Connections:
         """Take a new connection in; ``on_end`` is called if the hub ends it."""
         now = self._hub.loop.time()
         connection = Connection(
-            Subscriber(format, pipe, on_end, now=now, until=until, remote=remote, pings=pings)
-        )
+            Subscriber(
+                format, pipe, on_end, self._hub.pump.park,
+                now=now, until=until, remote=remote, pings=pings,
+            )
+        )  # fmt: skip
+        if self._max_age_s:
+            connection.leaves_at = now + self._max_age_s * random.uniform(0.75, 1.25)
         self._all[connection] = None
         self._hub.tally.connects[format.name] += 1
         return connection
@@ -87,6 +100,8 @@ class Connections:
         del self._all[connection]
         subscriber = connection.subscriber
         subscriber.ended = subscriber.ended or reason
+        if subscriber.replay is not None:
+            subscriber.replay.stop()
         self._hub.pump.forget(subscriber)
         directory = self._hub.directory
         if connection.lossless is not None:
@@ -116,12 +131,21 @@ class Connections:
         if not result.grants:
             return Granted(None, result.refusals)
         subscriber = connection.subscriber
+        had = set() if connection.lossless is None else connection.lossless.channels
         fresh = connection.take_grants(result.grants)
         regroup(connection, self._hub)
-        recovered = resume(connection, fresh, places)
+        recovered = resume(connection, fresh, places, self._hub.pace)
         snapshot: ConflatingQueue[Channel] = ConflatingQueue()
+        states: list[Channel] = []
         if request.snapshot:
             snapshot.mark_all(_with_values(result.grants))
+            states = [
+                channel
+                for channel in _with_states(result.grants)
+                # Neither after an exact continuation nor for a channel that is
+                # read already: what waits of it would come after its state.
+                if not recovered.get(channel.feed) and channel not in had
+            ]
         fields = {
             "epoch": self.epoch,
             "server_time": now_ms(),
@@ -131,10 +155,10 @@ class Connections:
         for feed, is_recovered in recovered.items():
             self._hub.tally.resumes[is_recovered] += 1
             if not is_recovered:
-                reset = {"feed": feed.name, "reason": "history_lost"}
+                assert places is not None
+                reset = _reset(feed, places[feed.name])
                 parts.append(subscriber.format.event("reset", reset, connection.cursor))
-        subscriber.openings.append(Opening(b"".join(parts), snapshot, end))
-        self._hub.pump.park(subscriber)
+        subscriber.open(Opening(b"".join(parts), snapshot, _states(states), end))
         # A newcomer's first bytes go out here and now, in one write.
         self._hub.pump.step(subscriber, self._hub.loop.time())
         return Granted(fields, result.refusals)
@@ -157,17 +181,17 @@ class Connections:
                 action(connection)
 
     def _announce(self, feed: Feed, event: str, fields: dict[str, Any]) -> None:
-        """Tell the feed's subscribers; a ``reset`` carries each one's cursor."""
-        frames: dict[tuple[Format, str | None], bytes] = {}
+        """Tell the feed's subscribers, with one encoding for each format."""
+        frames: dict[Format, bytes] = {}
 
         def tell(connection: Connection) -> None:
             if feed not in connection.feeds:
                 return
             subscriber = connection.subscriber
-            key = subscriber.format, connection.cursor if event == "reset" else None
-            if key not in frames:
-                frames[key] = subscriber.format.event(event, fields, key[1])
-            subscriber.control(frames[key], self._hub.loop.time())
+            format_ = subscriber.format
+            if format_ not in frames:
+                frames[format_] = format_.event(event, fields)
+            subscriber.control(frames[format_], self._hub.loop.time())
 
         self.each(tell)
 
@@ -175,6 +199,20 @@ class Connections:
 def now_ms() -> int:
     """The wall clock, in ms since 1970 UTC."""
     return time.time_ns() // 1_000_000
+
+
+def _reset(feed: Feed, at: Place) -> dict[str, Any]:
+    """What a client is told whose cursor cannot be continued.
+
+    ``oldest`` is a cursor behind which everything is still held: who wants the
+    rest of the history resumes from there.
+    """
+    oldest = feed.history.oldest
+    return {
+        "feed": feed.name,
+        "reason": feed.why_not(at),
+        "oldest": None if oldest is None else Trail({feed.name: oldest.place or ""}).text(),
+    }
 
 
 def _with_values(grants: Iterable[Grant]) -> Iterator[Channel]:
@@ -189,6 +227,36 @@ def _with_values(grants: Iterable[Grant]) -> Iterator[Channel]:
         for channel in _matching(grant):
             if channel.latest is not None:
                 yield channel
+
+
+def _latest(grant: Grant) -> str:
+    """What the latest values of a conflated grant are worth."""
+    feed = grant.feed
+    first = next(_with_values((grant,)), None)
+    if first is None:
+        return "none"
+    if feed.confirmed_after and not all(map(feed.is_confirmed, _with_values((grant,)))):
+        return "unconfirmed"
+    return "latest"
+
+
+def _with_states(grants: Iterable[Grant]) -> Iterator[Channel]:
+    """The lossless channels of the grants whose last full state is known, each once."""
+    channels: dict[Channel, None] = {}
+    for grant in grants:
+        if grant.interval_ms is None and grant.feed.state_size:
+            channels.update((c, None) for c in _matching(grant) if c.state is not None)
+    yield from channels
+
+
+def _states(channels: Iterable[Channel]) -> Iterator[Update]:
+    """Each channel's full state and every update since, as of now.
+
+    The lists are not copied: what is appended later is beyond their length of
+    now, and a new full state is a new list.
+    """
+    slices = [islice(channel.state or (), len(channel.state or ())) for channel in channels]
+    return chain.from_iterable(slices)
 
 
 def _matching(grant: Grant) -> Iterator[Channel]:
@@ -212,9 +280,10 @@ def _describe(grant: Grant, request: Request, recovered: dict[Feed, bool]) -> di
         oldest = feed.history.oldest
         fields["recovered"] = recovered.get(feed)
         fields["history_start"] = None if oldest is None else oldest.seq
-        fields["snapshot"] = "none"
+        has_state = request.snapshot and not recovered.get(feed)
+        has_state = has_state and any(True for _ in _with_states((grant,)))
+        fields["snapshot"] = "state" if has_state else "none"
     else:
         fields["interval_ms"] = grant.interval_ms
-        has_value = request.snapshot and any(True for _ in _with_values((grant,)))
-        fields["snapshot"] = "latest" if has_value else "none"
+        fields["snapshot"] = _latest(grant) if request.snapshot else "none"
     return fields

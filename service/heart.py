@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from service.core.feed import Feed
     from service.hub import Hub
     from service.membership import Connection
+    from service.subscriber import Subscriber
     from service.wire.base import Format
 
 BEAT_S = 1.0
@@ -62,17 +63,28 @@ class Heart:
     def _look(self, connection: Connection) -> None:
         subscriber = connection.subscriber
         now = self._hub.loop.time()
+        if now >= connection.leaves_at:
+            subscriber.end(closing.MAX_AGE)
+            return
         if subscriber.pinged_at is not None:
-            if subscriber.heard_at >= subscriber.pinged_at:
-                if now - subscriber.pinged_at >= self._times.ping_s:
-                    subscriber.pinged_at = now
-                    subscriber.control(PING_FRAME, now)
-            elif now - subscriber.pinged_at >= self._times.pong_timeout_s:
-                subscriber.end(closing.NO_PONG)
-                return
+            self._ping(subscriber, subscriber.pinged_at, now)
         # A parked one is owed bytes: it needs no sign of life, but a reader.
         if now - subscriber.written_at >= self._times.heartbeat_s and not subscriber.parked:
             subscriber.control(self._heartbeat(connection), now)
+
+    def _ping(self, subscriber: Subscriber, pinged_at: float, now: float) -> None:
+        is_answered = subscriber.heard_at >= pinged_at
+        if subscriber.parked:
+            # It cannot answer what lies behind bytes that it has not read. The
+            # stall timeout watches it, and its time for the answer starts anew.
+            if not is_answered:
+                subscriber.pinged_at = now
+        elif not is_answered:
+            if now - pinged_at >= self._times.pong_timeout_s:
+                subscriber.end(closing.NO_PONG)
+        elif now - pinged_at >= self._times.ping_s:
+            subscriber.pinged_at = now
+            subscriber.control(PING_FRAME, now)
 
     def _heartbeat(self, connection: Connection) -> bytes:
         format_ = connection.subscriber.format

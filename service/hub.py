@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from service.core.changes import ChangeLog
 from service.core.feed import Feed, Upstream
 from service.core.tally import Tally
-from service.core.update import GAP, UPDATE, Update
+from service.core.update import GAP, SNAPSHOT, UPDATE, Update
 from service.directory import Directory
+from service.pace import Pace
 from service.pump import Pump
 from service.rhythm import Slices
 
@@ -42,13 +43,16 @@ class Hub:
         feeds: Sequence[FeedSpec],
         *,
         stall_timeout_s: float = 60.0,
+        replays_max: int = 100,
+        replay_bytes_per_s: int = 64 * 2**20,
     ) -> None:
-        """``stall_timeout_s``: a parked client that takes no byte for so long is closed."""
+        """Must be made in the loop's thread; the limits are those of the settings' [stream]."""
         self.loop = loop
         self.feeds = {spec.name: Feed(spec) for spec in feeds}
         self.tally = Tally()
         self.slices = Slices(loop)
         self.pump = Pump(loop, self.slices, self.tally, stall_timeout_s)
+        self.pace = Pace(loop.time, replays_max, replay_bytes_per_s)
         self._changes = ChangeLog()
         self.directory = Directory(loop, self.slices, self._changes, self.tally, self.pump.park)
         # Told of feed events (status); set by whoever knows the connections.
@@ -104,6 +108,8 @@ class Hub:
         channel.seq = update.seq
         if update.type != GAP:
             channel.latest = update
+        if channel.state is not None or update.type == SNAPSHOT:
+            feed.keep_state(update)
         feed.history.append(update)
         if feed.first_seq is None:
             feed.first_seq = update.seq
@@ -117,14 +123,30 @@ class Hub:
         if feed.upstream is state:
             feed.why = why
             return
+        if state is Upstream.STALE:
+            # What does not change from here on may have changed out of our sight.
+            feed.confirmed_after = self._changes.version
         feed.upstream, feed.why, feed.since_ms = state, why, now_ms
         if self.listener is not None:
             self.listener(feed, "status", {"feed": feed.name, **self.status(feed)})
 
     @staticmethod
     def status(feed: Feed) -> dict[str, Any]:
-        """The state of a feed's source as clients see it."""
-        return {"upstream": feed.upstream.value, "since": feed.since_ms}
+        """The state of a feed's source as clients see it.
+
+        ``heard`` is when its last message came (null: none yet). ``unconfirmed``
+        counts conflated channels whose value was not received since the last
+        outage began.
+        """
+        fields: dict[str, Any] = {
+            "upstream": feed.upstream.value,
+            "since": feed.since_ms,
+            "heard": feed.heard_ms or None,
+        }
+        if not feed.is_lossless and feed.confirmed_after:
+            channels = feed.channels.values()
+            fields["unconfirmed"] = sum(not feed.is_confirmed(channel) for channel in channels)
+        return fields
 
     def reset(self, feed: Feed, reason: str) -> None:
         """The feed's stream cannot be continued: forget it and say so."""
@@ -153,8 +175,13 @@ class Hub:
 
     @property
     def is_ready(self) -> bool:
-        """Whether every feed's source is live: what was there has been read."""
-        return all(feed.upstream is Upstream.LIVE for feed in self.feeds.values())
+        """Whether every feed has been read to its tail once.
+
+        An outage of the broker does not end it: clients are told that values
+        are stale, while a service without a ready replica answers 503, after
+        which an EventSource never comes back.
+        """
+        return not self.is_starting
 
     @property
     def is_starting(self) -> bool:

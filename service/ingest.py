@@ -54,8 +54,9 @@ class Ingest:
         """Publish what is in one message; see :class:`service.broker.base.Sink`."""
         feed = self._hub.feeds[delivery.feed]
         self._hub.tally.messages_in[feed.name] += 1
-        now = time.time_ns() // 1_000_000
-        source = Source(feed, "", now, 0, (delivery.offset or 0) * MESSAGE_UPDATES_MAX,
+        now = feed.heard_ms = time.time_ns() // 1_000_000
+        ts = delivery.ts if delivery.ts is not None else now
+        source = Source(feed, "", ts, 0, (delivery.offset or 0) * MESSAGE_UPDATES_MAX,
                         delivery.fingerprint or "")  # fmt: skip
         try:
             type_ = check_type(delivery.type)
@@ -64,7 +65,6 @@ class Ingest:
             self._refuse(source, 0, poison, delivery.routing_key)
             return
         size = len(delivery.body) // (len(items) or 1)
-        ts = delivery.ts if delivery.ts is not None else now
         source = Source(feed, type_, ts, size, source.seq, source.mark)
         for index, item in enumerate(items):
             if isinstance(item, Poison):
@@ -106,7 +106,7 @@ class Ingest:
                 item.data,
                 ts,
                 type_=source.type,
-                size=source.size + len(item.channel),
+                size=source.size,
                 seq=seq,
                 place=place(feed.name, seq, source.mark) if feed.is_lossless else "",
             )

@@ -5,6 +5,7 @@ Must not know who asks, nor what the client is told.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from service.core.bounded import BoundedQueue
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from service.core.cursor import Place
     from service.core.feed import Feed
     from service.hub import Hub
+    from service.pace import Pace
     from service.subscriber import Subscriber
     from service.subscriptions import Grant
 
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
 class Connection:
     """One connection's grants, and the audiences that it is in."""
 
-    __slots__ = ("conflated", "feeds", "grants", "lossless", "subscriber")
+    __slots__ = ("conflated", "feeds", "grants", "leaves_at", "lossless", "subscriber")
 
     def __init__(self, subscriber: Subscriber) -> None:
         self.subscriber = subscriber
+        self.leaves_at = inf  # when it is asked to move on, on the loop's clock
         # A later request for the same pattern replaces the earlier one.
         self.grants: dict[Pattern, list[Grant]] = {}
         self.feeds: set[Feed] = set()
@@ -91,6 +94,8 @@ def _regroup_lossless(connection: Connection, hub: Hub, include: set[Selector]) 
     if not include:
         if old is not None:
             subscriber.awaits_flush = False
+            if subscriber.replay is not None:
+                subscriber.replay.stop()
             subscriber.queue = subscriber.replay = subscriber.trail = subscriber.reached = None
             hub.directory.forget(subscriber, old)
             connection.lossless = None
@@ -102,26 +107,26 @@ def _regroup_lossless(connection: Connection, hub: Hub, include: set[Selector]) 
     trail.keep({feed.name for feed in key.feeds})
     trail.fill({feed.name: feed.place for feed in key.feeds})
     subscriber.trail = trail
-    _resize_queue(subscriber, key.feeds)
     hub.pump.park(subscriber)
     if old is not None:
         hub.directory.leave(subscriber, old)
-    connection.lossless = hub.directory.join_lossless(subscriber, key)
-    subscriber.reached = connection.lossless.reached
+    audience = connection.lossless = hub.directory.join_lossless(subscriber, key)
+    subscriber.reached = audience.reached
+    _resize_queue(subscriber, audience)
     if isinstance(subscriber.replay, HistoryReplay):
-        subscriber.replay.audience = connection.lossless
+        subscriber.replay.move(audience)
 
 
-def _resize_queue(subscriber: Subscriber, feeds: Iterable[Feed]) -> None:
-    """A queue with the largest bounds among the feeds, and what was in the old one."""
-    specs = [feed.spec for feed in feeds]
+def _resize_queue(subscriber: Subscriber, audience: LosslessAudience) -> None:
+    """A queue with the largest bounds among the feeds, and what is still wanted of the old."""
+    specs = [feed.spec for feed in audience.key.feeds]
     old = subscriber.queue
     subscriber.queue = BoundedQueue(
         max(spec.queue_updates_max for spec in specs),
         max(spec.queue_bytes_max for spec in specs),
     )
     if old is not None:
-        subscriber.offer(list(old))
+        subscriber.offer([update for update in old if update.channel in audience.channels])
 
 
 def _regroup_conflated(
@@ -150,7 +155,7 @@ def _regroup_conflated(
 
 
 def resume(
-    connection: Connection, fresh: set[Feed], places: Mapping[str, Place] | None
+    connection: Connection, fresh: set[Feed], places: Mapping[str, Place] | None, pace: Pace
 ) -> dict[Feed, bool]:
     """Start to replay what was missed of the ``fresh`` feeds since ``places``.
 
@@ -171,5 +176,5 @@ def resume(
             behind[feed] = at.replay_from
     if behind:
         assert connection.lossless is not None
-        subscriber.replay = HistoryReplay(subscriber, connection.lossless, behind)
+        subscriber.replay = HistoryReplay(subscriber, connection.lossless, behind, pace)
     return recovered

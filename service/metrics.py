@@ -7,11 +7,16 @@ so the hot path pays for plain integers only. Must not know who scrapes.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from service.core.closing import REASONS
+from service.core.errors import POISON_REASONS, RESET_REASONS
+from service.wire.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,9 +63,19 @@ class HubCollector(Collector):
             feeds,
         )
         yield _by_feed("tickfan_gaps", "Gaps told on lossless feeds", tally.gaps, feeds)
-        yield _pairs("tickfan_poison", "Refused updates", ("feed", "reason"), tally.poison)
-        yield _pairs(
-            "tickfan_resets", "Streams that went on anew", ("feed", "reason"), tally.resets
+        yield _by_reason(
+            "tickfan_poison",
+            "Refused updates",
+            "feed",
+            tally.poison,
+            product((feed.name for feed in feeds), POISON_REASONS),
+        )
+        yield _by_reason(
+            "tickfan_resets",
+            "Streams that went on anew",
+            "feed",
+            tally.resets,
+            product((feed.name for feed in feeds if feed.is_lossless), RESET_REASONS),
         )
         state = GaugeMetricFamily(
             "tickfan_feed_live", "1 if the feed's source is being read", labels=("feed",)
@@ -110,7 +125,13 @@ class HubCollector(Collector):
         for recovered in (True, False):
             resumes.add_metric((str(recovered).lower(),), tally.resumes[recovered])
         yield from (connections, connects, resumes)
-        yield _pairs("tickfan_closes", "Connections ended", ("format", "reason"), tally.closes)
+        yield _by_reason(
+            "tickfan_closes",
+            "Connections ended",
+            "format",
+            tally.closes,
+            product(FORMAT_NAMES, REASONS),
+        )
 
 
 def _plain(name: str, text: str, value: int) -> Metric:
@@ -124,10 +145,18 @@ def _by_feed(name: str, text: str, counts: Counter[str], feeds: Iterable[Feed]) 
     return family
 
 
-def _pairs(
-    name: str, text: str, labels: tuple[str, str], counts: Counter[tuple[str, str]]
+def _by_reason(
+    name: str,
+    text: str,
+    label: str,
+    counts: Counter[tuple[str, str]],
+    known: Iterable[tuple[str, str]],
 ) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for pair, count in counts.items():
-        family.add_metric(pair, count)
+    """Counts by ``label`` and reason; the known ones from 0 on.
+
+    A counter that begins with 1 has no increase that a rate could see.
+    """
+    family = CounterMetricFamily(name, text, labels=(label, "reason"))
+    for pair in dict.fromkeys((*known, *counts)):
+        family.add_metric(pair, counts[pair])
     return family

@@ -5,6 +5,7 @@ Must not know why they are parked.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from service.core import closing
@@ -70,6 +71,12 @@ class Pump:
         except RuntimeError:  # uvloop: the transport is closed
             subscriber.end(closing.LOST)
             progress = False
+        except Exception as error:  # noqa: BLE001 - a fault of ours: the others are still due
+            self._loop.call_exception_handler(
+                {"message": "a subscriber's step failed", "exception": error}
+            )
+            subscriber.end(closing.INTERNAL)
+            progress = False
         self._tally.writes += progress
         self._tally.updates_out += subscriber.updates - before
         if not subscriber.parked:
@@ -85,13 +92,13 @@ class Pump:
         self._round(list(self._parked), 0, progress=False)
 
     def _round(self, subscribers: list[Subscriber], start: int, *, progress: bool) -> None:
-        began = now = self._loop.time()
+        now = self._loop.time()
+        began = perf_counter()
         index = start
-        while index < len(subscribers) and now - began < STEP_SLICE_S:
+        while index < len(subscribers) and perf_counter() - began < STEP_SLICE_S:
             if subscribers[index] in self._parked:
                 progress = self.step(subscribers[index], now) or progress
             index += 1
-            now = self._loop.time()
         if index < len(subscribers):
             self._slices.add(lambda: self._round(subscribers, index, progress=progress))
             return

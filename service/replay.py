@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from service.audience import LosslessAudience
     from service.core.feed import Feed
     from service.core.update import Update
+    from service.pace import Pace
     from service.subscriber import Subscriber
 
 
@@ -25,39 +26,78 @@ class HistoryReplay:
     through the audience.
     """
 
-    __slots__ = ("_behind", "_member", "audience")
+    __slots__ = ("_behind", "_is_admitted", "_member", "_pace", "audience")
 
     def __init__(
-        self, member: Subscriber, audience: LosslessAudience, behind: dict[Feed, int]
+        self,
+        member: Subscriber,
+        audience: LosslessAudience,
+        behind: dict[Feed, int],
+        pace: Pace,
     ) -> None:
         """``behind`` is the last ``seq`` received of each feed to replay."""
         self._member = member
-        self.audience = audience
+        self._pace = pace
+        self._is_admitted = False
         self._behind = behind
+        self.move(audience)
+
+    def move(self, audience: LosslessAudience) -> None:
+        """Read for this audience from now on.
+
+        All its feeds are read, so that none needs a queue meanwhile; those that
+        are new begin at their ends.
+        """
+        self.audience = audience
+        feeds = sorted(audience.key.feeds, key=lambda feed: feed.name)
+        self._behind = {feed: self._behind.get(feed, _end_of(feed)) for feed in feeds}
 
     def restart(self, feed: Feed) -> None:
         """The feed's history was forgotten: go on with what comes after."""
         if feed in self._behind:
             self._behind[feed] = -1
 
+    def stop(self) -> None:
+        """Give the place back. Idempotent."""
+        if self._is_admitted:
+            self._is_admitted = False
+            self._pace.leave()
+
     def take(self, size_most: int) -> tuple[list[Update], bool]:
-        """See :class:`service.subscriber.Replay`."""
+        """See :class:`service.subscriber.Replay`; nothing while it is not its turn."""
+        if not self._is_admitted:
+            self._is_admitted = self._pace.admit()
+        budget = min(size_most, self._pace.allowed()) if self._is_admitted else 0
+        if budget <= 0:
+            return [], False
+        updates, left, is_all = self._read(budget)
+        self._pace.spend(budget - left)
+        if is_all:
+            self.stop()
+        return updates, is_all
+
+    def _read(self, budget: int) -> tuple[list[Update], int, bool]:
+        """The next updates, what is left of the budget, and whether that was all."""
         updates: list[Update] = []
-        budget = size_most
         channels = self.audience.channels
         for feed, seq in self._behind.items():
             if not feed.history.is_unbroken_after(seq):
                 raise QueueFull(len(feed.history), feed.history.size)
             for update in feed.history.after(seq):
                 if budget <= 0:
-                    return updates, False
+                    return updates, budget, False
                 self._behind[feed] = update.seq
                 budget -= LOOK_BYTES
                 if update.channel in channels:
                     updates.append(update)
                     budget -= update.size
         self.audience.caught_up(self._member)
-        return updates, True
+        return updates, budget, True
+
+
+def _end_of(feed: Feed) -> int:
+    newest = feed.history.newest
+    return -1 if newest is None else newest.seq
 
 
 LOOK_BYTES = 16

@@ -8,6 +8,7 @@ audiences of one interval. Must not know what a job does.
 from __future__ import annotations
 
 from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -46,18 +47,18 @@ class Slices:
 
     def _run(self) -> None:
         jobs = self._jobs
-        began = self._loop.time()
-        now = began
-        self._handle = None
+        # Not the loop's clock: uvloop's stands still within a turn.
+        began = now = perf_counter()
+        # The handle stays set meanwhile, so that a job that adds jobs does not
+        # bring a second slice into the next turn.
         try:
             while jobs and now - began < SLICE_S:
                 jobs.popleft()()
-                now = self._loop.time()
+                now = perf_counter()
         finally:
             # Also after a job that failed: the others are still due.
             self.longest_s = max(self.longest_s, now - began)
-            if jobs:
-                self._handle = self._loop.call_soon(self._run)
+            self._handle = self._loop.call_soon(self._run) if jobs else None
 
 
 class Flushable(Protocol):
@@ -154,8 +155,9 @@ class Slot:
 
     def _run(self) -> None:
         # From the due time, not from now: a late tick does not make all
-        # following ones late. Ticks that were missed altogether are skipped.
-        now = self._loop.time()
-        self._next = max(self._next + self._interval_s, now)
+        # following ones late. Ticks that were missed altogether are skipped,
+        # in whole intervals: after the loop was held, slots are still spread.
+        missed = max(0.0, self._loop.time() - self._next) // self._interval_s
+        self._next += (missed + 1) * self._interval_s
         self._timer = self._loop.call_at(self._next, self._run)
         self._tick()

@@ -19,7 +19,7 @@ from service.core.conflating import ConflatingQueue
 from service.core.errors import QueueFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from service.core.bounded import BoundedQueue
     from service.core.channel import Channel
@@ -70,12 +70,20 @@ class Replay(Protocol):
     def restart(self, feed: Feed) -> None:
         """The feed's history was forgotten: go on with what comes after."""
 
+    def stop(self) -> None:
+        """The reader is gone, or through: make room for others."""
+
 
 class Opening(NamedTuple):
-    """What one granted subscription is owed before anything live."""
+    """What one granted subscription is owed before anything live.
+
+    ``state`` are the last full states of lossless channels, each with every
+    update since.
+    """
 
     head: bytes
     snapshot: ConflatingQueue[Channel]
+    state: Iterator[Update]
     end: Callable[[str | None], bytes]  # the cursor to the bytes of snapshot_end
 
 
@@ -87,9 +95,10 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_on_end", "_on_owed", "awaits_flush", "buffered", "controls", "ended", "format", "heard_at",
-        "marks", "opened_at", "openings", "parked", "pinged_at", "queue", "reached", "remote",
-        "replay", "stuck_at", "stuck_bytes", "trail", "until", "updates", "write", "written_at",
+        "_on_end", "_on_owed", "awaits_flush", "buffered", "controls", "ended", "format",
+        "heard_at", "marks", "opened_at", "openings", "parked", "pinged_at", "queue", "reached",
+        "remote", "replay", "stuck_at", "stuck_bytes", "trail", "until", "updates", "write",
+        "written_at",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one call, all by name
@@ -193,7 +202,7 @@ class Subscriber:
             self.end(closing.SLOW)
 
     def drop_feed(self, feed: Feed) -> int:
-        """Forget queued updates of a feed whose stream was lost; how many."""
+        """Forget what waits of a feed whose stream was lost; how many queued updates."""
         return self._filter(lambda update: update.channel.feed is not feed)
 
     def keep_only(self, channels: set[Channel]) -> None:
@@ -204,7 +213,9 @@ class Subscriber:
         self._filter(lambda update: update.channel in channels)
 
     def _filter(self, keep: Callable[[Update], bool]) -> int:
-        """Keep what is wanted of the queue; returns how many updates were not."""
+        """Keep what is wanted; returns how many queued updates were not."""
+        for index, opening in enumerate(self.openings):
+            self.openings[index] = opening._replace(state=filter(keep, opening.state))
         queue = self.queue
         if queue is None:
             return 0
@@ -262,16 +273,24 @@ class Subscriber:
             if opening.head:
                 parts.append(opening.head)
                 self.openings[0] = opening = opening._replace(head=b"")
-            while budget > 0 and opening.snapshot:
-                updates = _newest(opening.snapshot, budget)
-                if updates:
-                    parts.append(self.format.snapshot(updates))
-                    self.updates += len(updates)
-                    budget -= _size(updates)
-            if not opening.snapshot:
+            budget -= self._snapshot(opening, budget, parts)
+            if budget > 0:
                 cursor = None if self.trail is None else self.trail.text()
                 parts.append(opening.end(cursor))
                 self.openings.popleft()
+
+    def _snapshot(self, opening: Opening, size_most: int, parts: list[bytes]) -> int:
+        """A slice of the opening's snapshot; its size, below ``size_most`` if it was the last."""
+        size = 0
+        while size < size_most:
+            updates = _newest(opening.snapshot, size_most - size)
+            updates = updates or _next(opening.state, size_most - size)
+            if not updates:
+                break
+            parts.append(self.format.snapshot(updates))
+            self.updates += len(updates)
+            size += sum(update.size for update in updates)
+        return size
 
     def _flow(self, parts: list[bytes]) -> None:
         """A slice of what was missed, then of the queue, then of the newest values."""
@@ -322,5 +341,11 @@ def _newest(marks: ConflatingQueue[Channel], size_most: int) -> list[Update]:
     return updates
 
 
-def _size(updates: Sequence[Update]) -> int:
-    return sum(update.size for update in updates)
+def _next(state: Iterator[Update], size_most: int) -> list[Update]:
+    """The next updates of full states, up to about ``size_most`` bytes."""
+    updates: list[Update] = []
+    budget = size_most
+    while budget > 0 and (update := next(state, None)) is not None:
+        updates.append(update)
+        budget -= update.size
+    return updates

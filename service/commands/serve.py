@@ -11,7 +11,7 @@ from service.app import StartError
 from service.app import serve as run
 from service.commands import FAILED, OK
 from service.commands.banner import banner
-from service.commands.shared import say, settings_from
+from service.commands.shared import raise_file_limit, say, settings_from
 
 if sys.platform != "win32":
     import uvloop
@@ -26,6 +26,7 @@ def serve(config: Path | None) -> int:
     """Serve under uvloop; one sentence and status 1 if it cannot start."""
     settings = settings_from(config)
     logs.configure(settings.log.level, settings.log.format)
+    raise_file_limit(settings.stream.connections_max)
     factory = uvloop.new_event_loop if sys.platform != "win32" else None
     try:
         with asyncio.Runner(loop_factory=factory) as runner:

@@ -12,6 +12,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import structlog
 import typer
 
 from service.commands import WRONG
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.config import Settings
+
+
+log = structlog.get_logger("tickfan")
 
 
 def settings_from(config: Path | None) -> Settings:
@@ -37,6 +41,35 @@ def settings_from(config: Path | None) -> Settings:
 def say(sentence: str) -> None:
     """One line for a person, on stderr."""
     sys.stderr.write(f"tickfan: {sentence}\n")
+
+
+FILES_BESIDE_CLIENTS = 100
+"""Descriptors for listeners, the broker, logs and the loop."""
+
+
+def raise_file_limit(connections: int) -> None:
+    """Let the process open as many files as it may, and warn if that is too few.
+
+    Many systems start a process with 1,024, far below what they would allow;
+    each connection takes one.
+    """
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + FILES_BESIDE_CLIENTS
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        log.warning(
+            "the limit of open files is below stream.connections_max",
+            files=soft,
+            connections_max=connections,
+            mend=f"ulimit -n {needed}",
+        )
 
 
 async def until_signal(work: Coroutine[object, object, None]) -> bool:

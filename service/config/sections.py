@@ -79,7 +79,9 @@ class StreamSettings(Section):
     notsent_lowat_bytes: Annotated[int, whole(1024, 2**22, "bytes")] = 16_384
     connections_max: Annotated[int, whole(1, 1_000_000, "connections")] = 20_000
     channels_per_connection_max: Annotated[int, whole(1, 100_000, "channels and patterns")] = 500
-    subscriptions_per_connection_max: Annotated[int, whole(1, 1024, "subscriptions")] = 64
+    max_connection_age_s: Annotated[float, real(0, 604_800, "seconds")] = 0
+    replays_max: Annotated[int, whole(1, 100_000, "replays")] = 100
+    replay_bytes_per_s: Annotated[int, whole(65_536, 2**34, "bytes")] = 67_108_864
     intervals_ms: Annotated[tuple[Interval, ...], AfterValidator(_ladder)] = (
         50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000,
     )  # fmt: skip

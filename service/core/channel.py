@@ -37,7 +37,7 @@ class Channel:
     number of the channel; on a lossless feed it is the next update's ``prev``.
     """
 
-    __slots__ = ("audiences", "feed", "latest", "name", "seq", "version")
+    __slots__ = ("audiences", "feed", "latest", "name", "seq", "state", "version")
 
     def __init__(self, name: str, feed: Feed) -> None:
         self.name = name
@@ -45,6 +45,9 @@ class Channel:
         self.latest: Update | None = None
         self.seq: int | None = None
         self.version = 0
+        # On a lossless feed whose publisher marks full states (order books):
+        # the last one and every update since. Only ever appended to or replaced.
+        self.state: list[Update] | None = None
         # The lossless audiences to touch at each update. Conflated ones are
         # found at their tick and are not listed here.
         self.audiences: list[Taker] = []

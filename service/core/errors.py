@@ -32,14 +32,23 @@ class Refusal(TickfanError):
         return body
 
 
+POISON_REASONS = (
+    "bad_batch", "bad_channel", "bad_content_type", "bad_json", "bad_key", "bad_msgpack",
+    "bad_number", "bad_ts", "bad_type", "bad_value", "channels_max", "too_deep", "too_large",
+    "wrong_feed",
+)  # fmt: skip
+RESET_REASONS = ("recreated", "truncated")
+
+
 class Poison(TickfanError):
     """An inbound message, or a part of one, that cannot become an update.
 
-    ``reason`` is a word from a closed set (it labels a metric), ``detail``
-    says what was found.
+    ``reason`` is one of POISON_REASONS (it labels a metric), ``detail`` says
+    what was found.
     """
 
     def __init__(self, reason: str, detail: str, channel: str | None = None) -> None:
+        assert reason in POISON_REASONS, reason
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING
 from service.core.channel import Channel, Pattern
 from service.core.cursor import START, place
 from service.core.errors import Poison, TickfanError
-from service.core.history import History
-from service.core.update import MESSAGE_UPDATES_MAX
+from service.core.history import OVERHEAD_BYTES, History
+from service.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from service.core.cursor import Place
+    from service.core.update import Update
+
+STATE_UPDATES_MAX = 4096
+"""Updates kept since a channel's last full state: a publisher of order books
+should mark one more often, or nobody who joins late gets one."""
 
 
 class Delivery(StrEnum):
@@ -50,8 +55,8 @@ class FeedOverlap(TickfanError):
 class FeedSpec:
     """One feed as configured. Names end with their unit.
 
-    ``interval_ms`` holds for conflated feeds; ``flush_ms``, ``queue_*`` and
-    ``history_*`` for lossless ones; the rest for both. The settings that only
+    ``interval_ms`` holds for conflated feeds; ``flush_ms``, ``queue_*``,
+    ``history_*`` and ``state_*`` for lossless ones; the rest for both. The settings that only
     a broker reads (queue names, retention) are its own, in ``broker.base``.
     """
 
@@ -63,6 +68,7 @@ class FeedSpec:
     queue_updates_max: int = 10_000
     queue_bytes_max: int = 4 * 2**20
     history_bytes_max: int = 64 * 2**20
+    state_bytes_max: int = 64 * 2**20
     channels_max: int = 100_000
 
     @property
@@ -75,8 +81,9 @@ class Feed:
     """The state of one feed: its channels, its history, its source."""
 
     __slots__ = (
-        "channels", "first_seq", "history", "is_lossless", "name", "patterns", "place",
-        "since_ms", "spec", "upstream", "why",
+        "channels", "confirmed_after", "first_seq", "heard_ms", "history", "is_lossless", "name",
+        "patterns", "place",
+        "since_ms", "spec", "state_size", "upstream", "why",
     )  # fmt: skip
 
     def __init__(self, spec: FeedSpec) -> None:
@@ -88,11 +95,17 @@ class Feed:
         self.history = History(spec.history_bytes_max if spec.is_lossless else 0)
         # The place (cursor text) of the newest update.
         self.place = place(self.name, 0, START)
+        # What the channels' states count for, in bytes.
+        self.state_size = 0
         # The seq of the first update read from the stream, None before it.
         self.first_seq: int | None = None
         self.upstream = Upstream.STARTING
         self.since_ms = 0
         self.why = ""
+        # When the last message came, in ms since 1970 UTC; 0 before the first.
+        self.heard_ms = 0
+        # Conflated: values not changed since this version may be out of date.
+        self.confirmed_after = 0
 
     def covers(self, name: str) -> bool:
         """Whether a channel of this name belongs to the feed."""
@@ -114,6 +127,17 @@ class Feed:
             )
         return self.history.holds(at)
 
+    def is_confirmed(self, channel: Channel) -> bool:
+        """Whether the channel's value was received since the last outage began."""
+        return channel.version > self.confirmed_after
+
+    def why_not(self, at: Place) -> str:
+        """Why nothing can be recovered after ``at``: a word for ``reset``."""
+        oldest = self.history.oldest
+        # Older than all that is held; else its message should be here.
+        is_old = oldest is None or at.fingerprint == START or at.seq < oldest.seq
+        return "history_lost" if is_old else "recreated"
+
     def is_behind(self, at: Place) -> bool:
         """Whether ``at`` is after everything that has been read so far.
 
@@ -130,6 +154,38 @@ class Feed:
         self.first_seq = None
         for channel in self.channels.values():
             channel.seq = channel.latest = None
+            self.drop_state(channel)
+
+    def keep_state(self, update: Update) -> None:
+        """Keep a full state, or what follows one, for those who join later.
+
+        A state that would pass ``state_bytes_max`` (all of the feed's together)
+        or STATE_UPDATES_MAX is forgotten, and so is one with a gap behind it:
+        it could not be built from any more. The next full state mends it.
+        """
+        channel = update.channel
+        size = update.size + OVERHEAD_BYTES
+        if update.type == SNAPSHOT:
+            self.drop_state(channel)
+            channel.state = []
+        state = channel.state
+        if state is None:
+            return
+        if (
+            update.is_gap
+            or len(state) >= STATE_UPDATES_MAX
+            or self.state_size + size > self.spec.state_bytes_max
+        ):
+            self.drop_state(channel)
+            return
+        state.append(update)
+        self.state_size += size
+
+    def drop_state(self, channel: Channel) -> None:
+        """Forget the channel's full state."""
+        for update in channel.state or ():
+            self.state_size -= update.size + OVERHEAD_BYTES
+        channel.state = None
 
     def add_channel(self, name: str) -> Channel:
         """A new channel of this feed.

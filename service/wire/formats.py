@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MSGPACK_V1 = "tickfan.msgpack.v1"
 JSON_V1 = "tickfan.json.v1"
 
+FORMAT_NAMES = (EventStream.name, Ndjson.name, MsgpackMessages.name, JsonMessages.name)
+
 
 class Formats:
     """One object for each format and framing; equal bytes come from equal objects."""

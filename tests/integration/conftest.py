@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.fixtures import make_live, service
 from tests.support.process import ServiceProcess
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tests.conftest import Rabbit
 
     MakeService = Callable[..., ServiceProcess]
+
+__all__ = ["amqp", "make_live", "make_service", "service"]
 
 
 @pytest.fixture

@@ -59,13 +59,13 @@ def test_a_line_is_one_json_object_with_time_level_and_logger() -> None:
 
 
 def test_the_libraries_go_through_the_same_door() -> None:
-    """aio_pika's lines look like ours, with the arguments filled in."""
+    """asyncio's lines look like ours, with the arguments filled in."""
     stream = io.StringIO()
     configure("warning", "json", stream)
-    logging.getLogger("aio_pika").warning("lost %s after %d s", f"amqp://me:{SECRET}@h/v", 3)
+    logging.getLogger("asyncio").warning("lost %s after %d s", f"amqp://me:{SECRET}@h/v", 3)
     [line] = lines(stream)
     assert line["event"] == "lost amqp://***@h/v after 3 s"
-    assert (line["level"], line["logger"]) == ("warning", "aio_pika")
+    assert (line["level"], line["logger"]) == ("warning", "asyncio")
 
 
 def test_the_level_holds_for_all() -> None:
@@ -137,7 +137,7 @@ def test_no_secret_comes_out(style: str) -> None:
         connect(f"amqp://me:{SECRET}@h/v")
     except ConnectionError:
         logger.exception("broker lost")
-        logging.getLogger("aiormq").exception("lost")
+        logging.getLogger("asyncio").exception("lost")
     assert "hunter2" not in stream.getvalue()
     assert "ConnectionError" in stream.getvalue()
 
@@ -231,5 +231,14 @@ def test_a_line_that_cannot_be_written_does_not_show_its_content() -> None:
     """The standard library would print the arguments."""
     stream = io.StringIO()
     configure("info", "json", stream)
-    logging.getLogger("aiormq").warning("%d", SECRET)
-    assert stream.getvalue() == "a log line of aiormq was lost: TypeError\n"
+    logging.getLogger("asyncio").warning("%d", SECRET)
+    assert stream.getvalue() == "a log line of asyncio was lost: TypeError\n"
+
+
+@pytest.mark.parametrize("name", ["aiormq.connection", "aio_pika"])
+def test_the_broker_library_does_not_print_its_tracebacks(name: str) -> None:
+    """A cut is told once, in one line, by the broker's own log."""
+    stream = io.StringIO()
+    configure("info", "json", stream)
+    logging.getLogger(name).error("Cancelling cause reader exited abnormally")
+    assert stream.getvalue() == ""

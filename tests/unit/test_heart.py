@@ -1,0 +1,168 @@
+"""service/heart.py: heartbeats and pings, from one timer for everybody."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.core import closing
+from service.core.feed import Upstream
+from service.heart import BEAT_S, Heart, Times
+from tests.support.fanout import WIRES, Client, Fanout, skips_time, timers
+
+TIMES = Times(heartbeat_s=15.0, ping_s=30.0, pong_timeout_s=10.0)
+
+
+def beating(fanout: Fanout) -> Heart:
+    heart = Heart(fanout.hub, fanout.connections, TIMES)
+    heart.start()
+    return heart
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_a_quiet_connection_hears_from_us(wire: str) -> None:
+    """heartbeat_s after the last write; with the state of its feeds and its cursor."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client(wire, "fast", "trades.a", "quotes.a")
+    fanout.ingest.upstream("quotes", Upstream.STALE, "")
+    await fanout.settle(14.5)
+    assert not client.named("heartbeat")
+    await fanout.settle(2.0)
+    (heartbeat,) = client.named("heartbeat")
+    assert heartbeat["upstream"] == {"quotes": "stale", "trades": "live"}
+    assert heartbeat["cursor"] == client.connection.cursor
+    assert heartbeat["server_time"] > 0
+    heart.stop()
+
+
+@skips_time
+async def test_a_busy_connection_needs_no_heartbeat() -> None:
+    """Anything written counts, also by the pump."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    clients = [fanout.client("sse", mode, "trades.a") for mode in ("fast", "lazy")]
+    for _ in range(10):
+        await fanout.settle(10.0)
+        fanout.publish("trades.a")
+    assert not any(client.named("heartbeat") for client in clients)
+    heart.stop()
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_the_cursor_of_a_quiet_channel_moves_on(wire: str) -> None:
+    """Its heartbeat's cursor resumes though all that it had seen was evicted."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client(wire, "fast", "trades.quiet")
+    for _ in range(50):
+        fanout.publish("trades.busy")
+    await fanout.settle(20.0)
+    assert fanout.hub.feeds["trades"].place in str(client.cursor)
+    missed = fanout.publish("trades.quiet")
+    again = fanout.client(wire)
+    again.subscribe("trades.quiet", cursor=client.cursor)
+    await fanout.settle()
+    assert again.seqs("trades.quiet") == [missed]
+    heart.stop()
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_a_heartbeat_never_turns_the_cursor_back(wire: str) -> None:
+    """One that found a full transport comes before what is published later."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client(wire, "fast", "trades.a")
+    sent = [fanout.publish("trades.a")]
+    await fanout.settle()
+    client.pipe.become("stalled")
+    sent.append(fanout.publish("trades.a", "x" * 9_000))
+    await fanout.settle(20.0)
+    client.pipe.become("fast")
+    # No look of the pump in between: straight on, as a busy feed would.
+    sent += [fanout.publish("trades.a") for _ in range(3)]
+    await fanout.settle()
+    client.clog()
+    sent.append(fanout.publish("trades.a"))
+    await fanout.settle()
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert client.named("heartbeat")
+    assert client.seqs("trades.a") == sent
+    seen = 0
+    for event in client.events:
+        if event["event"] == "update":
+            seen = event["seq"]
+        if "cursor" not in event or event["event"] == "snapshot_end":
+            continue
+        again = fanout.client("json")
+        again.subscribe("trades.a", cursor=event["cursor"])
+        await fanout.settle()
+        assert again.seqs("trades.a") == [seq for seq in sent if seq > seen], event["event"]
+        again.leave()
+    heart.stop()
+
+
+def pings(client: Client) -> int:
+    return len(client.named("ping"))
+
+
+@skips_time
+async def test_a_websocket_is_pinged_and_must_answer() -> None:
+    """Every ping_s; without a word for pong_timeout_s it ends."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client("msgpack", "fast", "quotes.a")
+    stream = fanout.client("sse", "fast", "quotes.a")
+    await fanout.settle(31.5)
+    assert pings(client) == 1
+    client.subscriber.heard_at = fanout.loop.time()
+    await fanout.settle(31.5)
+    assert pings(client) == 2
+    assert client.is_alive
+    await fanout.settle(12.0)
+    assert client.reason is closing.NO_PONG
+    assert stream.reason is None
+    heart.stop()
+
+
+@skips_time
+async def test_a_slow_websocket_is_not_asked_for_what_it_cannot_see() -> None:
+    """The pong to a ping behind unread bytes cannot come: only stalling ends it."""
+    fanout = Fanout(stall_timeout_s=60.0)
+    heart = beating(fanout)
+    client = fanout.client("msgpack", "fast", "quotes.a")
+    await fanout.settle(25.0)
+    client.clog()
+    for _ in range(10):
+        fanout.publish("quotes.a")
+        await fanout.settle(12.0)
+        client.pipe.read(100)  # slow, yet making progress
+    assert client.is_alive
+    client.pipe.become("fast")
+    await fanout.settle(3.0)
+    assert client.seqs("quotes.a") == [10]
+    client.subscriber.heard_at = fanout.loop.time()
+    await fanout.settle(8.0)
+    assert client.is_alive
+    client.clog()
+    fanout.publish("quotes.a")
+    await fanout.settle(70.0)
+    assert client.reason is closing.STALLED
+    heart.stop()
+
+
+@skips_time
+async def test_one_timer_whoever_is_connected() -> None:
+    """And none after stop."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    clients = [fanout.client("sse", "fast", "trades.a") for _ in range(300)]
+    await fanout.settle(BEAT_S)
+    assert timers(fanout.loop) == 1
+    await fanout.settle(20.0)
+    assert all(len(client.named("heartbeat")) == 1 for client in clients)
+    heart.stop()
+    assert timers(fanout.loop) == 0

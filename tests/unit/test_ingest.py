@@ -1,0 +1,263 @@
+"""service/ingest.py: deliveries become updates, gaps and counts; nothing else gets out."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import msgpack
+import orjson
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.broker.base import Delivery as Message
+from service.core.feed import Delivery, FeedSpec, Upstream
+from service.ingest import SAMPLE_S
+from tests.support.fanout import FEEDS, Fanout, skips_time
+
+POISON: dict[str, dict[str, Any]] = {
+    "bad_json": {"body": b"{"},
+    "bad_msgpack": {"body": b"\xc1", "content_type": "application/msgpack"},
+    "bad_content_type": {"body": b"1", "content_type": "text/html"},
+    "bad_type": {"body": b"1", "type": "reset"},
+    "bad_number": {"body": b"9007199254740993"},
+    "too_deep": {"body": b"[" * 70 + b"]" * 70},
+    "too_large": {"body": b"1" * (2**20 + 1)},
+    "bad_batch": {"body": b"{}", "batch": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", sorted(POISON))
+@skips_time
+async def test_poison_on_a_lossless_channel_is_a_gap_in_its_chain(reason: str) -> None:
+    """Counted by reason; its seq and prev keep the chain unbroken, also over a resume."""
+    fanout = Fanout()
+    client = fanout.client("sse", "fast", "trades.a")
+    first = fanout.publish("trades.a")
+    await fanout.settle()
+    cursor = client.cursor
+    gap = fanout.deliver("trades.a", **POISON[reason])
+    last = fanout.publish("trades.a")
+    await fanout.settle()
+    tally = fanout.hub.tally
+    assert tally.poison == {("trades", reason): 1}
+    assert tally.gaps["trades"] == 1
+    again = fanout.client("json")
+    again.subscribe("trades.a", cursor=cursor)
+    await fanout.settle()
+    for events in (client.events[3:], again.events[2:]):
+        chain = [(one["event"], one["seq"], one["prev"]) for one in events]
+        assert chain == [("gap", gap, first), ("update", last, gap)]
+        assert events[0]["reason"] == reason
+    held = fanout.hub.channel("trades.a")
+    assert held is not None
+    assert held.latest is not None
+    assert held.latest.seq == last, "a gap is nobody's latest value"
+
+
+@pytest.mark.parametrize("reason", sorted(POISON))
+@skips_time
+async def test_poison_on_a_conflated_channel_is_only_counted(reason: str) -> None:
+    """The value before it stands."""
+    fanout = Fanout()
+    client = fanout.client("sse", "fast", "quotes.a")
+    fanout.publish("quotes.a", "good")
+    fanout.deliver("quotes.a", **POISON[reason])
+    await fanout.settle()
+    assert sum(fanout.hub.tally.poison.values()) == 1
+    assert not client.named("gap")
+    assert [one["data"] for one in client.named("update")] == ["good"]
+
+
+@skips_time
+async def test_poison_is_logged_once_in_a_while() -> None:
+    """One line of each feed and reason in so many seconds, with what and where."""
+    fanout = Fanout()
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(50):
+            fanout.deliver("trades.a", b"{")
+            fanout.deliver("quotes.a", b"{")
+            fanout.deliver("quotes.a", b"1", type="reset")
+    assert [(line["feed"], line["reason"]) for line in lines] == [
+        ("trades", "bad_json"), ("quotes", "bad_json"), ("quotes", "bad_type"),
+    ]  # fmt: skip
+    assert lines[0]["channel"] == "trades.a"
+    assert SAMPLE_S > 0
+    assert fanout.hub.tally.poison["quotes", "bad_json"] == 50
+
+
+@skips_time
+async def test_a_batch_that_is_partly_bad_yields_its_good_parts() -> None:
+    """In order, seq by place in the message, gaps where a channel is named."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "trades.#")
+    entries: list[Any] = [
+        {"channel": "trades.a", "data": 1},
+        {"channel": "trades.a", "data": 2, "ts": -1},
+        "nonsense",
+        {"channel": "quotes.a", "data": 3},
+        {"channel": "trades.b", "data": 4},
+        {"channel": "trades.a", "data": 5},
+    ]
+    fanout.publish("trades.a", "first")
+    base = fanout.publish("trades.a", entries, batch=True)
+    await fanout.settle()
+    chain = [(one["event"], one["channel"], one["seq"] - base, one["prev"])
+             for one in client.events if "prev" in one]  # fmt: skip
+    assert chain == [
+        ("update", "trades.a", -1024, None),
+        ("update", "trades.a", 0, 0),
+        ("gap", "trades.a", 1, base),
+        ("update", "trades.b", 4, None),
+        ("update", "trades.a", 5, base + 1),
+    ]
+    assert fanout.hub.tally.poison == {
+        ("trades", "bad_ts"): 1, ("trades", "bad_batch"): 1, ("trades", "wrong_feed"): 1,
+    }  # fmt: skip
+    assert fanout.hub.channel("quotes.a") is None
+
+
+@skips_time
+async def test_the_middle_of_a_batch_is_a_place_to_resume() -> None:
+    """All updates of a message share its fingerprint; the cursor says which."""
+    fanout = Fanout()
+    client = fanout.client("sse", "fast", "trades.#")
+    fanout.publish("trades.a", [{"channel": "trades.a", "data": n} for n in range(5)], batch=True)
+    await fanout.settle()
+    for index, update in enumerate(client.named("update")):
+        again = fanout.client("ndjson")
+        again.subscribe("trades.#", cursor=update["cursor"])
+        await fanout.settle()
+        assert again.seqs("trades.a") == list(range(index + 1, 5))
+
+
+@skips_time
+async def test_a_feed_takes_so_many_channels_and_no_more() -> None:
+    """channels_max: counted, no gap, the old channels unharmed; also for poison."""
+    fanout = Fanout([
+        FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, channels_max=2),
+        FeedSpec("quotes", ("quotes.#",), Delivery.CONFLATED, channels_max=2),
+    ])  # fmt: skip
+    client = fanout.client("json", "fast", "trades.#", "quotes.#")
+    for feed in ("trades", "quotes"):
+        for name in "abcda":
+            fanout.publish(f"{feed}.{name}")
+        fanout.deliver(f"{feed}.e", b"{")
+    await fanout.settle()
+    assert fanout.hub.tally.poison["trades", "channels_max"] == 3
+    assert fanout.hub.tally.poison["quotes", "channels_max"] == 2
+    assert {one["channel"] for one in client.named("update")} == {
+        "trades.a", "trades.b", "quotes.a", "quotes.b",
+    }  # fmt: skip
+    assert client.seqs("trades.a") == [0, 4096]
+    assert not client.named("gap")
+
+
+@skips_time
+async def test_the_time_is_the_items_then_the_messages_then_ours() -> None:
+    """ts precedence, for updates and for gaps."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "trades.#")
+    entries = [{"channel": "trades.a", "data": 1, "ts": 111}, {"channel": "trades.a", "data": 2}]
+    fanout.publish("trades.a", entries, batch=True, ts=222)
+    fanout.publish("trades.a", 3, ts=333)
+    fanout.deliver("trades.a", b"{", ts=444)
+    before = time.time_ns() // 1_000_000
+    fanout.publish("trades.a", 4)
+    await fanout.settle()
+    times = [one["ts"] for one in client.events if "ts" in one]
+    assert times[:4] == [111, 222, 333, 444]
+    assert before <= times[4] <= before + 10_000
+
+
+@skips_time
+async def test_news_of_the_source_goes_to_the_hub() -> None:
+    """upstream and reset are the feed's."""
+    fanout = Fanout()
+    fanout.ingest.upstream("book", Upstream.STALE, "cut")
+    assert fanout.hub.feeds["book"].upstream is Upstream.STALE
+    assert fanout.hub.feeds["book"].since_ms > 0
+    fanout.publish("book.x")
+    with structlog.testing.capture_logs() as lines:
+        fanout.ingest.reset("book", "truncated")
+    assert lines[0]["reason"] == "truncated"
+    assert len(fanout.hub.feeds["book"].history) == 0
+    assert fanout.hub.tally.resets == {("book", "truncated"): 1}
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=10,
+)  # fmt: skip
+bodies = st.one_of(
+    st.binary(max_size=60),
+    values.map(lambda value: msgpack.packb(value) if _packs(value) else b"\xc1"),
+    values.map(lambda value: orjson.dumps(value) if _dumps(value) else b"NaN"),
+    st.lists(st.fixed_dictionaries(
+        {"channel": st.sampled_from(["trades.a", "quotes.a", "book.x", "", "x" * 200, "a\n"])},
+        optional={"data": values, "ts": values}), max_size=4,
+    ).map(lambda value: orjson.dumps(value) if _dumps(value) else b"[]"),
+)  # fmt: skip
+
+
+def _packs(value: Any) -> bool:
+    try:
+        return bool(msgpack.packb(value))
+    except (OverflowError, ValueError, TypeError):
+        return False
+
+
+def _dumps(value: Any) -> bool:
+    try:
+        return bool(orjson.dumps(value))
+    except TypeError:
+        return False
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([spec.name for spec in FEEDS]),
+            st.sampled_from(["trades.a", "quotes.a", "book.x", "", "..", "#", "\x00", "é" * 90]),
+            bodies,
+            st.sampled_from(
+                [None, "", "application/json; charset=utf-8", "application/msgpack", "x"]
+            ),
+            st.sampled_from([None, "update", "snapshot", "done", "error", "A B"]),
+            st.booleans(),
+        ),
+        max_size=8,
+    ),
+)
+@skips_time
+async def test_nothing_gets_out_of_deliver(deliveries: list[tuple[Any, ...]]) -> None:
+    """Whatever comes is published or counted; every wire can say what was published."""
+    fanout = Fanout()
+    clients = [fanout.client(wire, "fast", "#") for wire in ("sse", "ndjson", "msgpack", "json")]
+    for offset, (feed, key, body, kind, type_, batch) in enumerate(deliveries):
+        fanout.ingest.deliver(
+            Message(
+                feed,
+                key,
+                body,
+                kind,
+                type_,
+                None,
+                batch,
+                offset,
+                random.Random(offset).choice("ab") * 11,
+            )
+        )
+    await fanout.settle()
+    tally = fanout.hub.tally
+    assert sum(tally.messages_in.values()) == len(deliveries)
+    seen = [[(one["event"], one["channel"], one["seq"]) for one in client.events if "seq" in one]
+            for client in clients]  # fmt: skip
+    assert all(one == seen[0] for one in seen)

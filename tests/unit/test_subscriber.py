@@ -1,0 +1,215 @@
+"""service/subscriber.py: one connection's budget, backlog and last word."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.core import closing
+from service.core.feed import Delivery, FeedSpec, Upstream
+from service.subscriber import CONTROLS_MAX, SLACK_BYTES, STEP_BYTES
+from tests.support.fanout import WIRES, Fanout, skips_time
+
+HELD_MAX = 2 * STEP_BYTES + 2 * SLACK_BYTES
+"""What may wait on our side for a client that reads nothing."""
+
+
+@skips_time
+async def test_an_event_for_a_full_transport_arrives_when_it_drains() -> None:
+    """A control that found bytes in the transport does not wait for the next update."""
+    fanout = Fanout()
+    client = fanout.client("sse", "stalled", "trades.a")
+    client.pipe.read()
+    fanout.publish("trades.a", "x" * 10_000)
+    await fanout.turns()
+    assert not client.subscriber.parked
+    fanout.ingest.upstream("trades", Upstream.STALE, "")
+    await fanout.turns()
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert [one["upstream"] for one in client.named("status")] == ["stale"]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_the_cursor_of_an_ended_client_stands_still(wire: str) -> None:
+    """What is flushed to others after the end is not in the cursor of its ``closing``."""
+    fanout = Fanout()
+    client = fanout.client(wire, "fast", "trades.a")
+    other = fanout.client(wire, "fast", "trades.a")
+    client.closing_delay_s = 0.1
+    first = fanout.publish("trades.a")
+    await fanout.settle()
+    client.subscriber.end(closing.DRAIN)
+    second = fanout.publish("trades.a")
+    await fanout.settle()
+    assert client.seqs("trades.a") == [first]
+    assert other.seqs("trades.a") == [first, second]
+    assert client.events[-1]["event"] == "closing"
+    again = fanout.client(wire, "fast")
+    again.subscribe("trades.a", cursor=client.events[-1]["cursor"])
+    await fanout.settle()
+    assert again.seqs("trades.a") == [second]
+
+
+@pytest.mark.parametrize("wire", ["sse", "ndjson", "msgpack"])
+@pytest.mark.parametrize("size", [0, 900, 9_000])
+@skips_time
+async def test_a_client_that_reads_nothing_holds_64_kib(wire: str, size: int) -> None:
+    """Snapshot, newest values, replay and queue together, whatever the size of an update."""
+    fanout = Fanout([
+        FeedSpec("quotes", ("quotes.#",), Delivery.CONFLATED, interval_ms=20),
+        FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, queue_bytes_max=2**26),
+    ])  # fmt: skip
+    channels = 600 if size == 0 else 150
+    early = fanout.client(wire, "fast", "trades.#")
+    for index in range(channels):
+        fanout.publish(f"quotes.{index}", "x" * size)
+        fanout.publish(f"trades.{index}", "x" * size)
+    await fanout.settle()
+    client = fanout.client(wire, "stalled")
+    client.subscribe("#", cursor=early.events[1]["cursor"])
+    for _ in range(6):
+        for index in range(channels):
+            fanout.publish(f"quotes.{index}", "y" * size)
+            if index < 30:
+                fanout.publish(f"trades.{index}", "y" * size)
+        await fanout.settle(0.03)
+        client.pipe.read(30_000)
+    assert client.subscriber.marks
+    assert client.pipe.peak <= HELD_MAX + size, f"{client.pipe.peak} bytes were held"
+    assert client.reason is None
+
+
+@skips_time
+async def test_a_flood_of_gaps_is_bounded_in_bytes_too() -> None:
+    """A gap counts for what it takes on the wire."""
+    fanout = Fanout()
+    client = fanout.client("sse", "stalled", "trades.#")
+    client.clog()
+    for _ in range(2_000):
+        fanout.deliver("trades.a", b"not JSON")
+    await fanout.settle()
+    client.pipe.read()
+    await fanout.settle()
+    assert client.pipe.peak <= HELD_MAX
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert len(client.named("gap")) == 2_000
+
+
+@skips_time
+async def test_controls_are_bounded() -> None:
+    """Too many events for a client that does not read end it by name."""
+    fanout = Fanout()
+    client = fanout.client("json", "stalled", "quotes.#")
+    client.clog()
+    for index in range(CONTROLS_MAX + 1):
+        assert client.reason is None, index
+        client.subscriber.control(b"a reply", fanout.loop.time())
+    assert client.reason is closing.STALLED
+    assert len(client.subscriber.controls) == CONTROLS_MAX
+
+
+@skips_time
+async def test_openings_are_bounded() -> None:
+    """A client that subscribes and never reads is ended by name, not stored for ever."""
+    fanout = Fanout()
+    client = fanout.client("json", "stalled", "quotes.#")
+    client.clog()
+    for _ in range(1_000):
+        client.subscribe("quotes.#")
+        if client.reason is not None:
+            break
+    assert client.reason is closing.STALLED
+    assert len(client.subscriber.openings) <= CONTROLS_MAX
+
+
+@skips_time
+async def test_one_mark_a_channel() -> None:
+    """A stalled client holds at most one mark for each channel, and gets the newest value."""
+    fanout = Fanout()
+    client = fanout.client("sse", "stalled", "quotes.#")
+    client.clog()
+    for count in range(500):
+        for name in ("quotes.a", "quotes.b"):
+            fanout.publish(name, count)
+        await fanout.settle(0.02)
+        assert len(client.subscriber.marks) <= 2
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert client.seqs("quotes.a") == [500]
+    assert [one["data"] for one in client.named("update")] == [499, 499]
+
+
+@skips_time
+async def test_values_are_picked_when_they_are_written() -> None:
+    """Not when they were marked: the newest value, though no tick has come since."""
+    fanout = Fanout()
+    client = fanout.client("sse", "stalled", "quotes.#", interval_ms=80)
+    client.clog()
+    fanout.publish("quotes.a", 1)
+    await fanout.settle(0.1)
+    assert len(client.subscriber.marks) == 1
+    fanout.publish("quotes.a", 2)
+    client.pipe.become("fast")
+    await fanout.settle(0.011)
+    assert [one["data"] for one in client.named("update")] == [2]
+
+
+@pytest.mark.parametrize("bound", ["queue_updates_max", "queue_bytes_max"])
+@skips_time
+async def test_a_full_queue_ends_the_client_by_name_and_cursor(bound: str) -> None:
+    """Never above either bound; then ``slow``, and the cursor continues exactly."""
+    limits = (
+        {"queue_updates_max": 10} if bound == "queue_updates_max" else {"queue_bytes_max": 3_000}
+    )
+    fanout = Fanout([FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, **limits)])
+    client = fanout.client("ndjson", "stalled", "trades.#")
+    client.clog()
+    sent = []
+    while client.reason is None:
+        sent.append(fanout.publish("trades.a", "x" * 100))
+        await fanout.settle(0.02)
+        queue = client.subscriber.queue
+        assert queue is None or (len(queue) <= queue.items_max and queue.size <= queue.size_max)
+        assert len(sent) < 100, "never ended"
+    assert client.reason is closing.SLOW
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert client.events[-1]["event"] == "closing"
+    again = fanout.client("sse", "fast")
+    again.subscribe("trades.#", cursor=client.events[-1]["cursor"])
+    await fanout.settle()
+    assert client.seqs("trades.a") + again.seqs("trades.a") == sent
+
+
+@skips_time
+async def test_until_ends_at_the_first_of_its_type() -> None:
+    """Nothing after it, on the shared path and for a slow client."""
+    fanout = Fanout()
+    clients = [fanout.client("sse", mode, "trades.a", until="done") for mode in ("fast", "stalled")]
+    clients[1].clog()
+    for type_ in (None, "done", None):
+        fanout.publish("trades.a", 1, type=type_)
+    await fanout.settle()
+    clients[1].pipe.become("fast")
+    await fanout.settle()
+    for client in clients:
+        assert client.seqs("trades.a") == [0, 1024]
+        assert client.reason is closing.DONE
+
+
+@skips_time
+async def test_until_holds_in_a_replay_too() -> None:
+    """A resume reads up to the end that was asked for, and not on."""
+    fanout = Fanout()
+    early = fanout.client("sse", "fast", "trades.a")
+    for type_ in (None, None, "done", None):
+        fanout.publish("trades.a", 1, type=type_)
+    await fanout.settle()
+    cursor = early.named("update")[0]["cursor"]
+    client = fanout.client("sse", "fast", until="done")
+    client.subscribe("trades.a", cursor=cursor, until="done")
+    await fanout.settle()
+    assert client.seqs("trades.a") == [1024, 2048]
+    assert client.reason is closing.DONE
