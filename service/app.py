@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("tickfan")
 
+TASK_END_S = 10.0
+
 __all__ = ["Service", "StartError", "build_broker", "serve"]
 
 
@@ -141,7 +143,8 @@ class Service:
             # The market first: it publishes to the broker.
             for task in reversed(tasks):
                 task.cancel()
-                await asyncio.wait([task])
+                # The broker's own limits are shorter; nothing may hold the exit.
+                await asyncio.wait([task], timeout=TASK_END_S)
             await self.broker.close()
             self.heart.stop()
             self.hub.stop()

@@ -117,7 +117,7 @@ class LosslessAudience:
     """Members that get every update of the same channels, in order."""
 
     __slots__ = (
-        "_clock", "_feeds", "_flusher", "_park", "_pending_bytes", "_skips", "_tally",
+        "_clock", "_feeds", "_flusher", "_is_urgent", "_park", "_pending_bytes", "_skips", "_tally",
         "channels", "flushed_at", "key", "members", "pending", "trail",
     )  # fmt: skip
 
@@ -134,6 +134,7 @@ class LosslessAudience:
         self.channels: set[Channel] = set()
         self.pending: list[Update] = []
         self._pending_bytes = 0
+        self._is_urgent = False
         self._tally = tally
         self._park = park
         self._clock = clock
@@ -163,8 +164,8 @@ class LosslessAudience:
             self._flusher.due(self)
         pending.append(update)
         self._pending_bytes += update.size
-        if self._pending_bytes >= FLUSH_BYTES:
-            self._pending_bytes = 0
+        if self._pending_bytes >= FLUSH_BYTES and not self._is_urgent:
+            self._is_urgent = True
             self._flusher.at_once(self)
 
     def join(self, member: Subscriber) -> None:
@@ -193,9 +194,12 @@ class LosslessAudience:
         self._skips.pop(member, None)
 
     def flush(self) -> None:
-        """Write what is pending to every member, or into its backlog."""
-        pending, self.pending = self.pending, []
-        self._pending_bytes = 0
+        """Write what is pending to every member, or into its backlog.
+
+        Of a burst at most FLUSH_BYTES go in one turn of the loop, so that a
+        client that has stopped reading is found before all of it is written.
+        """
+        pending = self._take_pending()
         if not pending or not self.members:
             return
         self.flushed_at = now = self._clock()
@@ -235,7 +239,8 @@ class LosslessAudience:
         What has come before is still written, in order; what waits for slow
         members is dropped, since the event says so. ``fields`` are the event's.
         """
-        self.flush()
+        while self.pending:
+            self.flush()
         fresh = {feed.name: feed.place}
         frames: dict[str, bytes] = {}
         now = self._clock()
@@ -254,8 +259,28 @@ class LosslessAudience:
                 frames[cursor] = self.key.format.event("reset", fields, cursor)
             member.control(frames[cursor], now)
 
+    def _take_pending(self) -> list[Update]:
+        """What is flushed now; the rest of a large burst stays, and is due at once."""
+        pending, self.pending = self.pending, []
+        self._is_urgent = False
+        if self._pending_bytes > FLUSH_BYTES and self.members:
+            size = 0
+            for index, update in enumerate(pending):
+                if size >= FLUSH_BYTES:
+                    pending, self.pending = pending[:index], pending[index:]
+                    break
+                size += update.size
+        self._pending_bytes = sum([update.size for update in self.pending])
+        if self.pending:
+            self._is_urgent = True
+            self._flusher.at_once(self)
+        return pending
+
     def _offer(self, member: Subscriber, pending: list[Update]) -> None:
         skip = self._skips.pop(member, 0) if self._skips else 0
+        if skip > len(pending):
+            self._skips[member] = skip - len(pending)
+            return
         member.awaits_flush = False
         member.offer(pending[skip:])
 

@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from service.core.errors import TickfanError
+from service.transports.server import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -189,7 +190,7 @@ def _open(public: web.AppRunner) -> int:
 
 
 def _runner(app: web.Application, settings: Settings) -> web.AppRunner:
-    return web.AppRunner(
+    return Runner(
         app,
         handle_signals=False,
         access_log=None,

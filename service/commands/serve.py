@@ -26,11 +26,10 @@ def serve(config: Path | None) -> int:
     """Serve under uvloop; one sentence and status 1 if it cannot start."""
     settings = settings_from(config)
     logs.configure(settings.log.level, settings.log.format)
-    raise_file_limit(settings.stream.connections_max)
     factory = uvloop.new_event_loop if sys.platform != "win32" else None
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(run(settings, on_ready=lambda: _greet(settings)))
+            runner.run(run(settings, on_ready=lambda: _on_ready(settings)))
     except StartError as error:
         say(str(error))
         return FAILED
@@ -39,7 +38,9 @@ def serve(config: Path | None) -> int:
     return OK
 
 
-def _greet(settings: Settings) -> None:
+def _on_ready(settings: Settings) -> None:
+    # Not before: a port that is taken should be the one thing that is said.
+    raise_file_limit(settings.stream.connections_max)
     is_terminal = sys.stderr.isatty()
     if is_terminal or settings.log.format == "console":
         sys.stderr.write(banner(settings, colour=is_terminal))

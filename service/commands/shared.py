@@ -48,7 +48,7 @@ FILES_BESIDE_CLIENTS = 100
 
 
 def raise_file_limit(connections: int) -> None:
-    """Let the process open as many files as it may, and warn if that is too few.
+    """Let the process open as many files as ``connections`` need, or warn that it may not.
 
     Many systems start a process with 1,024, far below what they would allow;
     each connection takes one.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 BATCH_FROM_RATE = 2_000
 """Updates a second from which quotes travel in batches; below, one message each."""
 BATCH_UPDATES_MAX = 64
+TURN_MESSAGES = 100
+"""Messages published in one turn of the loop at most."""
 TICK_S = 0.01
 """How often the clock is looked at; what is due since goes out together."""
 CATCH_UP_S = 1.0
@@ -221,7 +223,11 @@ async def run(  # noqa: PLR0913 - the knobs of the publish command
             due = min(due, left)
             left -= due
         ts = time.time_ns() // 1_000_000
-        for feed, message in messages(market, feeds, due, ts, in_batches=rate >= BATCH_FROM_RATE):
+        due_now = messages(market, feeds, due, ts, in_batches=rate >= BATCH_FROM_RATE)
+        for number, (feed, message) in enumerate(due_now):
+            if number % TURN_MESSAGES == 0:
+                # The embedded broker never suspends: let others have the loop.
+                await asyncio.sleep(0)
             try:
                 await publish(feed, message)
             except PublishError as error:

@@ -20,6 +20,7 @@ from service.core.feed import Upstream
 if TYPE_CHECKING:
     from service.connections import Connections
     from service.core.closing import Reason
+    from service.core.cursor import Place
     from service.hub import Hub
     from service.membership import Connection
     from service.subscriptions import Rules
@@ -59,6 +60,9 @@ class Doors:
         self.rules = rules
         self.limits = limits
         self.is_draining = False
+        # Streams that wait for this replica to catch up: not connections yet,
+        # and bounded as if they were.
+        self._waiting = 0
 
     def refuses(self, *, lossless: bool, is_in: bool = False) -> Reason | None:
         """Why nobody can come in now: draining, overload, or still starting.
@@ -70,13 +74,14 @@ class Doors:
         """
         if self.is_draining:
             return closing.DRAIN
-        if not is_in and len(self.connections) >= self.limits.connections_max:
+        count = len(self.connections) + self._waiting
+        if not is_in and count >= self.limits.connections_max:
             return closing.OVERLOAD
         if lossless and self.hub.is_starting:
             return closing.STARTING
         return None
 
-    async def wait_for(self, cursor: str | None) -> Reason | None:
+    async def wait_for(self, cursor: str | None, *, is_in: bool = False) -> Reason | None:
         """Wait until this replica has read as far as the cursor; why not to go on.
 
         A client that comes from another replica may be ahead of this one. Its
@@ -87,6 +92,13 @@ class Doors:
         if cursor is None:
             return None
         places = cursors.parse(cursor)
+        self._waiting += not is_in
+        try:
+            return await self._caught_up(places)
+        finally:
+            self._waiting -= not is_in
+
+    async def _caught_up(self, places: dict[str, Place]) -> Reason | None:
         deadline = self.hub.loop.time() + BEHIND_S
         while behind := self.hub.behind(places):
             if self.is_draining:

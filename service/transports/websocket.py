@@ -207,7 +207,7 @@ class Conversation:
         wanted = plan(request, doors.hub.feeds.values(), doors.rules)
         is_lossless = any(grant.interval_ms is None for grant in wanted.grants)
         refused = doors.refuses(lossless=is_lossless, is_in=True)
-        refused = refused or await doors.wait_for(request.cursor)
+        refused = refused or await doors.wait_for(request.cursor, is_in=True)
         if refused is not None:
             self._connection.subscriber.end(refused)
             return
