@@ -17,7 +17,8 @@ from service.core.conflating import ConflatingQueue
 from service.core.cursor import Trail
 from service.core.errors import Refusal
 from service.membership import Connection, regroup, resume
-from service.subscriber import Opening, Subscriber
+from service.opening import Opening
+from service.subscriber import Subscriber
 from service.subscriptions import plan
 
 if TYPE_CHECKING:

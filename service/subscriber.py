@@ -12,14 +12,15 @@ Must not know audiences, HTTP, WebSocket or who else is connected.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from service.core import closing
 from service.core.conflating import ConflatingQueue
 from service.core.errors import QueueFull
+from service.opening import newest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from service.core.bounded import BoundedQueue
     from service.core.channel import Channel
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from service.core.cursor import Trail
     from service.core.feed import Feed
     from service.core.update import Update
+    from service.opening import Opening
     from service.wire.base import Format
 
 SLACK_BYTES = 4096
@@ -72,19 +74,6 @@ class Replay(Protocol):
 
     def stop(self) -> None:
         """The reader is gone, or through: make room for others."""
-
-
-class Opening(NamedTuple):
-    """What one granted subscription is owed before anything live.
-
-    ``state`` are the last full states of lossless channels, each with every
-    update since.
-    """
-
-    head: bytes
-    snapshot: ConflatingQueue[Channel]
-    state: Iterator[Update]
-    end: Callable[[str | None], bytes]  # the cursor to the bytes of snapshot_end
 
 
 class Subscriber:
@@ -215,7 +204,7 @@ class Subscriber:
     def _filter(self, keep: Callable[[Update], bool]) -> int:
         """Keep what is wanted; returns how many queued updates were not."""
         for index, opening in enumerate(self.openings):
-            self.openings[index] = opening._replace(state=filter(keep, opening.state))
+            self.openings[index] = opening.only(keep)
         queue = self.queue
         if queue is None:
             return 0
@@ -282,11 +271,7 @@ class Subscriber:
     def _snapshot(self, opening: Opening, size_most: int, parts: list[bytes]) -> int:
         """A slice of the opening's snapshot; its size, below ``size_most`` if it was the last."""
         size = 0
-        while size < size_most:
-            updates = _newest(opening.snapshot, size_most - size)
-            updates = updates or _next(opening.state, size_most - size)
-            if not updates:
-                break
+        while size < size_most and (updates := opening.take(size_most - size)):
             parts.append(self.format.snapshot(updates))
             self.updates += len(updates)
             size += sum(update.size for update in updates)
@@ -306,7 +291,7 @@ class Subscriber:
         elif self.queue:
             self._lossless(self.queue.take(STEP_BYTES), parts)
         if self.marks and self.ended is None:
-            updates = _newest(self.marks, STEP_BYTES)
+            updates = newest(self.marks, STEP_BYTES)
             if updates:
                 parts.append(self.format.live(updates, None))
                 self.updates += len(updates)
@@ -327,25 +312,3 @@ def cut_at(updates: Sequence[Update], until: str | None) -> tuple[Sequence[Updat
             if update.type == until:
                 return updates[: index + 1], True
     return updates, False
-
-
-def _newest(marks: ConflatingQueue[Channel], size_most: int) -> list[Update]:
-    """Take the newest value of marked channels, up to about ``size_most`` bytes."""
-    updates: list[Update] = []
-    budget = size_most
-    while budget > 0 and marks:
-        (channel,) = marks.take(1)
-        if channel.latest is not None:
-            updates.append(channel.latest)
-            budget -= channel.latest.size
-    return updates
-
-
-def _next(state: Iterator[Update], size_most: int) -> list[Update]:
-    """The next updates of full states, up to about ``size_most`` bytes."""
-    updates: list[Update] = []
-    budget = size_most
-    while budget > 0 and (update := next(state, None)) is not None:
-        updates.append(update)
-        budget -= update.size
-    return updates
