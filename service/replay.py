@@ -26,7 +26,7 @@ class HistoryReplay:
     through the audience.
     """
 
-    __slots__ = ("_behind", "_is_admitted", "_member", "_pace", "audience")
+    __slots__ = ("_behind", "_is_admitted", "_member", "_missed", "_pace", "audience")
 
     def __init__(
         self,
@@ -40,6 +40,8 @@ class HistoryReplay:
         self._pace = pace
         self._is_admitted = False
         self._behind = behind
+        # Up to here the past goes; what comes later would be delivered anyway.
+        self._missed = {feed: _end_of(feed) for feed in behind}
         self.move(audience)
 
     def move(self, audience: LosslessAudience) -> None:
@@ -51,11 +53,13 @@ class HistoryReplay:
         self.audience = audience
         feeds = sorted(audience.key.feeds, key=lambda feed: feed.name)
         self._behind = {feed: self._behind.get(feed, _end_of(feed)) for feed in feeds}
+        self._missed = {feed: end for feed, end in self._missed.items() if feed in self._behind}
 
     def restart(self, feed: Feed) -> None:
         """The feed's history was forgotten: go on with what comes after."""
         if feed in self._behind:
             self._behind[feed] = -1
+            self._missed.pop(feed, None)
 
     def stop(self) -> None:
         """Give the place back. Idempotent."""
@@ -64,7 +68,15 @@ class HistoryReplay:
             self._pace.leave()
 
     def take(self, size_most: int) -> tuple[list[Update], bool]:
-        """See :class:`service.subscriber.Replay`; nothing while it is not its turn."""
+        """See :class:`service.subscriber.Replay`; nothing while it is not its turn.
+
+        Only what was missed is paced. Were the live updates that come meanwhile
+        paced too, a storm of many waiting readers would never end.
+        """
+        if all(self._behind[feed] >= end for feed, end in self._missed.items()):
+            self.stop()
+            updates, _, is_all = self._read(size_most)
+            return updates, is_all
         if not self._is_admitted:
             self._is_admitted = self._pace.admit()
         budget = min(size_most, self._pace.allowed()) if self._is_admitted else 0

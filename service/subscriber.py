@@ -42,6 +42,9 @@ STEP_BYTES = 32 * 1024
 """What one step writes at most of each kind: with the kernel's share
 (``notsent_lowat_bytes``) a stalled client holds less than 64 KiB on our side."""
 
+REPLAY_STALL_S = 0.5
+"""A resuming client that takes nothing for so long lets the next one resume."""
+
 CONTROLS_MAX = 64
 """Control events (status, reset, replies) that may wait for one slow client."""
 
@@ -227,6 +230,8 @@ class Subscriber:
             self.stuck_bytes = left
             self.stuck_at = now
         if left > SLACK_BYTES:
+            if self.replay is not None and now - self.stuck_at > REPLAY_STALL_S:
+                self.replay.stop()  # others wait for its place
             return False
         parts = [*self.controls]
         self.controls.clear()

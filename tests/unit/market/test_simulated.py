@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from service.broker.base import BrokerDown, Message, Unroutable
 from service.config import Settings
 from service.core.channel import is_channel_name
 from service.core.errors import Refusal
 from service.core.feed import Delivery, FeedSpec
-from service.market.instruments import INSTRUMENTS, decimal
-from service.market.orderbook import LEVELS, SNAPSHOT_EVERY, OrderBook
+from service.market.instruments import INSTRUMENTS
 from service.market.routes import Routes
 from service.market.simulated import (
     BATCH_FROM_RATE,
@@ -34,6 +31,7 @@ from service.market.simulated import (
     run,
     updates_in,
 )
+from tests.unit.market.bookreader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,53 +105,13 @@ def test_no_floats() -> None:
         assert not any(isinstance(leaf, float) for leaf in strings(tick.data))
 
 
-class Reader:
-    """A reader of one book, as a client would write it."""
-
-    def __init__(self) -> None:
-        self.sides: dict[str, dict[str, str]] | None = None
-
-    def take(self, tick: Tick) -> None:
-        if tick.type == "snapshot":
-            self.sides = {"bid": dict(tick.data["bids"]), "ask": dict(tick.data["asks"])}
-            return
-        assert tick.type is None
-        assert self.sides is not None, "the first message is a snapshot"
-        for side, price, size in tick.data["changes"]:
-            if size == "0":
-                del self.sides[side][price]  # a KeyError: removes what is not there
-            else:
-                self.sides[side][price] = size
-
-    def state(self) -> dict[str, list[list[str]]]:
-        assert self.sides is not None
-        bids = sorted(self.sides["bid"].items(), key=lambda level: -Decimal(level[0]))
-        asks = sorted(self.sides["ask"].items(), key=lambda level: Decimal(level[0]))
-        return {"bids": [[*level] for level in bids], "asks": [[*level] for level in asks]}
-
-
-@given(seed=st.integers(0, 2**32), moves=st.lists(st.integers(-30, 30), min_size=60, max_size=120))
-def test_deltas_give_the_book(seed: int, moves: list[int]) -> None:
-    """The last snapshot and every delta since are exactly the publisher's book."""
-    thing = INSTRUMENTS[0]
-    book, reader, bid = OrderBook(thing, Random(seed)), Reader(), thing.start
-    for number, move in enumerate(moves):
-        bid += move
-        is_snapshot, data = book.update(bid, bid + 1 + abs(move) % 4)
-        reader.take(Tick("book", data, "snapshot" if is_snapshot else None))
-        assert is_snapshot == (number % SNAPSHOT_EVERY == 0)
-        assert reader.state() == book.state()
-        assert len(reader.state()["bids"]) == len(reader.state()["asks"]) == LEVELS
-        assert all(Decimal(size) > 0 for _, size in reader.state()["bids"])
-
-
 def test_books_of_the_market() -> None:
     """Every book channel begins with a snapshot and stays uncrossed."""
     readers: dict[str, Reader] = {}
     for tick in steps(Market(6), 30_000):
         if tick.channel.startswith("book."):
             reader = readers.setdefault(tick.channel, Reader())
-            reader.take(tick)
+            reader.take(tick.data, tick.type)
             state = reader.state()
             assert Decimal(state["bids"][0][0]) < Decimal(state["asks"][0][0])
     assert len(readers) == len(INSTRUMENTS)
@@ -176,14 +134,6 @@ def test_tokens_are_one_sentence_again_and_again() -> None:
     words = [tick.data.get("token") for tick in told]
     assert words == [*SENTENCE, None, *SENTENCE, None]
     assert [tick.type for tick in told].index(DONE) == len(SENTENCE)
-
-
-@given(units=st.integers(0, 10**15), digits=st.integers(0, 8))
-def test_decimal_is_exact(units: int, digits: int) -> None:
-    """A price as text is the number of ticks, exactly, with all its digits."""
-    text = decimal(units, digits)
-    assert Decimal(text).scaleb(digits) == units
-    assert len(text.partition(".")[2]) == digits
 
 
 def test_pace_does_not_drift() -> None:
@@ -288,8 +238,7 @@ async def test_run_goes_on_after_failures(routes: Routes) -> None:
             raise Unroutable("nobody listens")
         if feed == "book":
             data = orjson.loads(message.body)
-            tick = Tick(message.routing_key, data, message.type)
-            readers.setdefault(message.routing_key, Reader()).take(tick)
+            readers.setdefault(message.routing_key, Reader()).take(data, message.type)
 
     async with asyncio.timeout(10):
         await run(
@@ -308,15 +257,3 @@ async def test_run_without_a_listener_for_failures(routes: Routes) -> None:
 
     with pytest.raises(BrokerDown):
         await run(publish, routes, rate=1000, count=10)
-
-
-@pytest.mark.parametrize("channel", ["weather.paris", "quotes"])
-def test_routes(routes: Routes, channel: str) -> None:
-    """A covered channel has a feed; another is refused with the patterns that there are."""
-    if channel == "quotes":
-        assert routes.feed_of(channel) == "quotes"  # a # stands for no word, too
-        assert routes.is_lossless("trades")
-        assert not routes.is_lossless("quotes")
-    else:
-        with pytest.raises(Refusal, match=r"no feed covers 'weather.paris'.*quotes\.#"):
-            routes.feed_of(channel)
