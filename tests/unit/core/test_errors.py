@@ -21,6 +21,6 @@ def test_poison_names_its_reason() -> None:
 
 def test_all_have_one_root() -> None:
     """Whoever catches TickfanError catches what is raised on purpose."""
-    errors = [Refusal("a", "b"), Poison("a", "b"), QueueFull(1, 2)]
+    errors = [Refusal("a", "b"), Poison("bad_json", "b"), QueueFull(1, 2)]
     assert all(isinstance(error, TickfanError) for error in errors)
     assert str(errors[2]) == "the queue is full: 1 updates, 2 bytes wait"

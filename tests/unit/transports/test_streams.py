@@ -306,26 +306,32 @@ async def test_draining_tells_everybody_and_turns_newcomers_away(service: Live, 
     assert service.hub.tally.closes == {(kind, "drain"): 2}
 
 
+AHEAD = "channels=trades.A&cursor=1~trades.zzz.AAAAAAAAAAA"
+
+
 @BOTH
-@pytest.mark.parametrize("change", ["drain", "overload"])
-async def test_things_change_while_a_cursor_is_waited_for(
-    make_live: MakeLive, kind: str, change: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_drain_holds_for_those_who_wait_for_their_cursor(
+    make_live: MakeLive, kind: str
 ) -> None:
     """Who comes ahead of this replica waits; what begins meanwhile holds for it, too."""
-    monkeypatch.setattr("service.transports.doors.BEHIND_S", 0.5)
-    service = await make_live(STREAM__CONNECTIONS_MAX="1")
-    query = "channels=trades.A&cursor=1~trades.zzz.AAAAAAAAAAA"
-    reading = asyncio.create_task(read(service, kind, query))
-    async with connect(service, request(f"/v1/{kind}?{query}")) as wire:
+    service = await make_live()
+    reading = asyncio.create_task(read(service, kind, AHEAD))
+    async with connect(service, request(f"/v1/{kind}?{AHEAD}")) as wire:
         await wire.head()  # so the first waits as well
-        if change == "drain":
-            await service.service.drain(0)
-            events = await reading
-        else:
-            async with service.ws():
-                events = await reading
+        await service.service.drain(0)
+        events = await reading
     assert [event["event"] for event in events] == ["status", "closing"]
-    assert events[-1]["reason"] == change
+    assert events[-1]["reason"] == "drain"
+
+
+@BOTH
+async def test_those_who_wait_for_their_cursor_take_a_place(make_live: MakeLive, kind: str) -> None:
+    """A flood of cursors from the future is bounded as connections are."""
+    service = await make_live(STREAM__CONNECTIONS_MAX="1")
+    async with connect(service, request(f"/v1/{kind}?{AHEAD}")) as wire:
+        await wire.head()
+        events = await read(service, kind, AHEAD)
+    assert events[-1]["reason"] == "overload"
 
 
 @BOTH
