@@ -1,0 +1,1 @@
+"""Load tests and benches; nothing of the service imports them."""
