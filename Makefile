@@ -40,11 +40,8 @@ check: $(DEV) ## lint, format, types and the import arrows
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: ## measure (comes with loadtest/bench)
-	@test -x loadtest/bench || { echo "There is nothing to measure with yet:" \
-		"make bench comes with loadtest/bench." >&2; exit 1; }
-	@$(MAKE) --no-print-directory $(DEV)
-	@exec loadtest/bench $(ARGS)
+bench: $(DEV) ## measure beside its peers: ARGS="--quick --shapes A,B" (needs two cores, RabbitMQ, half an hour)
+	@$(BIN)/python -m loadtest.bench $(ARGS)
 
 soak: $(DEV) ## break it for minutes: 1,000,000 messages, 200 faults (ARGS="--messages 100000 --faults 20")
 	@$(BIN)/python -m loadtest.soak $(ARGS)

@@ -1,0 +1,1 @@
+"""What a user would run instead, and the limit that nobody passes."""

@@ -1,0 +1,166 @@
+"""A shape with all its servers, one after the other, in the same run.
+
+Must not know how results are shown.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from loadtest.bench.load import LoadSpec
+from loadtest.bench.machine import Child, Cores, Shares, cpu_s, prefer
+from loadtest.bench.peers import nchan
+from loadtest.bench.publish import PublishSpec
+from loadtest.bench.steady import Row, Span, Steady, Target
+from loadtest.bench.subject import service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from loadtest.bench.shapes import Shape
+    from tests.support.rabbitmq import RabbitNode
+
+RAW_S = 3.0
+PRIME_ABOVE = 10
+"""With more channels than that, each has a value before the clients come."""
+
+
+@dataclass
+class Bench:
+    """What all runs share. ``say`` shows progress."""
+
+    directory: Path
+    node: RabbitNode
+    broker_pid: int
+    cores: Cores
+    span: Span
+    repeat: int
+    alone: bool
+    say: Callable[[str], None]
+
+    def shape(self, shape: Shape) -> list[Row]:
+        """All rows of a steady shape: ours, the peers that are installed, the limit."""
+        rows = [self._best(shape, "rows")]
+        if shape.sse:
+            rows.append(self._best(shape, "sse"))
+        if self.alone:
+            return rows
+        if "nchan" in shape.peers and nchan.find_module():
+            rows += self._nchan(shape)
+        if "naive" in shape.peers:
+            rows += self._naive(shape)
+        if "raw" in shape.peers:
+            for row in [row for row in rows if row.server.startswith("tickfan")]:
+                self._raw(row)
+        return rows
+
+    def publish(self, shape: Shape) -> PublishSpec:
+        """The publisher of a shape, through RabbitMQ."""
+        return PublishSpec(self.node.port, shape.channels, shape.rate, shape.batch, shape.quotes)
+
+    def _best(self, shape: Shape, wire: str) -> Row:
+        """Of ``repeat`` runs, the one that other programs have disturbed least."""
+        rows = [self._once(shape, wire) for _ in range(self.repeat)]
+        best = min(rows, key=lambda row: row.parts["others"])
+        best.extra["cpu_us_of_runs"] = [round(row.cpu_us or 0, 4) for row in rows]
+        best.extra["p99_ms_of_runs"] = [row.p99_ms for row in rows]
+        best.extra["checked_of_runs"] = [row.checked for row in rows]
+        if any(row.checked != "ok" for row in rows):
+            best.checked = "; ".join(sorted({row.checked for row in rows} - {"ok"}))
+        return best
+
+    def _once(self, shape: Shape, wire: str) -> Row:
+        name = "tickfan WebSocket" if wire == "rows" else "tickfan SSE"
+        self.say(f"{shape.name}: {name}")
+        path = "/v1/ws" if wire == "rows" else "/v1/sse"
+        with service(self.directory, self.node.url, self.cores, flush_ms=shape.flush_ms) as process:
+            assert process.process is not None
+            pid = process.process.pid
+            publish = self.publish(shape)
+            if len(shape.channels) > PRIME_ABOVE:
+                self._prime(publish)
+            target = Target(name, pid, process.port, path, wire, publish, process, self.broker_pid)
+            try:
+                return Steady(shape, target, self.cores, self.span).run()
+            except (OSError, RuntimeError) as error:
+                raise RuntimeError(
+                    f"{shape.name} failed; the service said:\n{process.output}"
+                ) from error
+
+    @staticmethod
+    def _prime(publish: PublishSpec) -> None:
+        count = len(publish.channels)
+        one = replace(publish, rate=0, batch=min(publish.batch, 100), quotes=False, most=count)
+        with Child("loadtest.bench.publish", one.text()) as child:
+            child.read()
+            child.tell("go")
+            while child.ask("mark")["updates"] < count:
+                time.sleep(0.1)
+            child.ask("stop")
+        time.sleep(0.5)
+
+    def _nchan(self, shape: Shape) -> Iterator[Row]:
+        for name, wire in (("nchan WebSocket", "frames"), ("nchan SSE", "events")):
+            self.say(f"{shape.name}: {name}")
+            with self.cores.on_server():
+                server = nchan.Nchan(self.directory / f"nchan-{shape.name}-{wire}")
+                server.__enter__()
+            try:
+                prefer(server.pid)
+                publish = PublishSpec(
+                    server.port, shape.channels, shape.rate, target="http", path="/publish"
+                )
+                target = Target(name, server.pid, server.port, "/subscribe", wire, publish)
+                yield Steady(shape, target, self.cores, self.span).run()
+            finally:
+                server.__exit__()
+
+    def _naive(self, shape: Shape) -> Iterator[Row]:
+        for name, path, wire in (
+            ("naive WebSocket", "/ws", "frames"),
+            ("naive SSE", "/sse", "events"),
+        ):
+            self.say(f"{shape.name}: {name}")
+            with ExitStack() as stack:
+                with self.cores.on_server():
+                    child = Child("loadtest.bench.peers.naive", self.node.url)
+                stack.enter_context(child)
+                port = child.read()["port"]
+                prefer(child.pid)
+                target = Target(
+                    name, child.pid, port, path, wire, self.publish(shape), None, self.broker_pid
+                )
+                yield Steady(shape, target, self.cores, self.span).run()
+
+    def _raw(self, row: Row) -> None:
+        """The same writes (count, size, sockets) by a loop of ``send()``: the limit."""
+        self.say(f"{row.shape}: raw send of what {row.server} wrote")
+        rate = row.writes_s / row.clients
+        arguments = str(row.clients), str(round(row.bytes_write)), str(rate)
+        with ExitStack() as stack:
+            with self.cores.on_server():
+                raw = Child("loadtest.bench.peers.raw", *arguments)
+            stack.enter_context(raw)
+            prefer(raw.pid)
+            port = raw.read()["port"]
+            spec = LoadSpec(port, "", "bytes", source="127.0.0.2")
+            load = stack.enter_context(Child("loadtest.bench.load", spec.text()))
+            load.ask(f"open {row.clients}")
+            time.sleep(1)
+            shares = Shares({"server": [raw.pid], "clients": [load.pid]})
+            shares.start()
+            before, cpu = raw.ask("mark"), cpu_s(raw.pid)
+            time.sleep(RAW_S)
+            after, cpu = raw.ask("mark"), cpu_s(raw.pid) - cpu
+            writes = after["writes"] - before["writes"]
+        if not writes or not row.cpu_us:
+            return
+        per_write = row.out_per_s / row.writes_s
+        raw_us = cpu * 1e6 / writes / per_write
+        row.extra["raw_us"] = raw_us
+        row.extra["raw_us_write"] = cpu * 1e6 / writes
+        row.of_raw = row.cpu_us / raw_us if raw_us else None

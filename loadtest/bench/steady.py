@@ -1,0 +1,250 @@
+"""One steady shape: warm up, measure, settle, check.
+
+Must not know which shapes there are, nor how results are shown.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from loadtest.bench.histogram import Histogram
+from loadtest.bench.load import LoadSpec
+from loadtest.bench.machine import Child, Probe, Shares, cpu_s, prefer, rss_bytes
+
+if TYPE_CHECKING:
+    from loadtest.bench.machine import Cores
+    from loadtest.bench.publish import PublishSpec
+    from loadtest.bench.shapes import Shape
+    from tests.support.process import ServiceProcess
+
+SETTLE_S = 15.0
+STILL_S = 0.7
+LOAD_SPAN = 2500
+"""Clients of one load process: its sample must be served in time."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """How long: seconds of warm-up and of measuring."""
+
+    warm_s: float
+    measure_s: float
+
+
+@dataclass
+class Row:
+    """One line of the result."""
+
+    shape: str
+    server: str
+    title: str
+    clients: int = 0
+    in_per_s: float = 0.0
+    out_per_s: float = 0.0
+    cpu_us: float | None = None
+    core: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    p999_ms: float | None = None
+    kb_s_client: float = 0.0
+    bytes_write: float = 0.0
+    writes_s: float = 0.0
+    rss_mb: float = 0.0
+    slice_ms: float | None = None
+    livez_ms: float | None = None
+    backlog: tuple[int, int] = (0, 0)
+    checked: str = ""
+    of_nchan: float | None = None
+    of_raw: float | None = None
+    ages: list[tuple[int, int]] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the JSON file."""
+        return asdict(self)
+
+
+@dataclass
+class Target:
+    """A server to measure: where clients connect, and whose time counts."""
+
+    server: str
+    pid: int
+    port: int
+    path: str
+    wire: str
+    publish: PublishSpec
+    service: ServiceProcess | None = None
+    broker_pid: int | None = None
+
+
+class Steady:
+    """One run of one shape against one server."""
+
+    def __init__(self, shape: Shape, target: Target, cores: Cores, span: Span) -> None:
+        self._shape = shape
+        self._target = target
+        self._cores = cores
+        self._span = span
+        self._loads: list[Child] = []
+
+    def run(self) -> Row:
+        """Measure. Raises :class:`RuntimeError` when a part of the load has failed."""
+        with ExitStack() as stack:
+            connect_s = self._connect(stack)
+            publisher = stack.enter_context(
+                Child("loadtest.bench.publish", self._target.publish.text())
+            )
+            publisher.read()
+            prefer(publisher.pid)
+            publisher.tell("go")
+            time.sleep(self._span.warm_s)
+            row = self._measure(publisher)
+            row.extra["connect_s"] = round(connect_s, 2)
+            self._check(row, publisher.ask("stop"))
+            return row
+
+    def _connect(self, stack: ExitStack) -> float:
+        """Open all clients, those that decode evenly spread among the others.
+
+        A flush serves them in the order in which they came.
+        """
+        shape = self._shape
+        bulk = [self._load(stack, seed) for seed in range(-(-shape.clients // LOAD_SPAN))]
+        self._loads = bulk
+        decoding = shape.decode if self._target.wire != "bytes" else 0
+        if not decoding:
+            return sum(self._open(load, shape.clients // len(bulk)) for load in bulk)
+        sample = self._load(stack, len(bulk), decode=True)
+        self._loads = [*bulk, sample]
+        took = 0.0
+        for index in range(decoding):
+            of = shape.clients - decoding
+            count = of * (index + 1) // decoding - of * index // decoding
+            if count:
+                took += self._open(bulk[index * len(bulk) // decoding], count)
+            took += self._open(sample, 1)
+        return took
+
+    @staticmethod
+    def _open(load: Child, count: int) -> float:
+        return float(load.ask(f"open {count}")["connect_s"])
+
+    def _load(self, stack: ExitStack, seed: int, *, decode: bool = False) -> Child:
+        shape, target = self._shape, self._target
+        spec = LoadSpec(
+            target.port, target.path, target.wire,
+            decode=decode,
+            lossless=shape.lossless,
+            channels=(list(shape.subscribe) or shape.channels) if target.service else [],
+            each=shape.each if target.service else 0,
+            interval_ms=shape.interval_ms,
+            source=f"127.0.0.{seed + 2}",
+            seed=seed,
+        )  # fmt: skip
+        return stack.enter_context(Child("loadtest.bench.load", spec.text()))
+
+    def _pids(self, publisher: Child) -> dict[str, list[int]]:
+        broker = self._target.broker_pid
+        return {
+            "server": [self._target.pid],
+            "clients": [load.pid for load in self._loads],
+            "publisher": [publisher.pid],
+            "broker": [broker] if broker is not None else [],
+        }
+
+    def _mark(self) -> dict[str, Any]:
+        """What all clients got since the last mark."""
+        for load in self._loads:
+            load.tell("mark")
+        answers = [load.read() for load in self._loads]
+        ages = Histogram()
+        for answer in answers:
+            ages.merge(Histogram.from_pairs(answer["ages"]))
+        sums: dict[str, Any] = {
+            name: sum(answer[name] for answer in answers)
+            for name in ("updates", "bytes", "total", "lost")
+        }
+        return {**sums, "ages": ages}
+
+    def _backlog(self, published: int, total: int) -> int:
+        """Deliveries that are due and have not come (lossless only)."""
+        return published * self._shape.clients - total if self._shape.lossless else 0
+
+    def _measure(self, publisher: Child) -> Row:
+        shape, target = self._shape, self._target
+        service = target.service
+        probe = Probe(service.admin_port) if service else None
+        if probe:
+            probe.start()
+        shares = Shares(self._pids(publisher))
+        before = publisher.ask("mark")
+        start = self._mark()
+        stats = service.stats() if service else {}
+        cpu, began = cpu_s(target.pid), time.perf_counter()
+        shares.start()
+        time.sleep(self._span.measure_s)
+        cpu, took = cpu_s(target.pid) - cpu, time.perf_counter() - began
+        parts = shares.end()
+        now = service.stats() if service else {}
+        got = self._mark()
+        after = publisher.ask("mark")
+        longest_ms = probe.end() if probe else None
+        ages: Histogram = got["ages"]
+        writes = (now["writes"] - stats["writes"]) if service else 0
+        return Row(
+            shape.name, target.server, shape.title,
+            clients=shape.clients,
+            in_per_s=(after["updates"] - before["updates"]) / took,
+            out_per_s=got["updates"] / took,
+            cpu_us=cpu * 1e6 / got["updates"] if got["updates"] else None,
+            core=cpu / took,
+            parts=parts,
+            p50_ms=ages.percentile_ms(0.5),
+            p99_ms=ages.percentile_ms(0.99),
+            p999_ms=ages.percentile_ms(0.999),
+            kb_s_client=got["bytes"] / took / shape.clients / 1000,
+            bytes_write=got["bytes"] / writes if writes else 0,
+            writes_s=writes / took,
+            rss_mb=rss_bytes(target.pid) / 2**20,
+            slice_ms=now.get("longest_slice_ms"),
+            livez_ms=longest_ms,
+            backlog=(
+                self._backlog(before["updates"], start["total"]),
+                self._backlog(after["updates"], got["total"]),
+            ),
+            ages=ages.as_pairs(),
+            extra={"publisher_behind_ms": round(after["behind_s"] * 1000, 1)},
+        )  # fmt: skip
+
+    def _check(self, row: Row, end: dict[str, Any]) -> None:
+        """Wait until nothing comes any more, then compare with what was published."""
+        deadline = time.monotonic() + SETTLE_S
+        self._mark()
+        while time.monotonic() < deadline:
+            time.sleep(STILL_S)
+            if not self._mark()["updates"]:
+                break
+        final = json.dumps(end.get("final", {}))
+        answers = [load.ask(f"finish {final}") for load in self._loads]
+        wrong: dict[str, int] = {}
+        for answer in answers:
+            for what, count in answer["wrong"].items():
+                wrong[what] = wrong.get(what, 0) + count
+        lost = sum(answer["lost"] for answer in answers)
+        if lost:
+            wrong["connections lost"] = lost
+        if self._shape.lossless and self._target.wire != "bytes":
+            least = min(answer["least"] for answer in answers)
+            most = max(answer["most"] for answer in answers)
+            if (least, most) != (end["updates"], end["updates"]):
+                wrong[f"counts {least}..{most} of {end['updates']}"] = 1
+        decoded = sum(answer["decoded"] for answer in answers)
+        row.extra["decoded"] = decoded
+        row.extra["wrong"] = wrong
+        row.checked = "ok" if not wrong else ", ".join(f"{k}: {v}" for k, v in wrong.items())
