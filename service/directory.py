@@ -152,7 +152,8 @@ class Directory:
             if selector.matches(channel):
                 keys.update(others)
         for key in keys:
-            if key.matches(channel):
+            # That it is included is what the index says.
+            if not key.excludes(channel):
                 for audience in self._audiences[key]:
                     _link(audience, channel)
 

@@ -40,9 +40,12 @@ class Key(NamedTuple):
 
     def matches(self, channel: Channel) -> bool:
         """Whether an audience with this key is due the channel."""
-        return any(selector.matches(channel) for selector in self.include) and not any(
-            selector.matches(channel) for selector in self.exclude
-        )
+        included = any(selector.matches(channel) for selector in self.include)
+        return included and not self.excludes(channel)
+
+    def excludes(self, channel: Channel) -> bool:
+        """Whether the connection gets the channel at a shorter interval."""
+        return any(selector.matches(channel) for selector in self.exclude)
 
     @property
     def feeds(self) -> set[Feed]:

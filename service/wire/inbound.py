@@ -33,7 +33,10 @@ RESERVED_TYPES = frozenset({
 """Our own event names, and those that EventSource uses itself."""
 
 _TYPE = re.compile(r"[a-z0-9_]{1,32}")
-_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+# Every digit as 0, everything else as a space: a run of digits is then found by
+# a plain search, ten times as fast as by a regular expression.
+_DIGITS_AS_0 = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+_LONG_NUMBER = b"0" * 16
 # 18 characters tell an integer beyond 2^53 from others, and are cheap to
 # convert however long the text is.
 _EXACT = json.JSONDecoder(parse_int=lambda digits: int(digits[:18]))
@@ -125,7 +128,7 @@ def _load_json(body: bytes) -> tuple[Any, bool]:
     # The parser guarantees string keys and finite numbers. Depth and large
     # integers are walked for only when the text can hold them: two scans in C
     # instead of a walk in Python for nearly every message.
-    if _LONG_NUMBER.search(body):
+    if _LONG_NUMBER in body.translate(_DIGITS_AS_0):
         # orjson rounds integers beyond 64 bits to floats, which no walk can
         # tell from a float that was written as one: read again, exactly.
         try:
