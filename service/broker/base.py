@@ -65,7 +65,10 @@ class Sink(Protocol):
         """Take news of a feed's source: live, or stale and why.
 
         A lossless feed is ``live`` when its stream has been read to the tail
-        that was there at the attach.
+        that was there at the attach; so is a conflated one with ``warm``. If
+        that was live before, nothing was missed meanwhile: every value that it
+        has is the newest. Live with a ``why``: its past could not be read, and
+        quiet channels may have no value, or not the newest.
         """
 
     def reset(self, feed: str, reason: str) -> None:
@@ -91,8 +94,10 @@ class Broker(Protocol):
     async def publish(self, feed: str, message: Message) -> None:
         """Publish to the feed's exchange; return when the broker has confirmed.
 
-        Raises :class:`Unroutable`, :class:`Unconfirmed`, :class:`BrokerDown`.
-        Works beside :meth:`run` and also without it (a publisher alone).
+        Messages leave in the order of the calls, also of those that had to
+        wait for a connection. Raises :class:`Unroutable`,
+        :class:`Unconfirmed`, :class:`BrokerDown`. Works beside :meth:`run` and
+        also without it (a publisher alone).
         """
 
     async def close(self) -> None:
@@ -134,10 +139,11 @@ class TopologyError(TickfanError):
 class FeedSource:
     """What a broker needs to know of one feed, beside its spec.
 
-    ``exchange`` is a durable topic exchange. ``queue`` is the stream's name
-    (lossless; one for all replicas). ``warm`` is how much of the stream is
-    read back at start, an AMQP stream interval such as ``1m`` (None: from the
-    tail on; lossless feeds only here). Retention is the stream's:
+    ``exchange`` is a durable topic exchange. ``queue`` is the stream's name,
+    one for all replicas: of a lossless feed, or the one beside a conflated
+    feed with ``warm``. ``warm`` is how much of the stream is read back at
+    start, an AMQP stream interval such as ``1m`` (None: a lossless feed starts
+    at the tail, a conflated one has no stream). Retention is the stream's:
     ``retention_age`` such as ``1h``, ``retention_bytes``, ``segment_bytes``.
     ``prefetch`` in messages; ``length_max`` bounds the conflated feed's own
     queue in RabbitMQ, in messages.

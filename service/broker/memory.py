@@ -1,7 +1,9 @@
 """The embedded broker, ``memory://``: the same contract inside the process.
 
 A twin of :mod:`service.broker.amqp` for trying things out and for tests: what
-is published reaches the sink of this process only, and nothing outlives it.
+is published reaches the sink of this process only, and nothing outlives it. So
+``warm`` has nothing to do here: there is no past before the process, and no
+outage to hide any.
 """
 
 from __future__ import annotations

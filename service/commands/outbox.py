@@ -40,17 +40,13 @@ class Outbox:
         self._tasks = tasks
         self._free = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._down: BrokerDown | TopologyError | None = None
-        # Calls that find a broker without a connection wait for it together,
-        # and a later call may overtake them. So after a start and after each
-        # failure one message goes alone: when it is through, the way is open.
-        self._is_open = False
 
     async def publish(self, feed: str, message: Message) -> None:
         """Send, and return when there is room for a next one.
 
-        Messages leave in the order of the calls. Raises :class:`BrokerDown`
-        or :class:`TopologyError` if an earlier message met it: what follows
-        would meet it too.
+        Messages leave in the order of the calls: tasks start in it, and a
+        broker keeps it. Raises :class:`BrokerDown` or :class:`TopologyError`
+        if an earlier message met it: what follows would meet it too.
         """
         await self._free.acquire()
         if self._down is not None:
@@ -58,24 +54,17 @@ class Outbox:
         updates = updates_in(message)
         self.tally.published += updates
         self.tally.messages += 1
-        sending = self._tasks.create_task(self._send(feed, message, updates))
-        if not self._is_open:
-            await asyncio.wait([sending])
-            if self._down is not None:
-                raise self._down
+        self._tasks.create_task(self._send(feed, message, updates))
 
     async def _send(self, feed: str, message: Message, updates: int) -> None:
         tally = self.tally
         try:
             await self._broker.publish(feed, message)
-            self._is_open = True
             tally.confirmed += updates
         except Unroutable:
-            self._is_open = True
             tally.unroutable += updates
             tally.unroutable_feeds.add(feed)
         except (PublishError, TopologyError) as error:
-            self._is_open = False
             tally.failed += updates
             tally.why = tally.why or str(error)
             if isinstance(error, BrokerDown | TopologyError):

@@ -37,6 +37,20 @@ def _bind(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return patterns
 
 
+RetentionBytes = Annotated[int, whole(2**20, 2**50, "bytes")]
+# RabbitMQ (osiris) takes segments of at most 3 GB.
+SegmentBytes = Annotated[int, whole(2**20, 3_000_000_000, "bytes")]
+
+
+def _check_retention(segment_bytes: int, retention_bytes: int) -> None:
+    if segment_bytes > retention_bytes:
+        why = (
+            f"is {segment_bytes}, above retention_bytes ({retention_bytes}): "
+            "RabbitMQ drops whole segments, so nothing would be dropped in time"
+        )
+        problems([("segment_bytes", why)])
+
+
 class _Feed(Section):
     """What both policies have."""
 
@@ -53,6 +67,12 @@ class ConflatedFeed(_Feed):
     delivery: Literal[Delivery.CONFLATED]
     interval_ms: Interval = 100
     length_max: Annotated[int, whole(1, 100_000_000, "messages")] = 100_000
+    # The stream beside it, made and read only with ``warm``.
+    warm: AgeOrEmpty = ""
+    queue: NameOrEmpty = ""
+    retention_age: Age = "1h"
+    retention_bytes: RetentionBytes = 256 * 2**20
+    segment_bytes: SegmentBytes = 16 * 2**20
 
     def spec(self) -> FeedSpec:
         """The feed as the hub knows it."""
@@ -64,14 +84,24 @@ class ConflatedFeed(_Feed):
             channels_max=self.channels_max,
         )
 
-    def source(self, exchange: str, _queue_prefix: str) -> FeedSource:
-        """The feed as a broker knows it; ``exchange`` is the broker's own."""
+    def source(self, exchange: str, queue_prefix: str) -> FeedSource:
+        """The feed as a broker knows it; the arguments fill in for what it leaves empty."""
         return FeedSource(
             spec=self.spec(),
             exchange=self.exchange or exchange,
+            queue=(self.queue or f"{queue_prefix}{self.name}.warm") if self.warm else "",
+            warm=self.warm or None,
+            retention_age=self.retention_age,
+            retention_bytes=self.retention_bytes,
+            segment_bytes=self.segment_bytes,
             prefetch=self.prefetch,
             length_max=self.length_max,
         )
+
+    @model_validator(mode="after")
+    def _retention_works(self) -> ConflatedFeed:
+        _check_retention(self.segment_bytes, self.retention_bytes)
+        return self
 
 
 class LosslessFeed(_Feed):
@@ -82,12 +112,12 @@ class LosslessFeed(_Feed):
     queue_updates_max: Annotated[int, whole(1, 10_000_000, "updates")] = 10_000
     queue_bytes_max: Annotated[int, whole(2**16, 2**30, "bytes")] = 4 * 2**20
     history_bytes_max: Annotated[int, whole(2**20, 2**36, "bytes")] = 64 * 2**20
+    state_bytes_max: Annotated[int, whole(2**20, 2**36, "bytes")] = 64 * 2**20
     queue: NameOrEmpty = ""
     warm: AgeOrEmpty = "1m"
     retention_age: Age = "1h"
-    retention_bytes: Annotated[int, whole(2**20, 2**50, "bytes")] = 2 * 2**30
-    # RabbitMQ (osiris) takes segments of at most 3 GB.
-    segment_bytes: Annotated[int, whole(2**20, 3_000_000_000, "bytes")] = 64 * 2**20
+    retention_bytes: RetentionBytes = 2 * 2**30
+    segment_bytes: SegmentBytes = 64 * 2**20
 
     def spec(self) -> FeedSpec:
         """The feed as the hub knows it."""
@@ -99,6 +129,7 @@ class LosslessFeed(_Feed):
             queue_updates_max=self.queue_updates_max,
             queue_bytes_max=self.queue_bytes_max,
             history_bytes_max=self.history_bytes_max,
+            state_bytes_max=self.state_bytes_max,
             channels_max=self.channels_max,
         )
 
@@ -117,12 +148,7 @@ class LosslessFeed(_Feed):
 
     @model_validator(mode="after")
     def _retention_works(self) -> LosslessFeed:
-        if self.segment_bytes > self.retention_bytes:
-            why = (
-                f"is {self.segment_bytes}, above retention_bytes ({self.retention_bytes}): "
-                "RabbitMQ drops whole segments, so nothing would be dropped in time"
-            )
-            problems([("segment_bytes", why)])
+        _check_retention(self.segment_bytes, self.retention_bytes)
         return self
 
 

@@ -8,36 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import aio_pika
 import pytest
-from yarl import URL
 
-from service.broker.amqp import AmqpBroker, AmqpOptions
-from service.broker.base import BrokerDown, Message, Unconfirmed, Unroutable
+from service.broker.amqp import AmqpBroker
+from service.broker.base import BrokerDown, Message, Unconfirmed
 from service.core.feed import Upstream
+from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
-from tests.support.proxy import FaultProxy
 from tests.support.rabbitmq import RabbitNode, free_port
 
 if TYPE_CHECKING:
     from service.core.feed import Delivery as Policy
     from tests.conftest import Rabbit
-
-
-def options(*urls: str, **settings: Any) -> AmqpOptions:
-    """Options with short waits."""
-    settings.setdefault("backoff_first_s", 0.05)
-    settings.setdefault("backoff_max_s", 0.5)
-    return AmqpOptions(urls=urls, **settings)
-
-
-def proxied(url: str, proxy: FaultProxy) -> str:
-    """The same broker, through the proxy."""
-    return str(URL(url).with_host("127.0.0.1").with_port(proxy.port))
-
-
-def proxy_to(url: str) -> FaultProxy:
-    """A proxy to the broker."""
-    target = URL(url)
-    return FaultProxy(target.port or 5672, target.host or "")
 
 
 async def test_half_open(rabbitmq: Rabbit) -> None:
@@ -273,40 +254,3 @@ async def test_bounded_queue(rabbitmq: Rabbit) -> None:
             await until(lambda: sink.bodies(name)[-1:] == [b"99"])
             assert len(sink.deliveries) <= 20
         await publisher.close()
-
-
-async def test_publisher_without_a_queue(rabbitmq: Rabbit) -> None:
-    """A publisher alone makes the exchange, and says that nobody is bound to it."""
-    feed = source(LOSSLESS)
-    publisher = AmqpBroker([feed], None, options(rabbitmq.url))
-    with pytest.raises(Unroutable, match="is a replica with this feed running"):
-        await publisher.publish(feed.spec.name, Message(f"{feed.spec.name}.a", b"1"))
-    await publisher.close()
-    await publisher.close()
-
-
-async def test_publisher_after_a_cut(rabbitmq: Rabbit) -> None:
-    """A publisher's connection that was cut is opened again by the next message."""
-    feed, sink = source(LOSSLESS), Recorder()
-    name = feed.spec.name
-    async with (
-        proxy_to(rabbitmq.url) as proxy,
-        running(AmqpBroker([feed], sink, options(rabbitmq.url))),
-    ):
-        await until(lambda: sink.is_live(name))
-        publisher = AmqpBroker([feed], None, options(proxied(rabbitmq.url, proxy)))
-        await publisher.publish(name, Message(f"{name}.a", b"1"))
-        await proxy.cut()
-        channel = publisher._publisher._channel
-        assert channel is not None
-        await until(lambda: channel.is_closed)
-        await publisher.publish(name, Message(f"{name}.a", b"2"))
-        await until(lambda: sink.bodies(name) == [b"1", b"2"])
-        await publisher.close()
-
-
-async def delete(url: str, queue: str) -> None:
-    """Delete a queue, as an operator would."""
-    connection = await aio_pika.connect(url)
-    async with connection, connection.channel() as channel:
-        await channel.queue_delete(queue)

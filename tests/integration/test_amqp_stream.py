@@ -7,15 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import aio_pika
 import pytest
-from yarl import URL
 
-from service.broker.amqp import AmqpBroker, AmqpOptions
+from service.broker.amqp import AmqpBroker
 from service.broker.base import FeedSource, Message
 from service.core.feed import Upstream
+from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import LOSSLESS, Recorder, running, source, until
-from tests.support.proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,26 +21,12 @@ if TYPE_CHECKING:
     from tests.conftest import Rabbit
 
 
-def options(url: str, **settings: Any) -> AmqpOptions:
-    """Options with short waits."""
-    settings.setdefault("backoff_first_s", 0.05)
-    settings.setdefault("backoff_max_s", 0.5)
-    return AmqpOptions(urls=(url,), **settings)
-
-
 @pytest.fixture
 async def feed(rabbitmq: Rabbit) -> AsyncIterator[FeedSource]:
     """A lossless feed whose stream is deleted after the test."""
     made = source(LOSSLESS, prefetch=100)
     yield made
-    await delete_stream(rabbitmq.url, made)
-
-
-async def delete_stream(url: str, feed: FeedSource) -> None:
-    """Delete the feed's stream, as an operator would."""
-    connection = await aio_pika.connect(url)
-    async with connection, connection.channel() as channel:
-        await channel.queue_delete(feed.queue)
+    await delete(rabbitmq.url, made.queue)
 
 
 @asynccontextmanager
@@ -108,9 +92,8 @@ async def test_warm_of_an_idle_stream(rabbitmq: Rabbit, feed: FeedSource) -> Non
 
 async def test_empty_then_published_while_away(rabbitmq: Rabbit, feed: FeedSource) -> None:
     """A stream that was empty at the first attach loses nothing that comes while we are away."""
-    url = URL(rabbitmq.url)
-    async with FaultProxy(url.port or 5672, url.host or "") as proxy:
-        through = str(url.with_host("127.0.0.1").with_port(proxy.port))
+    async with proxy_to(rabbitmq.url) as proxy:
+        through = proxied(rabbitmq.url, proxy)
         async with consuming(through, feed) as (_, sink):
             await proxy.cut(refuse=True)
             await until(lambda: sink.state(feed.spec.name) is Upstream.STALE)
@@ -123,12 +106,11 @@ async def test_empty_then_published_while_away(rabbitmq: Rabbit, feed: FeedSourc
 
 async def test_cuts_neither_lose_nor_repeat(rabbitmq: Rabbit, feed: FeedSource) -> None:
     """Three cuts under load: every message once, in order, and the state tells of each."""
-    url = URL(rabbitmq.url)
     publisher = AmqpBroker([feed], None, options(rabbitmq.url))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(publisher.close)
-        proxy = await stack.enter_async_context(FaultProxy(url.port or 5672, url.host or ""))
-        through = str(url.with_host("127.0.0.1").with_port(proxy.port))
+        proxy = await stack.enter_async_context(proxy_to(rabbitmq.url))
+        through = proxied(rabbitmq.url, proxy)
         _, sink = await stack.enter_async_context(consuming(through, feed))
 
         enough = asyncio.Event()
@@ -162,7 +144,7 @@ async def test_deleted_stream(rabbitmq: Rabbit, feed: FeedSource) -> None:
     async with consuming(rabbitmq.url, feed) as (broker, sink):
         await publish(broker, feed, 0, 1, 2)
         await until(lambda: len(sink.deliveries) == 3)
-        await delete_stream(rabbitmq.url, feed)
+        await delete(rabbitmq.url, feed.queue)
         await until(lambda: sink.resets == [(feed.spec.name, "recreated")], 5)
         await until(lambda: sink.is_live(feed.spec.name))
         await publish(broker, feed, 10, 11)
@@ -171,15 +153,14 @@ async def test_deleted_stream(rabbitmq: Rabbit, feed: FeedSource) -> None:
 
 async def test_recreated_while_away(rabbitmq: Rabbit, feed: FeedSource) -> None:
     """A stream made anew while we were cut off, with more and equal prices: a reset."""
-    url = URL(rabbitmq.url)
-    async with FaultProxy(url.port or 5672, url.host or "") as proxy:
-        through = str(url.with_host("127.0.0.1").with_port(proxy.port))
+    async with proxy_to(rabbitmq.url) as proxy:
+        through = proxied(rabbitmq.url, proxy)
         other = AmqpBroker([feed], None, options(rabbitmq.url))
         async with consuming(through, feed) as (_, sink):
             await publish(other, feed, *range(5))
             await until(lambda: len(sink.deliveries) == 5)
             await proxy.cut(refuse=True)
-            await delete_stream(rabbitmq.url, feed)
+            await delete(rabbitmq.url, feed.queue)
             async with consuming(rabbitmq.url, feed):
                 await publish(other, feed, *range(8))
             proxy.resume()
@@ -193,10 +174,9 @@ async def test_truncated_while_away(rabbitmq: Rabbit) -> None:
     """Retention passed over the place that we had reached: a reset that says so."""
     feed = source(LOSSLESS, retention_bytes=100_000, segment_bytes=20_000)
     name = feed.spec.name
-    url = URL(rabbitmq.url)
     filler = b"x" * 5_000
-    async with FaultProxy(url.port or 5672, url.host or "") as proxy:
-        through = str(url.with_host("127.0.0.1").with_port(proxy.port))
+    async with proxy_to(rabbitmq.url) as proxy:
+        through = proxied(rabbitmq.url, proxy)
         other = AmqpBroker([feed], None, options(rabbitmq.url))
         async with consuming(through, feed) as (_, sink):
             await publish(other, feed, 1)
@@ -208,7 +188,7 @@ async def test_truncated_while_away(rabbitmq: Rabbit) -> None:
             await until(lambda: sink.resets == [(name, "truncated")])
             await until(lambda: sink.is_live(name))
         await other.close()
-    await delete_stream(rabbitmq.url, feed)
+    await delete(rabbitmq.url, feed.queue)
 
 
 async def test_silent_consumer(rabbitmq: Rabbit, feed: FeedSource) -> None:
@@ -247,4 +227,4 @@ async def test_acks(rabbitmq: Rabbit) -> None:
         consumer = broker._feeds[0].consumer
         assert consumer is not None
         await until(lambda: consumer._acked == 103, 2)
-    await delete_stream(rabbitmq.url, feed)
+    await delete(rabbitmq.url, feed.queue)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,6 +125,22 @@ async def test_conflated_has_no_offset(stage: Stage) -> None:
     await until(lambda: sink.deliveries)
     assert sink.deliveries[0].offset is None
     assert sink.deliveries[0].fingerprint is None
+
+
+async def test_warm_beside_a_conflated_feed(stage: Stage) -> None:
+    """With ``warm`` a conflated feed goes on as without: order, no offsets, live once."""
+    feed = source(CONFLATED, warm="1h")
+    feed = replace(feed, queue=f"q-{feed.spec.name}.warm")
+    publisher, sink = await stage.start(feed)
+    name = feed.spec.name
+    bodies = [str(number).encode() for number in range(50)]
+    for body in bodies:
+        await publisher.publish(name, Message(f"{name}.a", body))
+    await until(lambda: sink.bodies(name) == bodies)
+    assert {(delivery.offset, delivery.fingerprint) for delivery in sink.deliveries} == {
+        (None, None)
+    }
+    assert sink.states == [(name, Upstream.LIVE, "")]
 
 
 async def test_unroutable(stage: Stage) -> None:

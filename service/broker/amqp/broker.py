@@ -33,7 +33,8 @@ _log = structlog.get_logger()
 class AmqpBroker:
     """A :class:`service.broker.base.Broker` over RabbitMQ.
 
-    ``sink`` None makes it a publisher only.
+    ``sink`` None makes it a publisher only, which also makes the feeds' streams
+    (``options.declare``), so that nothing is lost before the first replica.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class AmqpBroker:
     ) -> None:
         self._options = options
         self._hosts = Hosts(options, "consumer")
-        self._publisher = Publisher({source.spec.name: source for source in sources}, options)
+        self._publisher = Publisher(
+            {source.spec.name: source for source in sources}, options, is_alone=sink is None
+        )
         self._feeds: list[AmqpFeed] = []
         if sink is not None:
             self._feeds = [

@@ -26,6 +26,14 @@ def offset_of(message: DeliveredMessage) -> int | None:
     return offset if type(offset) is int else None
 
 
+def mark_of(message: DeliveredMessage) -> str:
+    """The fingerprint of a message, the same from a stream and from a queue."""
+    properties = message.header.properties
+    ts, _ = _ts_and_batch(properties)
+    routing_key: str = message.delivery.routing_key  # type: ignore[union-attr, assignment]
+    return fingerprint(routing_key, message.body, properties.message_id, ts)
+
+
 def from_stream(feed: str, message: DeliveredMessage, offset: int) -> Delivery:
     """A lossless feed's delivery, with the fingerprint of the message."""
     properties = message.header.properties

@@ -35,6 +35,7 @@ class AmqpFeed(ABC):
         self.consumer: Consumer | None = None
         self._is_attached = False
         self.received = 0
+        self.attach_timeout_s = ATTACH_TIMEOUT_S
         self._sink = sink
         self._options = options
         self._state = Upstream.STARTING
@@ -101,10 +102,10 @@ class AmqpFeed(ABC):
         self.consumer = Consumer(await link.channel(), self.source.prefetch, self.handle)
         return self.consumer
 
-    def live(self) -> None:
-        """Report that the feed is read up to date."""
+    def live(self, why: str = "") -> None:
+        """Report that the feed is read up to date; ``why`` names what is missing yet."""
         self._state = Upstream.LIVE
-        self._tell("")
+        self._tell(why)
 
     def down(self, why: str) -> None:
         """Report, once for each change, that the feed is not read, and why."""
@@ -122,7 +123,7 @@ class AmqpFeed(ABC):
         if self._said == (self._state, why):
             return
         self._said = (self._state, why)
-        say = _log.info if self._state is Upstream.LIVE else _log.warning
+        say = _log.warning if why else _log.info
         say("feed", feed=self.name, state=self._state.value, why=why)
         self._sink.upstream(self.name, self._state, why)
 
@@ -138,7 +139,7 @@ class AmqpFeed(ABC):
                 _log.exception("sink failed", feed=self.name, failures=self._failures)
 
     async def _attach_and_run(self, link: Link) -> None:
-        async with asyncio.timeout(ATTACH_TIMEOUT_S):
+        async with asyncio.timeout(self.attach_timeout_s):
             await self.attach(link)
         assert self.consumer is not None
         self._is_attached = True

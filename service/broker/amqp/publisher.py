@@ -15,7 +15,7 @@ from aiormq.exceptions import PublishError as Returned
 from pamqp.commands import Basic
 
 from service.broker.amqp.connection import Hosts, reason
-from service.broker.amqp.topology import prepare_exchange
+from service.broker.amqp.topology import prepare_exchange, prepare_stream
 from service.broker.base import (
     BrokerDown,
     MessageIds,
@@ -40,14 +40,26 @@ RETRY_AFTER_S = 0.5
 
 
 class Publisher:
-    """Publishes to the feeds' exchanges; opens its connection on first use."""
+    """Publishes to the feeds' exchanges; opens its connection on first use.
 
-    def __init__(self, sources: Mapping[str, FeedSource], options: AmqpOptions) -> None:
+    Messages leave in the order of the calls, also of those that had to wait
+    for a connection. ``is_alone``: nobody here consumes, so the streams may
+    not exist yet, and are made with the exchanges (``declare``): what is
+    published before the first replica has started is not lost.
+    """
+
+    def __init__(
+        self, sources: Mapping[str, FeedSource], options: AmqpOptions, *, is_alone: bool
+    ) -> None:
         self._sources = sources
         self._options = options
+        self._makes_streams = is_alone and options.declare
         self._hosts = Hosts(options, "publisher")
         self._ids = MessageIds()
         self._opening = asyncio.Lock()
+        # Calls that wait for the connection, or for their turn after it: who
+        # comes later must not pass them.
+        self._waiting = 0
         self._link: Link | None = None
         self._channel: AbstractChannel | None = None
         self._down_until = 0.0
@@ -59,7 +71,7 @@ class Publisher:
         source = find_source(self._sources, feed)
         check_routing_key(message)
         channel = self._channel
-        if channel is None or channel.is_closed:
+        if channel is None or channel.is_closed or self._waiting:
             channel = await self._open()
         confirmed = self._confirmed
         try:
@@ -116,33 +128,47 @@ class Publisher:
         )
 
     async def _open(self) -> AbstractChannel:
-        """The channel, opened if need be. Raises :class:`BrokerDown`."""
-        async with self._opening:
-            if self._channel is not None and not self._channel.is_closed:
+        """The channel, opened if need be, to each caller in its turn.
+
+        A lock wakes its waiters in their order, and the one that leaves it
+        writes its message before the next one runs. Raises :class:`BrokerDown`.
+        """
+        self._waiting += 1
+        try:
+            async with self._opening:
+                if self._channel is None or self._channel.is_closed:
+                    self._channel = await self._open_in_time()
                 return self._channel
-            loop = asyncio.get_running_loop()
-            if loop.time() < self._down_until:
-                raise BrokerDown(self._down_why)
-            try:
-                async with asyncio.timeout(self._options.publish_timeout_s):
-                    self._channel = await self._open_channel()
-            except Exception as error:
-                self._down_until = loop.time() + RETRY_AFTER_S
-                self._down_why = f"no connection to the broker: {reason(error)}"
-                if isinstance(error, TopologyError):
-                    self._down_why = str(error)
-                raise BrokerDown(self._down_why) from error
-            return self._channel
+        finally:
+            self._waiting -= 1
+
+    async def _open_in_time(self) -> AbstractChannel:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._down_until:
+            raise BrokerDown(self._down_why)
+        try:
+            async with asyncio.timeout(self._options.publish_timeout_s):
+                return await self._open_channel()
+        except Exception as error:
+            self._down_until = loop.time() + RETRY_AFTER_S
+            self._down_why = f"no connection to the broker: {reason(error)}"
+            if isinstance(error, TopologyError):
+                self._down_why = str(error)
+            raise BrokerDown(self._down_why) from error
 
     async def _open_channel(self) -> AbstractChannel:
         if self._link is None or self._link.is_lost:
             if self._link is not None:
                 await self._link.close()
             self._link = await self._hosts.dial()
+        channel = await self._link.channel()
         for exchange in {source.exchange for source in self._sources.values()}:
-            channel = await self._link.channel()
             await prepare_exchange(channel, exchange, declare=self._options.declare)
-            await channel.close()
+        if self._makes_streams:
+            for source in self._sources.values():
+                if source.queue:
+                    await prepare_stream(channel, source, declare=True)
+        await channel.close()
         return await self._link.channel(confirms=True)
 
     async def _drop(self, channel: AbstractChannel) -> None:

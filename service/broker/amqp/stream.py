@@ -4,7 +4,15 @@ RabbitMQ keeps no place for an AMQP 0-9-1 reader of a stream, says nothing when
 a reader has caught up, and is silent for ever when asked for an offset past
 the end. So the tail is learned before each attach; and a reader that resumes
 asks for the last message it has seen, and demands that same message back: a
-stream that was deleted and made again cannot be mistaken for the old one.
+stream that was deleted and made again cannot be mistaken for the old one
+(unless its publishers give neither message ids nor times, and publish the same
+bytes again: then it is the same to every reader, too).
+
+Retention does not wait for a reader, and one that it overtakes is not told: its
+next message simply stands further on. Offsets have holes by themselves, so a
+hole proves nothing; but retention drops from the front only. So at a hole the
+reader attaches again at the message before it: if that still stands, nothing
+after it had been dropped.
 
 Must not know other replicas, nor what the sink does with a message.
 """
@@ -12,14 +20,12 @@ Must not know other replicas, nor what the sink does with a message.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
-
-from aiormq.exceptions import ChannelPreconditionFailed
+from typing import TYPE_CHECKING
 
 from service.broker.amqp.consumer import Consumer, ConsumerLost
 from service.broker.amqp.deliveries import OFFSET_HEADER, from_stream, offset_of
 from service.broker.amqp.feed import AmqpFeed
+from service.broker.amqp.tail import EMPTY_AFTER_S, Seen, find_tail
 from service.broker.amqp.topology import not_a_stream, prepare_exchange, prepare_stream
 
 if TYPE_CHECKING:
@@ -28,20 +34,15 @@ if TYPE_CHECKING:
     from service.broker.amqp.connection import AmqpOptions, Link
     from service.broker.base import Delivery, FeedSource, Sink
 
-EMPTY_AFTER_S = 1.0
-"""A stream that says nothing to ``last`` for so long is empty (it answers in ms)."""
-TAIL_DRAINED_AFTER_S = 0.1
-TAIL_DRAINS_MAX = 10
 WARM_WITHIN_S = 2.0
 FIRST_WITHIN_S = 3.0
 SILENCES_MAX = 2
+HOLE_MAX = 1
+"""Offsets that may lack between two messages without a doubt.
 
-
-class Seen(NamedTuple):
-    """A message that stands in the stream, or stood there."""
-
-    offset: int
-    fingerprint: str
+RabbitMQ takes one for itself when it begins a segment, so a reader that misses
+a segment misses two at least.
+"""
 
 
 class Changed(ConsumerLost):
@@ -54,6 +55,10 @@ class Changed(ConsumerLost):
 
 class Silent(ConsumerLost):
     """Nothing came where the stream has messages."""
+
+
+class Doubt(ConsumerLost):
+    """Messages may have been dropped before they were read."""
 
 
 class WarmTooLate(ConsumerLost):
@@ -74,6 +79,8 @@ class LosslessFeed(AmqpFeed):
         self._expect: Seen | None = None
         # … or to stand at this offset at most (a warm start).
         self._first_most: int | None = None
+        # The hole that a reader has met last: the offsets on both sides of it.
+        self._hole: tuple[int, int] | None = None
         # Known to have been empty: whatever is there now has come since.
         self._was_empty = False
         self._silences = 0
@@ -87,10 +94,13 @@ class LosslessFeed(AmqpFeed):
         consumer = await self.new_consumer(link)
         await prepare_exchange(consumer.channel, self.source.exchange, declare=declare)
         await prepare_stream(consumer.channel, self.source, declare=declare)
-        # A stream that had messages gets more time before it counts as empty.
-        tail = await self._tail(link, EMPTY_AFTER_S if self._last is None else FIRST_WITHIN_S)
-        if self._last is not None and (tail is None or tail.offset < self._last.offset):
-            self._reset("recreated")
+        tail = await find_tail(link, self.source)
+        if self._is_before_last(tail):
+            # The broker may have been frozen just now, or the link slow. A new
+            # question begins with an answer to something else.
+            tail = await find_tail(link, self.source, patience=2)
+            if self._is_before_last(tail):
+                self._reset("recreated")
         self._target = tail.offset if tail is not None else -1
         self._expect = self._first_most = None
         self._heard_at = asyncio.get_running_loop().time()
@@ -111,13 +121,17 @@ class LosslessFeed(AmqpFeed):
         if loop.time() - self._heard_at < self._options.quiet_s:
             return
         before = self._last
-        tail = await self._tail(link)
+        tail = await find_tail(link, self.source)
         if tail != before:
             # It may be on its way to us right now.
             await asyncio.sleep(EMPTY_AFTER_S)
         if tail != before and self._last == before and not consumer.is_lost:
             raise ConsumerLost("the stream has gone on, but the consumer receives nothing")
         self._heard_at = loop.time()
+
+    def _is_before_last(self, tail: Seen | None) -> bool:
+        """Whether a stream with this tail cannot hold the message that was read last."""
+        return self._last is not None and (tail is None or tail.offset < self._last.offset)
 
     async def _resume(self, consumer: Consumer, last: Seen) -> None:
         """Attach at the last message seen and have it confirmed."""
@@ -172,7 +186,7 @@ class LosslessFeed(AmqpFeed):
     def _reset(self, word: str) -> None:
         """Forget the stream that was, and tell."""
         self.down(f"the stream was {word}")
-        self._last = None
+        self._last = self._hole = None
         self._offset = -1
         self._was_empty = False
         self._silences = 0
@@ -189,8 +203,11 @@ class LosslessFeed(AmqpFeed):
                 self._lose(WarmTooLate("the stream has nothing as old as that"))
                 return
             self._first_most = None
-        if self._expect is None and offset <= self._offset:
-            return
+        if self._expect is None:
+            if offset <= self._offset:
+                return
+            if offset > self._offset + 1 + HOLE_MAX and self._is_doubtful(offset):
+                return
         delivery = from_stream(self.name, message, offset)
         if self._expect is not None:
             self._verify(delivery, offset, self._expect)
@@ -210,42 +227,23 @@ class LosslessFeed(AmqpFeed):
             return
         self._lose(Changed("recreated" if offset <= expected.offset else "truncated"))
 
+    def _is_doubtful(self, offset: int) -> bool:
+        """Whether messages may be missing before this one; ends the consumer if so."""
+        last = self._last
+        if last is None:
+            if self._was_empty:  # it was read from its first message on
+                self._reset("truncated")
+                self._target = offset
+            return False
+        hole = (last.offset, offset)
+        if hole == self._hole:
+            # Met before, and since then the message before it has been seen
+            # to stand: there was nothing in it.
+            return False
+        self._hole = hole
+        self._lose(Doubt(f"offsets {last.offset} to {offset}: has retention overtaken the reader?"))
+        return True
+
     def _lose(self, end: Exception) -> None:
         if self.consumer is not None:
             self.consumer.lose(end)
-
-    async def _tail(self, link: Link, empty_after_s: float = EMPTY_AFTER_S) -> Seen | None:
-        """The newest message of the stream; None if it is empty.
-
-        ``last`` gives the last chunk, which holds many messages, and then
-        whatever is published: the newest is known after a short silence, or
-        after a second of bustle, when it is new enough.
-        """
-        newest: list[Seen] = []
-
-        def handle(message: DeliveredMessage) -> None:
-            offset = offset_of(message)
-            if offset is None:
-                consumer.lose(not_a_stream(self.source))
-                return
-            delivery = from_stream(self.name, message, offset)
-            newest[:] = [Seen(offset, delivery.fingerprint or "")]
-
-        consumer = Consumer(await link.channel(), self.source.prefetch, handle)
-        try:
-            try:
-                await consumer.attach(self.source.queue, {OFFSET_HEADER: "last"})
-            except ChannelPreconditionFailed as error:
-                raise not_a_stream(self.source) from error
-            with suppress(TimeoutError):
-                async with asyncio.timeout(empty_after_s):
-                    await consumer.first.wait()
-            seen, drains = 0, 0
-            while consumer.received > seen and drains < TAIL_DRAINS_MAX:
-                seen, drains = consumer.received, drains + 1
-                await consumer.ack()
-                await asyncio.sleep(TAIL_DRAINED_AFTER_S)
-            consumer.raise_if_lost()
-        finally:
-            await consumer.detach()
-        return newest[0] if newest else None

@@ -82,12 +82,6 @@ def test_a_cursor_holds_sixteen_lossless_feeds() -> None:
     assert len(FEEDS.validate_python(many[:16])) == 16
 
 
-def test_segments_must_not_exceed_the_retention() -> None:
-    """RabbitMQ drops whole segments."""
-    found = context(feed("a", "a", retention_bytes=2**20))
-    assert found["problems"][0][0] == "segment_bytes"
-
-
 @pytest.mark.parametrize("bind", [[], ["a", "a"]])
 def test_bindings_are_some_and_different(bind: list[str]) -> None:
     """A feed without channels is a mistake."""
@@ -97,3 +91,25 @@ def test_bindings_are_some_and_different(bind: list[str]) -> None:
 def test_there_is_at_least_one_feed() -> None:
     """A service without feeds serves nobody."""
     assert context() == {"allowed": "1 to 64 feeds"}
+
+
+def test_a_conflated_feed_has_a_stream_only_with_warm() -> None:
+    """Named after the feed, with bounds of its own; without ``warm`` there is none."""
+    rest = {"delivery": "conflated", "queue": "mine", "retention_age": "2h"}
+    [cold, own] = FEEDS.validate_python(
+        [feed("a", "a.#", **rest), feed("b", "b.#", warm="5m", **rest)]
+    )
+    [shipped] = FEEDS.validate_python([feed("c", "c.#", delivery="conflated", warm="1h")])
+    assert (cold.source("x", "pre.").queue, cold.source("x", "pre.").warm) == ("", None)
+    assert (own.source("x", "pre.").queue, own.source("x", "pre.").warm) == ("mine", "5m")
+    source = shipped.source("x", "pre.")
+    assert (source.queue, source.retention_age) == ("pre.c.warm", "1h")
+    assert (source.retention_bytes, source.segment_bytes) == (2**28, 2**24)
+    assert own.source("x", "pre.").retention_age == "2h"
+
+
+@pytest.mark.parametrize("delivery", ["lossless", "conflated"])
+def test_segments_must_not_exceed_the_retention(delivery: str) -> None:
+    """RabbitMQ drops whole segments, of either policy's stream."""
+    found = context(feed("a", "a", delivery=delivery, retention_bytes=2**20))
+    assert found["problems"][0][0] == "segment_bytes"

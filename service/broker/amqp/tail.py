@@ -1,0 +1,71 @@
+"""The newest message of a stream: what a reader has to reach to be up to date.
+
+Must not know feeds, nor why somebody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiormq.exceptions import ChannelPreconditionFailed
+
+from service.broker.amqp.consumer import Consumer
+from service.broker.amqp.deliveries import OFFSET_HEADER, mark_of, offset_of
+from service.broker.amqp.topology import not_a_stream
+
+if TYPE_CHECKING:
+    from aiormq.abc import DeliveredMessage
+
+    from service.broker.amqp.connection import Link
+    from service.broker.base import FeedSource
+
+EMPTY_AFTER_S = 1.0
+"""A stream that says nothing to ``last`` for so long is empty (it answers in ms)."""
+TAIL_DRAINED_AFTER_S = 0.1
+TAIL_DRAINS_MAX = 10
+
+
+class Seen(NamedTuple):
+    """A message that stands in the stream, or stood there."""
+
+    offset: int
+    fingerprint: str
+
+
+async def find_tail(link: Link, source: FeedSource, patience: float = 1.0) -> Seen | None:
+    """The newest message of the feed's stream; None if it is empty.
+
+    ``last`` gives the last chunk, which holds many messages, and then
+    whatever is published: the newest is known after a short silence, or
+    after a second of bustle, when it is new enough. ``patience`` times longer
+    silences are waited for; a frozen broker or a slow link may still deceive.
+    """
+    newest: list[Seen] = []
+
+    def handle(message: DeliveredMessage) -> None:
+        offset = offset_of(message)
+        if offset is None:
+            consumer.lose(not_a_stream(source))
+            return
+        newest[:] = [Seen(offset, mark_of(message))]
+
+    consumer = Consumer(await link.channel(), source.prefetch, handle)
+    try:
+        try:
+            await consumer.attach(source.queue, {OFFSET_HEADER: "last"})
+        except ChannelPreconditionFailed as error:
+            raise not_a_stream(source) from error
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EMPTY_AFTER_S * patience):
+                await consumer.first.wait()
+        seen, drains = 0, 0
+        while consumer.received > seen and drains < TAIL_DRAINS_MAX:
+            seen, drains = consumer.received, drains + 1
+            await consumer.ack()
+            await asyncio.sleep(TAIL_DRAINED_AFTER_S * patience)
+        consumer.raise_if_lost()
+    finally:
+        await consumer.detach()
+    return newest[0] if newest else None

@@ -1,0 +1,122 @@
+"""Publishing over AMQP: in order, from the first message on, and through cuts."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.broker.amqp import AmqpBroker
+from service.broker.base import BrokerDown, Message, Unroutable
+from tests.support.amqp import delete, options, proxied, proxy_to
+from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
+
+if TYPE_CHECKING:
+    from tests.conftest import Rabbit
+
+
+async def test_publisher_before_the_first_replica(rabbitmq: Rabbit) -> None:
+    """A publisher alone makes the streams, so that what it publishes waits for the replicas."""
+    lossless = source(LOSSLESS, warm="1h")
+    quotes = source(CONFLATED, warm="1h", queue=f"{lossless.queue}.warm")
+    feeds = [lossless, quotes]
+    publisher = AmqpBroker(feeds, None, options(rabbitmq.url))
+    for feed in feeds:
+        for body in (b"1", b"2"):
+            await publisher.publish(feed.spec.name, Message(f"{feed.spec.name}.a", body))
+    await publisher.close()
+    sink = Recorder()
+    async with running(AmqpBroker(feeds, sink, options(rabbitmq.url))):
+        await until(lambda: all(sink.is_live(feed.spec.name) for feed in feeds))
+        assert [sink.bodies(feed.spec.name) for feed in feeds] == [[b"1", b"2"]] * 2
+    for feed in feeds:
+        await delete(rabbitmq.url, queue=feed.queue)
+
+
+async def test_publisher_meets_a_mismatch(rabbitmq: Rabbit) -> None:
+    """A stream with other arguments stops a publisher alone, by name; one beside replicas not."""
+    feed = source(LOSSLESS)
+    other = replace(feed, retention_age="2h")
+    message = Message(f"{feed.spec.name}.a", b"1")
+    first = AmqpBroker([feed], None, options(rabbitmq.url))
+    await first.publish(feed.spec.name, message)
+    await first.close()
+    alone = AmqpBroker([other], None, options(rabbitmq.url))
+    with pytest.raises(BrokerDown, match="retention_age"):
+        await alone.publish(feed.spec.name, message)
+    await alone.close()
+    for broker in (
+        AmqpBroker([other], None, options(rabbitmq.url, declare=False)),
+        AmqpBroker([other], Recorder(), options(rabbitmq.url)),
+    ):
+        await broker.publish(feed.spec.name, message)
+        await broker.close()
+    await delete(rabbitmq.url, queue=feed.queue)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+async def test_publishing_order(rabbitmq: Rabbit, cut: bool) -> None:
+    """Calls made before, while and after the connection is opened leave in their order."""
+    feed, sink = source(LOSSLESS), Recorder()
+    name = feed.spec.name
+    async with (
+        proxy_to(rabbitmq.url) as proxy,
+        running(AmqpBroker([feed], sink, options(rabbitmq.url))),
+    ):
+        await until(lambda: sink.is_live(name))
+        publisher = AmqpBroker([feed], None, options(proxied(rabbitmq.url, proxy)))
+        if cut:
+            await publisher.publish(name, Message(f"{name}.a", b"0"))
+            channel = publisher._publisher._channel
+            assert channel is not None
+            await proxy.cut()
+            await until(lambda: channel.is_closed)
+        calls = itertools.count(1)
+        async with asyncio.TaskGroup() as group:
+
+            def call() -> None:
+                body = str(next(calls)).encode()
+                group.create_task(publisher.publish(name, Message(f"{name}.a", body)))
+
+            # Some in each turn of the loop, for as long as the opening takes.
+            while not sink.deliveries[cut:]:
+                call()
+                call()
+                await asyncio.sleep(0)
+        count = next(calls) - 1
+        await until(lambda: len(sink.deliveries) == count + cut)
+        assert [int(body) for body in sink.bodies(name)][cut:] == list(range(1, count + 1))
+        await publisher.close()
+
+
+async def test_publisher_without_a_queue(rabbitmq: Rabbit) -> None:
+    """A publisher alone makes the exchange, and says that nobody is bound to it."""
+    feed = source(CONFLATED)
+    publisher = AmqpBroker([feed], None, options(rabbitmq.url))
+    with pytest.raises(Unroutable, match="is a replica with this feed running"):
+        await publisher.publish(feed.spec.name, Message(f"{feed.spec.name}.a", b"1"))
+    await publisher.close()
+    await publisher.close()
+
+
+async def test_publisher_after_a_cut(rabbitmq: Rabbit) -> None:
+    """A publisher's connection that was cut is opened again by the next message."""
+    feed, sink = source(LOSSLESS), Recorder()
+    name = feed.spec.name
+    async with (
+        proxy_to(rabbitmq.url) as proxy,
+        running(AmqpBroker([feed], sink, options(rabbitmq.url))),
+    ):
+        await until(lambda: sink.is_live(name))
+        publisher = AmqpBroker([feed], None, options(proxied(rabbitmq.url, proxy)))
+        await publisher.publish(name, Message(f"{name}.a", b"1"))
+        await proxy.cut()
+        channel = publisher._publisher._channel
+        assert channel is not None
+        await until(lambda: channel.is_closed)
+        await publisher.publish(name, Message(f"{name}.a", b"2"))
+        await until(lambda: sink.bodies(name) == [b"1", b"2"])
+        await publisher.close()

@@ -1,0 +1,66 @@
+"""service.broker.amqp.consumer"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from service.broker.amqp.consumer import Consumer, ConsumerLost
+from tests.support.broker import until
+from tests.unit.broker.amqp.fakes import FakeChannel, message
+
+if TYPE_CHECKING:
+    from aiormq.abc import AbstractChannel, DeliveredMessage
+
+
+def made(channel: FakeChannel, taken: list[DeliveredMessage], prefetch: int = 8) -> Consumer:
+    return Consumer(cast("AbstractChannel", channel), prefetch, taken.append)
+
+
+async def test_acks_in_batches_and_the_tail_too() -> None:
+    """All that was handed over is acked, with rising tags, few times."""
+    channel = FakeChannel([message(offset) for offset in range(11)])
+    taken: list[DeliveredMessage] = []
+    consumer = made(channel, taken)
+    await consumer.attach("q", {"x-stream-offset": "first"})
+    running = asyncio.ensure_future(consumer.run())
+    await until(lambda: channel.acked[-1:] == [11])
+    assert len(taken) == consumer.received == 11
+    assert channel.acked == sorted(set(channel.acked))
+    await consumer.detach()
+    with pytest.raises(ConsumerLost):
+        await running
+    assert channel.is_closed
+
+
+async def test_nothing_is_taken_after_the_end() -> None:
+    """What comes after it was lost is not handed over, and its end is what was said first."""
+    channel = FakeChannel([message(1)])
+    taken: list[DeliveredMessage] = []
+    consumer = made(channel, taken)
+    consumer.lose(ConsumerLost("the first reason"))
+    await consumer.attach("q")
+    await channel.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert taken == []
+    with pytest.raises(ConsumerLost, match="the first reason"):
+        consumer.raise_if_lost()
+
+
+async def test_a_closed_channel_ends_it() -> None:
+    """So does a cancellation by the broker."""
+    for cancelled in (False, True):
+        channel = FakeChannel()
+        consumer = made(channel, [])
+        await consumer.attach("q")
+        if cancelled:
+            [callback] = channel.on_consumer_cancel_callbacks
+            callback(None)
+        else:
+            await channel.close()
+            await asyncio.sleep(0)
+        assert consumer.is_lost
+        assert consumer.first.is_set()

@@ -1,0 +1,30 @@
+"""service.broker.amqp.tail"""
+
+from __future__ import annotations
+
+import pytest
+
+from service.broker.amqp import tail
+from service.broker.amqp.deliveries import mark_of
+from service.broker.amqp.tail import Seen, find_tail
+from service.broker.base import TopologyError
+from tests.support.broker import LOSSLESS, source
+from tests.unit.broker.amqp.fakes import link_to, message
+
+
+async def test_the_newest_message_is_the_tail() -> None:
+    """The last of what ``last`` gives, with its fingerprint."""
+    messages = [message(offset, str(offset).encode()) for offset in (3, 4, 6)]
+    assert await find_tail(link_to(*messages), source(LOSSLESS)) == Seen(6, mark_of(messages[-1]))
+
+
+async def test_silence_is_an_empty_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while of it."""
+    monkeypatch.setattr(tail, "EMPTY_AFTER_S", 0.01)
+    assert await find_tail(link_to(), source(LOSSLESS)) is None
+
+
+async def test_a_message_without_an_offset_is_of_no_stream() -> None:
+    """The queue's type is named."""
+    with pytest.raises(TopologyError, match="is not a stream"):
+        await find_tail(link_to(message()), source(LOSSLESS))
