@@ -13,16 +13,20 @@ ARGS :=
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# What the load tests run on: an environment of their own, and the bundle for k6.
+LOADTEST_VENV := build/loadtest/venv/.installed
+LOADTEST_K6 := build/loadtest/k6.js
+
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench soak lock clean
+.PHONY: help setup run test check bench soak loadtest-k6 loadtest-locust lock clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
-		printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
+		printf '  make %-16s %s\n' "$$name" "$$what"; done
 
 setup: $(RUN) ## make .venv with the service in it: .venv/bin/tickfan
 
@@ -31,8 +35,9 @@ run: $(RUN) ## start the service on http://localhost:8080 with its own broker an
 
 test: $(DEV) ## get what the tests need, check, and run all tests (ARGS="-k resume": some)
 	@scripts/system-packages
+	@$(MAKE) --no-print-directory --keep-going $(LOADTEST_VENV) $(LOADTEST_K6) || [ "$$CI" != true ]
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(DEV) ## lint, format, types and the import arrows
 	$(BIN)/ruff check .
@@ -46,15 +51,22 @@ bench: $(DEV) ## measure beside its peers: ARGS="--quick --shapes A,B" (needs tw
 soak: $(DEV) ## break it for minutes: 1,000,000 messages, 200 faults (ARGS="--messages 100000 --faults 20")
 	@$(BIN)/python -m loadtest.soak $(ARGS)
 
+loadtest-k6: $(LOADTEST_VENV) $(LOADTEST_K6) ## WebSocket clients with limits, against TICKFAN_LOAD_HOST (loadtest/README.md)
+	@loadtest/k6/run $(ARGS)
+
+loadtest-locust: $(LOADTEST_VENV) ## SSE and WebSocket clients, against TICKFAN_LOAD_HOST (loadtest/README.md)
+	@loadtest/locust/run --headless $(ARGS)
+
 lock: $(DEV) ## write both locks anew (ARGS=--upgrade: with the newest versions)
 	$(UV_COMPILE) --output-file requirements.lock
 	$(UV_COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(BIN)/python -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"]))' \
 		| $(UV_COMPILE:pyproject.toml=-) --output-file requirements-build.lock
+	$(UV_COMPILE:pyproject.toml=loadtest/requirements.in) --output-file loadtest/requirements.lock
 
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		.import_linter_cache
+		.import_linter_cache loadtest/k6/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The tests' lock holds the service's: whoever has the one need not get the other.
@@ -65,3 +77,9 @@ $(DEV): requirements-dev.lock pyproject.toml
 $(RUN): requirements.lock pyproject.toml
 	@scripts/install requirements.lock
 	@touch $(RUN)
+
+$(LOADTEST_VENV): loadtest/requirements.lock
+	@loadtest/install
+
+$(LOADTEST_K6): loadtest/k6/package.json loadtest/k6/package-lock.json $(wildcard loadtest/k6/src/*.js)
+	@loadtest/k6/bundle

@@ -6,14 +6,14 @@ Must not know what is tested.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from tests.support.rabbitmq import RabbitNode, find_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _USED = pytest.StashKey[str]()
 
@@ -66,10 +66,49 @@ def require_rabbitmq() -> None:
     pytest.skip(sentence)
 
 
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Keep what a test measured: it is shown at the end of the run."""
+
+    def keep(text: str) -> None:
+        record_property("figures", text)
+
+    return keep
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a worker of a parallel run: say what was used to the one that reports."""
+    used = session.config.stash.get(_USED, None)
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None and used is not None:
+        output["rabbitmq"] = used
+
+
+class Workers:
+    """Hooks of a parallel run (pytest-xdist)."""
+
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what a worker has said."""
+        used = getattr(node, "workeroutput", {}).get("rabbitmq")
+        if used is not None:
+            node.config.stash[_USED] = used
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Listen to workers, if there may be any."""
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(Workers())
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say which RabbitMQ the tests ran against."""
+    """Say which RabbitMQ the tests ran against, and what they measured."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "figures" and getattr(report, "when", "") == "call":
+                    terminalreporter.write_line(f"{report.nodeid.partition('::')[2]}: {text}")
     used = config.stash.get(_USED, None)
     if used is not None:
         terminalreporter.write_line(f"RabbitMQ: {used}")

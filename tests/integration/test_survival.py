@@ -13,13 +13,14 @@ from tests.support.live import until
 from tests.support.survival import SEED, Run, steadily
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.rabbitmq import RabbitNode
 
 
 async def test_nothing_is_lost_in_silence_whatever_fails(
-    own_rabbitmq: RabbitNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    own_rabbitmq: RabbitNode, tmp_path: Path, figures: Callable[[str], None]
 ) -> None:
     """100,000 messages, 50 subscribers, 20 faults: no silent loss, no duplicate, no reset."""
     messages, faults = 100_000, 20
@@ -31,16 +32,15 @@ async def test_nothing_is_lost_in_silence_whatever_fails(
             playing = tasks.create_task(run.stage.play(fault))
             await run.publisher.publish(messages // faults)
             await playing
-    with capsys.disabled():
-        print(  # noqa: T201 - the figures of the run
-            f"\n{run.figures}, {faults} faults (seed {SEED}), {time.monotonic() - begin:.0f} s\n  "
-            + "\n  ".join(run.stage.done)
-        )
+    figures(
+        f"{run.figures}, {faults} faults (seed {SEED}), {time.monotonic() - begin:.0f} s\n  "
+        + "\n  ".join(run.stage.done)
+    )
     run.verify()
 
 
 async def test_a_replica_killed_under_load(
-    own_rabbitmq: RabbitNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    own_rabbitmq: RabbitNode, tmp_path: Path, figures: Callable[[str], None]
 ) -> None:
     """kill -9: its clients go on at the other replica, exactly."""
     own_rabbitmq.start()
@@ -54,8 +54,7 @@ async def test_a_replica_killed_under_load(
         await until(lambda: run.publisher.count >= count + 1000, "under load")
         stop.set()
         await publishing
-    with capsys.disabled():
-        print(f"\nkill -9 of a replica: {run.figures}")  # noqa: T201
+    figures(run.figures)
     run.verify()
 
 
@@ -65,7 +64,7 @@ async def test_a_replica_killed_under_load(
 async def test_an_outage_of_rabbitmq(
     own_rabbitmq: RabbitNode,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    figures: Callable[[str], None],
     kind: str,
     seconds: float,
 ) -> None:
@@ -88,9 +87,7 @@ async def test_an_outage_of_rabbitmq(
         assert sum(follower.connects for follower in run.followers) == connects, "sockets stay"
         stop.set()
         await publishing
-    with capsys.disabled():
-        print(  # noqa: T201 - the figures of the run
-            f"\n{kind}: stale to all after {stale_s:.1f} s, live {live_s:.1f} s after the return; "
-            f"{run.figures}"
-        )
+    figures(
+        f"stale to all after {stale_s:.1f} s, live {live_s:.1f} s after the return; {run.figures}"
+    )
     run.verify()
