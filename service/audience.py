@@ -10,6 +10,7 @@ Must not know how members connect, which audiences exist, or when it is flushed.
 
 from __future__ import annotations
 
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from service.core import closing
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from service.core.channel import Channel
     from service.core.closing import Reason
     from service.core.feed import Feed
-    from service.core.tally import Tally
+    from service.core.tally import Histogram, Tally
     from service.core.update import Update
     from service.key import Key
     from service.rhythm import Flusher
@@ -59,12 +60,14 @@ class ConflatedAudience:
 
     def take(self, changed: set[Channel]) -> bool:
         """Make the changes that concern it part of the next flush; whether there are any."""
-        # Set intersection walks the smaller side, in C.
-        due = self.channels & changed
+        # In C, over the smaller side; nearly always all have changed, and then
+        # no set has to be made.
+        channels = self.channels
+        due = channels if channels <= changed else channels & changed
         if not due:
             return False
         if self._pending:  # the flush of the last tick has not come round yet
-            self._pending |= due
+            self._pending = self._pending | due  # never in place: it may be ``channels``
             return False
         self._pending = due
         return True
@@ -102,6 +105,8 @@ class ConflatedAudience:
             except RuntimeError:  # uvloop: the transport is closed
                 lost.append(member)
                 continue
+            if not member.updates:
+                self._tally.first_update.observe(now - member.opened_at)
             member.updates += count
             member.written_at = now
             written += 1
@@ -109,6 +114,7 @@ class ConflatedAudience:
                 self._park(member)
                 member.marks.mark_all(rest)
         _count(self._tally, written, count, len(frame))
+        _note_age(self._tally.conflated_age, updates, written)
         for member in lost:
             member.end(closing.LOST)
 
@@ -224,12 +230,15 @@ class LosslessAudience:
             except RuntimeError:  # uvloop: the transport is closed
                 over.append((member, closing.LOST))
                 continue
+            if not member.updates:
+                self._tally.first_update.observe(now - member.opened_at)
             member.updates += count
             member.written_at = now
             written += 1
             if is_done:
                 over.append((member, closing.DONE))
         _count(self._tally, written, count, len(frame))
+        _note_age(self._tally.lossless_age, due, written)
         for member, reason in over:
             member.end(reason)
 
@@ -302,3 +311,13 @@ def _count(tally: Tally, written: int, updates: int, size: int) -> None:
     tally.writes += written
     tally.updates_out += written * updates
     tally.bytes_out += written * size
+
+
+def _note_age(ages: Histogram, updates: Sequence[Update], written: int) -> None:
+    """The first update's age, for the whole write: the oldest of a lossless one.
+
+    Of a conflated one it is any, as good as another for a distribution.
+    """
+    if written and updates:
+        # Clocks differ: a publisher's may be ahead of ours.
+        ages.observe(max(0.0, time() - updates[0].ts / 1000), written)

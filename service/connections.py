@@ -12,6 +12,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from service.core import closing
 from service.core import cursor as cursors
 from service.core.conflating import ConflatingQueue
 from service.core.cursor import Trail
@@ -109,7 +110,17 @@ class Connections:
             directory.forget(subscriber, connection.lossless)
         for audience in connection.conflated.values():
             directory.forget(subscriber, audience)
-        self._hub.tally.closes[subscriber.format.name, subscriber.ended.name] += 1
+        self._count_end(connection, subscriber.ended)
+
+    def _count_end(self, connection: Connection, reason: Reason) -> None:
+        subscriber, tally = connection.subscriber, self._hub.tally
+        name = subscriber.format.name
+        tally.closes[name, reason.name] += 1
+        tally.durations[name].observe(self._hub.loop.time() - subscriber.opened_at)
+        # It waited for something, and had nothing before it went.
+        is_clients_own = reason is closing.LEFT or reason is closing.LOST
+        if is_clients_own and connection.grants and not subscriber.updates:
+            tally.abandoned[name] += 1
 
     def subscribe(
         self,
@@ -158,6 +169,7 @@ class Connections:
             if not is_recovered:
                 assert places is not None
                 reset = _reset(feed, places[feed.name])
+                self._hub.tally.unrecovered[feed.name, reset["reason"]] += 1
                 parts.append(subscriber.format.event("reset", reset, connection.cursor))
         subscriber.open(Opening(b"".join(parts), snapshot, _states(states), end))
         # A newcomer's first bytes go out here and now, in one write.

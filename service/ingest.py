@@ -14,6 +14,7 @@ import structlog
 from service.core.channel import is_channel_name
 from service.core.cursor import place
 from service.core.errors import Poison
+from service.core.feed import Upstream
 from service.core.update import MESSAGE_UPDATES_MAX
 from service.wire.inbound import Item, check_type, decode
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from service.broker.base import Delivery
-    from service.core.feed import Feed, Upstream
+    from service.core.feed import Feed
     from service.hub import Hub
 
 log = structlog.get_logger("tickfan.ingest")
@@ -56,6 +57,10 @@ class Ingest:
         self._hub.tally.messages_in[feed.name] += 1
         now = feed.heard_ms = time.time_ns() // 1_000_000
         ts = delivery.ts if delivery.ts is not None else now
+        # What is read back at the start is old on purpose.
+        if delivery.ts is not None and feed.upstream is not Upstream.STARTING:
+            # Clocks differ: a publisher's may be ahead of ours.
+            self._hub.tally.upstream_lag[feed.name].observe(max(0, now - ts) / 1000)
         source = Source(feed, "", ts, 0, (delivery.offset or 0) * MESSAGE_UPDATES_MAX,
                         delivery.fingerprint or "")  # fmt: skip
         try:
@@ -84,6 +89,8 @@ class Ingest:
 
     def upstream(self, feed: str, state: Upstream, why: str) -> None:
         """See :class:`service.broker.base.Sink`."""
+        if state is not self._hub.feeds[feed].upstream:
+            self._hub.tally.feed_changes[feed, state.value] += 1
         self._hub.upstream(self._hub.feeds[feed], state, why, time.time_ns() // 1_000_000)
 
     def reset(self, feed: str, reason: str) -> None:

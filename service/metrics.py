@@ -7,26 +7,39 @@ so the hot path pays for plain integers only. Must not know who scrapes.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import product
+from itertools import accumulate, product
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
 
+from service.connections import now_ms
 from service.core.closing import REASONS
 from service.core.errors import POISON_REASONS, RESET_REASONS
+from service.core.feed import Upstream
+from service.subscriber import SLACK_BYTES
 from service.wire.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from prometheus_client import Metric
 
     from service.connections import Connections
+    from service.core.bounded import BoundedQueue
     from service.core.feed import Feed
+    from service.core.tally import Histogram
+    from service.core.update import Update
     from service.hub import Hub
     from service.wire.base import Encodings
+
+UNRECOVERED_REASONS = ("history_lost", "recreated")
+"""What :meth:`service.core.feed.Feed.why_not` says."""
 
 
 def registry(hub: Hub, connections: Connections, encodings: Encodings) -> CollectorRegistry:
@@ -48,12 +61,16 @@ class HubCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The families of one scrape."""
-        yield from self._upstream()
+        feeds = list(self._hub.feeds.values())
+        yield from self._upstream(feeds)
+        yield from self._feeds(feeds)
         yield from self._fan_out()
+        yield from self._slow()
         yield from self._clients()
+        yield from self._losses(feeds)
 
-    def _upstream(self) -> Iterator[Metric]:
-        tally, feeds = self._hub.tally, list(self._hub.feeds.values())
+    def _upstream(self, feeds: list[Feed]) -> Iterator[Metric]:
+        tally = self._hub.tally
         yield _by_feed("tickfan_messages_in", "Messages from the broker", tally.messages_in, feeds)
         yield _by_feed("tickfan_updates_in", "Updates in those messages", tally.updates_in, feeds)
         yield _by_feed(
@@ -62,20 +79,20 @@ class HubCollector(Collector):
             tally.folded,
             feeds,
         )
-        yield _by_feed("tickfan_gaps", "Gaps told on lossless feeds", tally.gaps, feeds)
-        yield _by_reason(
-            "tickfan_poison",
-            "Refused updates",
+        yield _histograms(
+            "tickfan_upstream_lag_seconds",
+            "From a message's ts, where its publisher gave one, to its receipt",
             "feed",
-            tally.poison,
-            product((feed.name for feed in feeds), POISON_REASONS),
+            {feed.name: tally.upstream_lag[feed.name] for feed in feeds},
         )
-        yield _by_reason(
-            "tickfan_resets",
-            "Streams that went on anew",
-            "feed",
-            tally.resets,
-            product((feed.name for feed in feeds if feed.is_lossless), RESET_REASONS),
+
+    def _feeds(self, feeds: list[Feed]) -> Iterator[Metric]:
+        yield _by_two(
+            "tickfan_feed_changes",
+            "Times that a feed's source became live, or stale",
+            ("feed", "state"),
+            self._hub.tally.feed_changes,
+            product((feed.name for feed in feeds), (Upstream.LIVE.value, Upstream.STALE.value)),
         )
         state = GaugeMetricFamily(
             "tickfan_feed_live", "1 if the feed's source is being read", labels=("feed",)
@@ -83,7 +100,7 @@ class HubCollector(Collector):
         channels = GaugeMetricFamily("tickfan_channels", "Channels with a value", labels=("feed",))
         kept = GaugeMetricFamily("tickfan_history_bytes", "Bytes of history", labels=("feed",))
         for feed in feeds:
-            state.add_metric((feed.name,), feed.upstream.value == "live")
+            state.add_metric((feed.name,), feed.upstream is Upstream.LIVE)
             channels.add_metric((feed.name,), len(feed.channels))
             kept.add_metric((feed.name,), feed.history.size)
         yield from (state, channels, kept)
@@ -100,13 +117,45 @@ class HubCollector(Collector):
         encoded.add_metric(("msgpack_row",), encodings.msgpack_rows)
         yield encoded
         yield GaugeMetricFamily("tickfan_audiences", "Audiences", value=len(self._hub.directory))
-        yield GaugeMetricFamily(
-            "tickfan_parked", "Clients off the shared path", len(self._hub.pump)
+        yield _histograms(
+            "tickfan_delivery_age_seconds",
+            "From the publisher's ts to the write, on the shared path",
+            "delivery",
+            {"conflated": tally.conflated_age, "lossless": tally.lossless_age},
+        )
+        yield _histogram(
+            "tickfan_loop_lag_seconds", "How long a due timer had to wait", tally.loop_lag
         )
         yield GaugeMetricFamily(
             "tickfan_slice_longest_seconds",
             "Longest time that writing has held the event loop",
             value=self._hub.slices.longest_s,
+        )
+
+    def _slow(self) -> Iterator[Metric]:
+        parked = list(self._hub.pump)
+        queues = [parked_one.queue for parked_one in parked if parked_one.queue is not None]
+        yield GaugeMetricFamily("tickfan_parked", "Clients off the shared path", len(parked))
+        yield GaugeMetricFamily(
+            "tickfan_slow_subscribers",
+            "Clients that have not taken what was last written to them",
+            sum(parked_one.stuck_bytes > SLACK_BYTES for parked_one in parked),
+        )
+        backlog = GaugeMetricFamily(
+            "tickfan_backlog_updates", "Updates that wait for slow clients", labels=("delivery",)
+        )
+        backlog.add_metric(("conflated",), sum(len(parked_one.marks) for parked_one in parked))
+        backlog.add_metric(("lossless",), sum(len(queue) for queue in queues))
+        yield backlog
+        yield GaugeMetricFamily(
+            "tickfan_backlog_bytes",
+            "Bytes of lossless updates that wait for slow clients",
+            sum(queue.size for queue in queues),
+        )
+        yield GaugeMetricFamily(
+            "tickfan_backlog_age_seconds",
+            "Age of the oldest lossless update that waits for a slow client, by its ts",
+            max((_age_s(queue) for queue in queues if queue), default=0.0),
         )
 
     def _clients(self) -> Iterator[Metric]:
@@ -118,19 +167,62 @@ class HubCollector(Collector):
         connects = CounterMetricFamily(
             "tickfan_connects", "Connections that were taken in", labels=("format",)
         )
-        for name, count in tally.connects.items():
-            connects.add_metric((name,), count)
+        for name in FORMAT_NAMES:
+            connects.add_metric((name,), tally.connects[name])
             connections.add_metric((name,), now[name])
         resumes = CounterMetricFamily("tickfan_resumes", "Resumes asked for", labels=("recovered",))
+        abandoned = CounterMetricFamily(
+            "tickfan_abandoned", "Clients that left before their first update", labels=("format",)
+        )
+        for name in FORMAT_NAMES:
+            abandoned.add_metric((name,), tally.abandoned[name])
         for recovered in (True, False):
             resumes.add_metric((str(recovered).lower(),), tally.resumes[recovered])
-        yield from (connections, connects, resumes)
-        yield _by_reason(
+        yield from (connections, connects, resumes, abandoned)
+        yield _by_two(
             "tickfan_closes",
             "Connections ended",
-            "format",
+            ("format", "reason"),
             tally.closes,
             product(FORMAT_NAMES, REASONS),
+        )
+        yield _histogram(
+            "tickfan_first_update_seconds",
+            "From the connect to the first update, snapshots included",
+            tally.first_update,
+        )
+        yield _histograms(
+            "tickfan_stream_duration_seconds",
+            "How long connections lasted that have ended",
+            "format",
+            {name: tally.durations[name] for name in FORMAT_NAMES},
+        )
+
+    def _losses(self, feeds: list[Feed]) -> Iterator[Metric]:
+        tally = self._hub.tally
+        lossless = [feed.name for feed in feeds if feed.is_lossless]
+        labels = ("feed", "reason")
+        yield _by_feed("tickfan_gaps", "Gaps told on lossless feeds", tally.gaps, feeds)
+        yield _by_two(
+            "tickfan_poison",
+            "Refused updates",
+            labels,
+            tally.poison,
+            product((feed.name for feed in feeds), POISON_REASONS),
+        )
+        yield _by_two(
+            "tickfan_resets",
+            "Streams that went on anew",
+            labels,
+            tally.resets,
+            product(lossless, RESET_REASONS),
+        )
+        yield _by_two(
+            "tickfan_unrecovered",
+            "Cursors that could not be continued: clients that were told so and began anew",
+            labels,
+            tally.unrecovered,
+            product(lossless, UNRECOVERED_REASONS),
         )
 
 
@@ -145,18 +237,39 @@ def _by_feed(name: str, text: str, counts: Counter[str], feeds: Iterable[Feed]) 
     return family
 
 
-def _by_reason(
+def _by_two(
     name: str,
     text: str,
-    label: str,
+    labels: tuple[str, str],
     counts: Counter[tuple[str, str]],
     known: Iterable[tuple[str, str]],
 ) -> Metric:
-    """Counts by ``label`` and reason; the known ones from 0 on.
+    """Counts by two labels; the known pairs from 0 on.
 
     A counter that begins with 1 has no increase that a rate could see.
     """
-    family = CounterMetricFamily(name, text, labels=(label, "reason"))
+    family = CounterMetricFamily(name, text, labels=labels)
     for pair in dict.fromkeys((*known, *counts)):
         family.add_metric(pair, counts[pair])
     return family
+
+
+def _histogram(name: str, text: str, values: Histogram) -> Metric:
+    return HistogramMetricFamily(name, text, buckets=_buckets(values), sum_value=values.total)
+
+
+def _histograms(name: str, text: str, label: str, values: Mapping[str, Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=(label,))
+    for key, histogram in values.items():
+        family.add_metric((key,), _buckets(histogram), histogram.total)
+    return family
+
+
+def _buckets(values: Histogram) -> list[tuple[str, float]]:
+    """Prometheus's are cumulative: each holds those below it too."""
+    bounds = [*map(str, values.bounds), "+Inf"]
+    return list(zip(bounds, accumulate(values.counts), strict=True))
+
+
+def _age_s(queue: BoundedQueue[Update]) -> float:
+    return max(0.0, now_ms() - next(iter(queue)).ts) / 1000

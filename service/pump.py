@@ -12,6 +12,7 @@ from service.core import closing
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterator
 
     from service.core.tally import Tally
     from service.rhythm import Slices
@@ -41,6 +42,9 @@ class Pump:
 
     def __len__(self) -> int:
         return len(self._parked)
+
+    def __iter__(self) -> Iterator[Subscriber]:
+        return iter(self._parked)
 
     def park(self, subscriber: Subscriber) -> None:
         """Take the subscriber off the shared path."""
@@ -79,6 +83,8 @@ class Pump:
             progress = False
         self._tally.writes += progress
         self._tally.updates_out += subscriber.updates - before
+        if not before and subscriber.updates:
+            self._tally.first_update.observe(now - subscriber.opened_at)
         if not subscriber.parked:
             self._parked.pop(subscriber, None)
         elif not progress and now - subscriber.stuck_at > self._stall_timeout_s:

@@ -99,6 +99,16 @@ class Settings(BaseSettings):
         return "\n".join(lines[1:]) + "\n"
 
     @model_validator(mode="after")
+    def _bodies_fit(self) -> Self:
+        if self.http.body_bytes_max > self.broker.message_bytes_max:
+            why = (
+                f"is {self.http.body_bytes_max}, above broker.message_bytes_max "
+                f"({self.broker.message_bytes_max}): what is published would be refused as poison"
+            )
+            problems([("http.body_bytes_max", why)])
+        return self
+
+    @model_validator(mode="after")
     def _intervals_fit(self) -> Self:
         longest = self.stream.intervals_ms[-1]
         why = f"above the longest of stream.intervals_ms ({longest}), to which it must round up"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
-from service.config import Settings, load
+from service.config import ConfigError, Settings, load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,3 +85,10 @@ def test_a_feeds_interval_must_fit_the_ladder() -> None:
             "is 100, above the longest of stream.intervals_ms (50), to which it must round up",
         )
     ]
+
+
+def test_a_body_that_the_broker_side_would_refuse_is_a_wrong_setting() -> None:
+    """What POST takes must not become poison behind it."""
+    environ = {"TICKFAN_HTTP__BODY_BYTES_MAX": "1048577"}
+    with pytest.raises(ConfigError, match="http.body_bytes_max.*broker.message_bytes_max"):
+        load(None, environ)
