@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
+import logging
 import tempfile
 import time
 from pathlib import Path
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--followers", type=int, default=50)
     parser.add_argument("--seed", type=int, default=SEED)
     given = parser.parse_args()
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # a traceback at each cut
     report = asyncio.run(soak(given.messages, given.faults, given.followers, given.seed))
     Console().print(report, highlight=False)
 

@@ -31,10 +31,8 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from service.connections import Connections
-    from service.core.bounded import BoundedQueue
     from service.core.feed import Feed
     from service.core.tally import Histogram
-    from service.core.update import Update
     from service.hub import Hub
     from service.wire.base import Encodings
 
@@ -134,7 +132,10 @@ class HubCollector(Collector):
 
     def _slow(self) -> Iterator[Metric]:
         parked = list(self._hub.pump)
-        queues = [parked_one.queue for parked_one in parked if parked_one.queue is not None]
+        # There may be as many as connections: what costs is done once.
+        queues = [parked_one.queue for parked_one in parked if parked_one.queue]
+        now = now_ms()
+        oldest = min((next(iter(queue)).ts for queue in queues), default=now)
         yield GaugeMetricFamily("tickfan_parked", "Clients off the shared path", len(parked))
         yield GaugeMetricFamily(
             "tickfan_slow_subscribers",
@@ -155,7 +156,7 @@ class HubCollector(Collector):
         yield GaugeMetricFamily(
             "tickfan_backlog_age_seconds",
             "Age of the oldest lossless update that waits for a slow client, by its ts",
-            max((_age_s(queue) for queue in queues if queue), default=0.0),
+            max(0.0, now - oldest) / 1000,
         )
 
     def _clients(self) -> Iterator[Metric]:
@@ -269,7 +270,3 @@ def _buckets(values: Histogram) -> list[tuple[str, float]]:
     """Prometheus's are cumulative: each holds those below it too."""
     bounds = [*map(str, values.bounds), "+Inf"]
     return list(zip(bounds, accumulate(values.counts), strict=True))
-
-
-def _age_s(queue: BoundedQueue[Update]) -> float:
-    return max(0.0, now_ms() - next(iter(queue)).ts) / 1000

@@ -32,8 +32,11 @@ async def exported() -> dict[str, set[str]]:
     service = Service(load(None, {}))
     found = {}
     for family in registry(service.hub, service.connections, service.formats.encodings).collect():
-        name = family.name + ("_total" if family.type == "counter" else "")
-        found[name] = set(getattr(family, "_labelnames", ()))
+        labels = set(getattr(family, "_labelnames", ()))
+        if family.type == "histogram":
+            found[family.name + "_bucket"] = labels | {"le"}
+        else:
+            found[family.name + ("_total" if family.type == "counter" else "")] = labels
     return found
 
 
@@ -66,7 +69,9 @@ def test_only_what_is_exported_is_asked_for(
         assert asked <= exported.keys() | PROMETHEUS_OWN, expression
         assert not BARE.search(expression), f"without a selector: {expression}"
         labels = {
-            word for by in re.findall(r"by \(([^)]*)\)", expression) for word in by.split(", ")
+            word
+            for by in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression)
+            for word in by.split(", ")
         }
         own = set().union(*(exported.get(name, set()) for name in asked))
         assert labels <= own | around, expression
@@ -78,6 +83,14 @@ def test_every_metric_of_ours_is_shown(everything: Rendered, exported: dict[str,
     assert {name for name in exported if name.startswith("tickfan_")} <= shown
 
 
+def test_every_metric_and_reason_is_explained(exported: dict[str, set[str]]) -> None:
+    """In the operators' page, under the name that one looks for."""
+    page = (CHART.parents[1] / "docs" / "operations.md").read_text()
+    words = set(re.findall(r"`(\w+)[`{]", page))
+    names = {name.removesuffix("_bucket") for name in exported if name.startswith("tickfan_")}
+    assert names | REASONS.keys() <= words, (names | REASONS.keys()) - words
+
+
 def test_closing_reasons_are_of_the_table(everything: Rendered) -> None:
     """An alert on a reason that is never given would never fire."""
     for expression in _expressions(everything):
@@ -87,7 +100,7 @@ def test_closing_reasons_are_of_the_table(everything: Rendered) -> None:
 
 def test_alerts_say_what_a_tired_person_needs(everything: Rendered) -> None:
     """A name, how bad, what it means; and an entry in the operators' page."""
-    page = (CHART.parents[1] / "docs" / "kubernetes.md").read_text()
+    page = (CHART.parents[1] / "docs" / "operations.md").read_text()
     names = [alert["alert"] for alert in _alerts(everything)]
     assert len(set(names)) == len(names)
     for alert in _alerts(everything):
@@ -144,6 +157,21 @@ def test_the_dashboard_holds_together(everything: Rendered) -> None:
             assert panel["description"]
             assert panel["fieldConfig"]["defaults"]["unit"]
             assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+
+
+def test_how_long_something_takes_is_shown_in_quantiles(
+    everything: Rendered, exported: dict[str, set[str]]
+) -> None:
+    """p50, p95 and p99 of every histogram, each in a panel."""
+    expressions = [
+        target["expr"]
+        for panel in _dashboard(everything)["panels"]
+        for target in panel.get("targets", ())
+    ]
+    for name in (name for name in exported if name.endswith("_bucket")):
+        for quantile in ("0.5", "0.95", "0.99"):
+            begin = f"histogram_quantile({quantile}, "
+            assert [e for e in expressions if name in e and e.startswith(begin)], (name, quantile)
 
 
 def test_the_files_are_read_as_they_are() -> None:

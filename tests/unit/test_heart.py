@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from service.core import closing
 from service.core.feed import Upstream
 from service.heart import BEAT_S, Heart, Times
-from tests.support.fanout import WIRES, Client, Fanout, skips_time, timers
+from tests.support.fanout import WIRES, Client, Fanout, SkippingLoop, skips_time, timers
 
 TIMES = Times(heartbeat_s=15.0, ping_s=30.0, pong_timeout_s=10.0)
 
@@ -155,14 +157,36 @@ async def test_a_slow_websocket_is_not_asked_for_what_it_cannot_see() -> None:
 
 
 @skips_time
-async def test_one_timer_whoever_is_connected() -> None:
-    """And none after stop."""
+async def test_two_timers_whoever_is_connected() -> None:
+    """The beat and the pulse; and none after stop."""
     fanout = Fanout()
     heart = beating(fanout)
     clients = [fanout.client("sse", "fast", "trades.a") for _ in range(300)]
     await fanout.settle(BEAT_S)
-    assert timers(fanout.loop) == 1
+    assert timers(fanout.loop) == 2
     await fanout.settle(20.0)
     assert all(len(client.named("heartbeat")) == 1 for client in clients)
     heart.stop()
     assert timers(fanout.loop) == 0
+
+
+@skips_time
+async def test_a_held_loop_is_felt_as_long_as_it_was_held() -> None:
+    """Pulses that were missed count with what was left of the wait: none is left out."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    lags = fanout.hub.tally.loop_lag
+    await fanout.settle(1.05)
+    assert sum(lags.counts) == lags.counts[0] == 10
+
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SkippingLoop)
+    loop.now += 0.95  # held: 0.9, 0.8 ... 0.1 and 0 s late
+    await fanout.turns()
+    assert sum(lags.counts) == 20
+    assert lags.total == pytest.approx(4.5, abs=0.01)
+
+    await fanout.settle(1.0)
+    assert sum(lags.counts) == 30
+    assert lags.total == pytest.approx(4.5, abs=0.01)
+    heart.stop()

@@ -90,5 +90,5 @@ def test_a_feeds_interval_must_fit_the_ladder() -> None:
 def test_a_body_that_the_broker_side_would_refuse_is_a_wrong_setting() -> None:
     """What POST takes must not become poison behind it."""
     environ = {"TICKFAN_HTTP__BODY_BYTES_MAX": "1048577"}
-    with pytest.raises(ConfigError, match="http.body_bytes_max.*broker.message_bytes_max"):
+    with pytest.raises(ConfigError, match=r"http\.body_bytes_max.*broker\.message_bytes_max"):
         load(None, environ)

@@ -1,0 +1,240 @@
+"""Metrics, alerts and dashboard, in a real Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+import yaml
+
+from tests.support.prometheus import (
+    DASHBOARD,
+    JOB,
+    NAMESPACE,
+    Prometheus,
+    alert_rules,
+    promtool,
+    require,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.conftest import MakeService
+
+MARKET = {"MARKET__ENABLED": "true", "STREAM__CONNECTIONS_MAX": "100"}
+SOURCE = f'job="{JOB}", namespace="{NAMESPACE}", pod="a"'
+
+MINUTES = 90
+"""How long the stories below last; the alert must be firing at the end."""
+
+# What each alert waits for: series, with their values from minute to minute.
+STORIES = {
+    "TickfanDown": {"up": "0x90"},
+    "TickfanBrokerDown": {"tickfan_feed_live|feed=trades": "1x80 0x10"},
+    "TickfanFeedDown": {
+        "tickfan_feed_live|feed=trades": "1x80 0x10",
+        "tickfan_feed_live|feed=quotes": "1x90",
+    },
+    "TickfanFeedNotLive": {
+        "tickfan_feed_live|feed=trades": "1x80 0x10",
+        "tickfan_feed_live|feed=quotes": "1x90",
+    },
+    "TickfanFeedQuiet": {
+        "tickfan_feed_live|feed=trades": "1x90",
+        "tickfan_updates_in_total|feed=trades": "0+100x70 7000x20",
+    },
+    "TickfanAgeHigh": {
+        "tickfan_delivery_age_seconds_bucket|delivery=lossless,le=2.5": "0+90x90",
+        "tickfan_delivery_age_seconds_bucket|delivery=lossless,le=5.0": "0+100x90",
+        "tickfan_delivery_age_seconds_bucket|delivery=lossless,le=+Inf": "0+100x90",
+    },
+    "TickfanPoison": {"tickfan_poison_total|feed=trades,reason=bad_json": "0x85 1x5"},
+    "TickfanReset": {"tickfan_resets_total|feed=trades,reason=truncated": "0x85 1x5"},
+    "TickfanGaps": {"tickfan_gaps_total|feed=trades": "0x85 1x5"},
+    "TickfanNotResumed": {
+        "tickfan_unrecovered_total|feed=trades,reason=history_lost": "0x80 0+3x10"
+    },
+    "TickfanInternalErrors": {"tickfan_closes_total|format=sse,reason=internal": "0x85 1x5"},
+    "TickfanClientsBehind": {
+        "tickfan_slow_subscribers": "20x90",
+        "tickfan_connections|format=sse": "100x90",
+    },
+    "TickfanSlowClients": {
+        "tickfan_closes_total|format=sse,reason=slow": "0x80 0+1x10",
+        "tickfan_closes_total|format=sse,reason=stalled": "0x80 0+1x10",
+    },
+    "TickfanLoopLag": {
+        "tickfan_loop_lag_seconds_bucket|le=0.1": "0+90x90",
+        "tickfan_loop_lag_seconds_bucket|le=0.25": "0+100x90",
+        "tickfan_loop_lag_seconds_bucket|le=+Inf": "0+100x90",
+    },
+    "TickfanLoopHeld": {"tickfan_slice_longest_seconds": "0.01x85 0.2x5"},
+    "TickfanConnectionsNearLimit": {
+        "tickfan_connections|format=sse": "50x90",
+        "tickfan_connections|format=ndjson": "40x90",
+    },
+    "TickfanFilesNearLimit": {"process_open_fds": "900x90", "process_max_fds": "1000x90"},
+}
+
+# A day like any other: nothing may fire.
+HEALTHY = {
+    "up": "1x90",
+    "tickfan_feed_live|feed=trades": "1x90",
+    "tickfan_feed_live|feed=quotes": "1x90",
+    "tickfan_updates_in_total|feed=trades": "0+100x90",
+    "tickfan_updates_in_total|feed=quotes": "0x90",  # it never spoke, so it is not missed
+    "tickfan_delivery_age_seconds_bucket|delivery=lossless,le=2.5": "0+100x90",
+    "tickfan_delivery_age_seconds_bucket|delivery=lossless,le=+Inf": "0+100x90",
+    # Conflated values are as old as their interval is long.
+    "tickfan_delivery_age_seconds_bucket|delivery=conflated,le=2.5": "0x90",
+    "tickfan_delivery_age_seconds_bucket|delivery=conflated,le=+Inf": "0+100x90",
+    "tickfan_loop_lag_seconds_bucket|le=0.1": "0+600x90",
+    "tickfan_loop_lag_seconds_bucket|le=+Inf": "0+600x90",
+    "tickfan_poison_total|feed=trades,reason=bad_json": "7x90",
+    "tickfan_resets_total|feed=trades,reason=truncated": "1x90",
+    "tickfan_gaps_total|feed=trades": "7x90",
+    "tickfan_unrecovered_total|feed=trades,reason=history_lost": "0x80 0+0.5x10",
+    "tickfan_closes_total|format=sse,reason=internal": "1x90",
+    "tickfan_closes_total|format=sse,reason=slow": "0+0.1x90",
+    "tickfan_closes_total|format=sse,reason=left": "0+100x90",
+    "tickfan_slice_longest_seconds": "0.2x90",
+    "tickfan_slow_subscribers": "3x90",
+    "tickfan_connections|format=sse": "50x90",
+    "process_open_fds": "100x90",
+    "process_max_fds": "1000x90",
+}
+
+
+def test_every_rule_is_well_formed(tmp_path: Path) -> None:
+    """Promtool agrees, and each alert has a story below."""
+    rules = tmp_path / "alerts.yaml"
+    rules.write_text(alert_rules())
+    done = promtool("check", "rules", rules)
+    assert done.returncode == 0, done.stderr
+    names = {
+        rule["alert"]
+        for group in yaml.safe_load(alert_rules())["groups"]
+        for rule in group["rules"]
+    }
+    assert names == STORIES.keys()
+    config = Prometheus(tmp_path, 1).config
+    done = promtool("check", "config", config)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("alert", STORIES)
+def test_each_alert_fires_when_it_should(alert: str, tmp_path: Path) -> None:
+    """Its story over the healthy day: it fires, and on the healthy day it does not."""
+    story = {name.partition("|")[0] for name in STORIES[alert]}
+    day = {name: values for name, values in HEALTHY.items() if name.partition("|")[0] not in story}
+    firing = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})'
+    _tell(tmp_path, [
+        _test({**day, **STORIES[alert]}, firing, [{"labels": "{}", "value": 1}]),
+    ])  # fmt: skip
+
+
+def test_no_alert_fires_on_a_healthy_day(tmp_path: Path) -> None:
+    """At no minute after the first ten."""
+    expression = 'count(ALERTS{alertstate="firing"})'
+    _tell(tmp_path, [_test(HEALTHY, expression, [], minute) for minute in range(10, MINUTES, 10)])
+
+
+async def test_prometheus_reads_what_we_export_and_ask(
+    make_service: MakeService, tmp_path: Path
+) -> None:
+    """A running service, scraped: every rule evaluates, every query of the dashboard has an answer.
+
+    And all answers are numbers: what each asks for has happened here.
+    """
+    require("prometheus")
+    service = await asyncio.to_thread(make_service(MARKET).start)
+    with Prometheus(tmp_path, service.admin_port) as prometheus:
+        # A scrape before and some after, for the counters to have an increase.
+        await asyncio.to_thread(
+            prometheus.wait, lambda: prometheus.query("tickfan_feed_live"), "a first scrape"
+        )
+        await _use(service.url)
+        closed = 'increase(tickfan_closes_total{reason="left"}[1m]) > 0'
+        await asyncio.to_thread(prometheus.wait, lambda: prometheus.query(closed), "a scrape after")
+
+        assert prometheus.query("up == 1"), "the scrape is one that Prometheus takes"
+        await asyncio.to_thread(
+            prometheus.wait,
+            lambda: all(rule["health"] != "unknown" for rule in prometheus.rules()),
+            "every rule has been evaluated",
+        )
+        rules = prometheus.rules()
+        assert {rule["name"] for rule in rules} == STORIES.keys()
+        assert not [rule for rule in rules if rule["health"] != "ok" or rule.get("lastError")]
+        # A machine that is busy with other tests may hold the loop: that is no fault.
+        firing = {rule["name"] for rule in rules if rule["state"] == "firing"}
+        assert firing <= {"TickfanLoopHeld"}
+
+        for title, expression in _dashboard_queries():
+            found = prometheus.query(expression)
+            assert found, f"{title}: no answer to {expression}"
+            numbers = [float(series["value"][1]) for series in found]
+            assert any(map(math.isfinite, numbers)), f"{title}: {expression} gives {numbers}"
+
+
+async def _use(url: str) -> None:
+    """Clients of each transport that get updates and leave; one leaves with none."""
+    async with aiohttp.ClientSession() as session:
+        for query in ("channels=quotes.%23,trades.%23&snapshot=0", "channels=trades.none"):
+            async with session.get(f"{url}/v1/ndjson?{query}") as lines:
+                kinds: list[str] = []
+                while "snapshot_end" not in kinds or ("none" not in query and len(kinds) < 50):
+                    line = await asyncio.wait_for(lines.content.readline(), 10)
+                    kinds.append(json.loads(line).get("event", "update"))
+        async with session.ws_connect(f"{url}/v1/ws", protocols=["tickfan.json.v1"]) as socket:
+            await socket.send_json({"op": "subscribe", "channels": ["quotes.#"]})
+            while (await socket.receive_json(timeout=10))["t"] != "updates":
+                pass
+
+
+def _dashboard_queries() -> list[tuple[str, str]]:
+    """Every query, with Grafana's variables as Grafana fills them in for "All"."""
+    dashboard: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    return [
+        (panel["title"], target["expr"].replace("$__rate_interval", "1m")
+         .replace("$job", ".*").replace("$pod", ".*"))
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", ())
+    ]  # fmt: skip
+
+
+def _series(name: str) -> str:
+    metric, _, labels = name.partition("|")
+    pairs = [f'{key}="{value}"' for key, value in (p.split("=") for p in labels.split(",") if p)]
+    return f"{metric}{{{', '.join([SOURCE, *pairs])}}}"
+
+
+def _test(
+    series: dict[str, str], expression: str, samples: list[dict[str, Any]], minute: int = MINUTES
+) -> dict[str, Any]:
+    return {
+        "interval": "1m",
+        "input_series": [
+            {"series": _series(name), "values": values} for name, values in series.items()
+        ],
+        "promql_expr_test": [
+            {"expr": expression, "eval_time": f"{minute}m", "exp_samples": samples}
+        ],
+    }
+
+
+def _tell(directory: Path, tests: list[dict[str, Any]]) -> None:
+    (directory / "alerts.yaml").write_text(alert_rules())
+    page = directory / "stories.yaml"
+    page.write_text(
+        yaml.safe_dump({
+            "rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": tests,
+        })
+    )  # fmt: skip
+    done = promtool("test", "rules", page)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,70 @@
+"""A proxy in front of replicas, as a process: what nginx and HAProxy share.
+
+Must not know which it is, nor what is tested.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from tests.support.rabbitmq import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START_TIMEOUT_S = 10
+
+
+def require(program: str) -> str:
+    """The program's path; skip without it, under CI=true fail."""
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
+    if found is None:
+        sentence = f"{program} is not installed: apt-get install {program}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return found
+
+
+class FrontProxy:
+    """Runs ``command`` while inside; it must stay in the foreground and listen on ``port``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """What to run."""
+        raise NotImplementedError
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        log = self._directory / f"proxy-{self.port}.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return self
+            assert self._process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, f"it does not listen: {log.read_text()}"
+            time.sleep(0.02)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(10)

@@ -1,0 +1,56 @@
+"""The HAProxy configuration that we recommend, run as it stands but for its addresses.
+
+Must not know what is tested.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.frontproxy import FrontProxy, require
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONFIG = Path(__file__).parents[2] / "config" / "haproxy.cfg"
+
+
+class Haproxy(FrontProxy):
+    """HAProxy in front of two replicas, on a port of its own."""
+
+    def __init__(
+        self,
+        directory: Path,
+        upstreams: Sequence[int],
+        admin_ports: Sequence[int],
+        *,
+        idle_timeout_s: int | None = None,
+    ) -> None:
+        """``upstreams`` are the replicas' ports, ``idle_timeout_s`` shortens the time-outs."""
+        super().__init__(directory)
+        self._binary = require("haproxy")
+        text = CONFIG.read_text()
+        for number, port, admin_port in zip((1, 2), upstreams, admin_ports, strict=True):
+            text, count = re.subn(
+                rf"(server {number}) 127\.0\.0\.1:\d+", rf"\1 127.0.0.1:{port}", text
+            )
+            assert count == 2
+            text, count = re.subn(
+                rf"(server {number} .* check port) \d+", rf"\1 {admin_port}", text
+            )
+            assert count == 1
+        text = re.sub(r"bind 127\.0\.0\.1:\d+", f"bind 127.0.0.1:{self.port}", text)
+        if idle_timeout_s is not None:
+            text, count = re.subn(
+                r"(timeout (?:client|server|tunnel)) 120s", rf"\1 {idle_timeout_s}s", text
+            )
+            assert count == 3
+        # A limit of files that every machine has.
+        text = text.replace("maxconn 32000", "maxconn 400")
+        self._config = directory / "haproxy.cfg"
+        self._config.write_text(text)
+
+    def command(self) -> list[str]:
+        return [self._binary, "-db", "-f", str(self._config)]
