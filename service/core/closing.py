@@ -32,7 +32,7 @@ MAX_AGE = Reason("max_age", 4005, "the connection has reached its greatest age; 
 OVERLOAD = Reason("overload", 4006, "this replica has connections_max connections; come back")
 NO_PONG = Reason("no_pong", 4007, "the client did not answer a ping")
 INTERNAL = Reason("internal", 4008, "the service failed here; it is logged, come back")
-# Said by a proxy in front, for a service that cannot be reached (config/nginx.conf, config/haproxy.cfg).
+# Said by a proxy in front of a service that cannot be reached (config/nginx.conf, haproxy.cfg).
 UNAVAILABLE = Reason("unavailable", 4009, "no replica can be reached; come back")
 BAD_TOKEN = Reason("bad_token", 4500, "the token is not valid here")
 BAD_REQUEST = Reason("bad_request", 4501, "the request cannot be understood")
