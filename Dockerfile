@@ -15,6 +15,8 @@ WORKDIR /src
 # What changes seldom comes first, so that its layer is kept. Every file is known by
 # its hash, and only wheels are taken: nothing is compiled, no setup.py is run.
 COPY requirements-build.lock requirements.lock ./
+# The cache is a mount, and no part of the image.
+# hadolint ignore=DL3042
 RUN --mount=type=cache,target=/var/cache/pip \
     python -m pip install --require-hashes --only-binary=:all: -r requirements-build.lock \
     && python -m venv --without-pip /opt/tickfan \
