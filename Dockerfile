@@ -10,15 +10,12 @@
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-ENV PIP_CACHE_DIR=/var/cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 # What changes seldom comes first, so that its layer is kept. Every file is known by
 # its hash, and only wheels are taken: nothing is compiled, no setup.py is run.
 COPY requirements-build.lock requirements.lock ./
-# The cache is a mount, and no part of the image.
-# hadolint ignore=DL3042
-RUN --mount=type=cache,target=/var/cache/pip \
-    python -m pip install --require-hashes --only-binary=:all: -r requirements-build.lock \
+RUN python -m pip install --require-hashes --only-binary=:all: -r requirements-build.lock \
     && python -m venv --without-pip /opt/tickfan \
     && python -m pip --python /opt/tickfan/bin/python install \
         --require-hashes --only-binary=:all: -r requirements.lock
