@@ -143,15 +143,18 @@ class Run:
                 await until(follower.is_subscribed.is_set, "everybody is subscribed", seconds=30)
             yield tasks
             self.is_over = True
-            self.figures = await self._wait(tasks)
+            self.figures = await self._wait()
         await self._broker.close()
 
-    async def _wait(self, tasks: asyncio.TaskGroup) -> str:
-        del tasks
+    async def _wait(self) -> str:
         await until(lambda: all(map(self.has_all, self.followers)), "all is there", seconds=120)
-        stats = [replica.stats() for replica in self.stage.replicas]
-        assert all(entry["feeds"]["trades"]["upstream"] == "live" for entry in stats)
+        # The last fault may have been a moment ago.
+        await until(self._all_live, "every replica is live", seconds=30)
         return self.describe()
+
+    def _all_live(self) -> bool:
+        stats = [replica.stats() for replica in self.stage.replicas]
+        return all(entry["feeds"]["trades"]["upstream"] == "live" for entry in stats)
 
     def describe(self) -> str:
         updates = sum(len(run) for f in self.followers for run in f.seen.values())
