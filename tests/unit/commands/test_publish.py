@@ -121,7 +121,7 @@ def test_a_lossless_feed_without_a_stream(
     use(monkeypatch, Publisher(unbound=["trades", "quotes"]))
     assert publish(None, Order(rate=1900, seed=1, count=300)) == FAILED
     out = capsys.readouterr().out
-    assert "(trades: no stream is bound; start `tickfan serve` once)" in out
+    assert "(trades: no stream is bound; with broker.declare = true it is made)" in out
 
 
 def test_one_unconfirmed_message_fails_it(
