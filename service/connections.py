@@ -147,6 +147,9 @@ class Connections:
         fresh = connection.take_grants(result.grants)
         regroup(connection, self._hub)
         recovered = resume(connection, fresh, places, self._hub.pace)
+        if places is not None and any(name not in self._hub.feeds for name in places):
+            # Of a feed that is no more: what was read of it may be one of these.
+            recovered |= {feed: False for feed in fresh if feed not in recovered}
         snapshot: ConflatingQueue[Channel] = ConflatingQueue()
         states: list[Channel] = []
         if request.snapshot:
@@ -168,7 +171,7 @@ class Connections:
             self._hub.tally.resumes[is_recovered] += 1
             if not is_recovered:
                 assert places is not None
-                reset = _reset(feed, places[feed.name])
+                reset = _reset(feed, places.get(feed.name))
                 self._hub.tally.unrecovered[feed.name, reset["reason"]] += 1
                 parts.append(subscriber.format.event("reset", reset, connection.cursor))
         subscriber.open(Opening(b"".join(parts), snapshot, _states(states), end))
@@ -214,7 +217,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _reset(feed: Feed, at: Place) -> dict[str, Any]:
+def _reset(feed: Feed, at: Place | None) -> dict[str, Any]:
     """What a client is told whose cursor cannot be continued.
 
     ``oldest`` is a cursor behind which everything is still held: who wants the
@@ -223,7 +226,7 @@ def _reset(feed: Feed, at: Place) -> dict[str, Any]:
     oldest = feed.history.oldest
     return {
         "feed": feed.name,
-        "reason": feed.why_not(at),
+        "reason": "unknown_feed" if at is None else feed.why_not(at),
         "oldest": None if oldest is None else Trail({feed.name: oldest.place or ""}).text(),
     }
 

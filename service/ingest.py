@@ -35,6 +35,7 @@ class Source(NamedTuple):
     """What all the updates of one message share."""
 
     feed: Feed
+    routing_key: str
     type: str
     ts: int
     size: int
@@ -61,16 +62,17 @@ class Ingest:
         if delivery.ts is not None and feed.upstream is not Upstream.STARTING:
             # Clocks differ: a publisher's may be ahead of ours.
             self._hub.tally.upstream_lag[feed.name].observe(max(0, now - ts) / 1000)
-        source = Source(feed, "", ts, 0, (delivery.offset or 0) * MESSAGE_UPDATES_MAX,
-                        delivery.fingerprint or "")  # fmt: skip
+        seq = (delivery.offset or 0) * MESSAGE_UPDATES_MAX
+        mark = delivery.fingerprint or ""
+        source = Source(feed, delivery.routing_key, "", ts, 0, seq, mark)
         try:
             type_ = check_type(delivery.type)
             items = self._decode(delivery)
         except Poison as poison:
-            self._refuse(source, 0, poison, delivery.routing_key)
+            self._refuse(source, 0, poison, None)
             return
         size = len(delivery.body) // (len(items) or 1)
-        source = Source(feed, type_, ts, size, source.seq, source.mark)
+        source = source._replace(type=type_, size=size)
         for index, item in enumerate(items):
             if isinstance(item, Poison):
                 self._refuse(source, index, item, item.channel)
@@ -128,14 +130,23 @@ class Ingest:
         now = time.monotonic()
         if now - self._logged.get(key, -SAMPLE_S) >= SAMPLE_S:
             self._logged[key] = now
-            log.warning("poison message refused", feed=feed.name, reason=poison.reason,
-                        detail=poison.detail, channel=channel, offset_seq=source.seq + index,
-                        so_far=self._hub.tally.poison[key])  # fmt: skip
-        if feed.is_lossless and channel is not None and poison.reason != "channels_max":
+            log.warning(
+                "poison message refused",
+                feed=feed.name,
+                reason=poison.reason,
+                detail=poison.detail,
+                channel=channel or source.routing_key,
+                offset_seq=source.seq + index,
+                so_far=self._hub.tally.poison[key],
+            )
+        if feed.is_lossless and poison.reason != "channels_max":
             self._tell_gap(source, index, poison, channel)
 
-    def _tell_gap(self, source: Source, index: int, poison: Poison, channel: str) -> None:
+    def _tell_gap(self, source: Source, index: int, poison: Poison, channel: str | None) -> None:
+        """On its own channel, or else on that of the message's routing key."""
         feed = source.feed
+        if channel is None or not is_channel_name(channel) or not feed.covers(channel):
+            channel = source.routing_key
         if not is_channel_name(channel) or not feed.covers(channel):
             return  # nobody can subscribe to it
         seq = source.seq + index

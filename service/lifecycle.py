@@ -95,8 +95,8 @@ async def run(service: Runnable, settings: Settings, on_ready: Callable[[], None
         stack.enter_context(stop.listening())
         stack.push_async_callback(admin.cleanup)
         stack.push_async_callback(public.cleanup)
-        await _listen(admin, http.admin_host, http.admin_port, settings, "admin_port")
         await _listen(public, http.host, http.port, settings, "port")
+        await _listen(admin, http.admin_host, http.admin_port, settings, "admin_port")
         async with service.running():
             log.info("serving", host=http.host, port=_port(public), admin_port=_port(admin))
             on_ready()

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from service.hub import Hub
     from service.wire.base import Encodings
 
-UNRECOVERED_REASONS = ("history_lost", "recreated")
+UNRECOVERED_REASONS = ("history_lost", "recreated", "unknown_feed")
 """What :meth:`service.core.feed.Feed.why_not` says."""
 
 

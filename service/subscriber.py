@@ -277,10 +277,22 @@ class Subscriber:
         """A slice of the opening's snapshot; its size, below ``size_most`` if it was the last."""
         size = 0
         while size < size_most and (updates := opening.take(size_most - size)):
-            parts.append(self.format.snapshot(updates))
-            self.updates += len(updates)
-            size += sum(update.size for update in updates)
+            due, is_done = cut_at(updates, self.until)
+            parts.append(self.format.snapshot(due))
+            self.updates += len(due)
+            size += sum(update.size for update in due)
+            if is_done:
+                self._done_at(due[-1], opening, parts)
+                return size_most
         return size
+
+    def _done_at(self, last: Update, opening: Opening, parts: list[bytes]) -> None:
+        """The stream's end was in the snapshot: leave the cursor there, so that it is known."""
+        if self.trail is not None and last.place is not None:
+            self.trail.jump({last.channel.feed.name: last.place})
+            parts.append(opening.end(self.trail.text()))
+        self.openings.clear()
+        self.end(closing.DONE)
 
     def _flow(self, parts: list[bytes]) -> None:
         """A slice of what was missed, then of the queue, then of the newest values."""

@@ -21,6 +21,14 @@ LIMIT = 1000
 LIMIT_MAX = 10_000
 
 
+def check_query(request: web.Request, *names: str) -> None:
+    """Raise :class:`Refusal` (``bad_field``) for a parameter that is not one of these."""
+    for name in request.query:
+        if name not in names and not name.startswith("_"):
+            allowed = f"they are {', '.join(names)}" if names else "there are none here"
+            raise Refusal("bad_field", f"{name[:80]!r} is not a parameter; {allowed}", name[:80])
+
+
 async def list_channels(request: web.Request) -> web.Response:
     """The channels that have had an update, by name.
 
@@ -28,6 +36,7 @@ async def list_channels(request: web.Request) -> web.Response:
     goes on behind a name: ``next`` of the page before.
     """
     hub = request.app[CONTEXT].hub
+    check_query(request, "pattern", "limit", "after")
     query = request.query
     pattern = Pattern(query.get("pattern", "#"))
     limit = whole_number(query.get("limit"), "limit", LIMIT, LIMIT_MAX)
@@ -50,6 +59,7 @@ async def list_channels(request: web.Request) -> web.Response:
 
 async def latest_value(request: web.Request) -> web.Response:
     """The newest update of one channel, as the streams send it."""
+    check_query(request)
     hub = request.app[CONTEXT].hub
     channel = find_channel(hub, request.match_info["channel"])
     if channel.latest is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from service.api.channels import as_object, find_channel, whole_number
+from service.api.channels import as_object, check_query, find_channel, whole_number
 from service.api.context import CONTEXT, json_response
 from service.core.errors import Refusal
 
@@ -41,6 +41,7 @@ async def history(request: web.Request) -> web.Response:
 
     JSON, NDJSON or CSV by ``format`` or the Accept header.
     """
+    check_query(request, "limit", "format")
     channel = find_channel(request.app[CONTEXT].hub, request.match_info["channel"])
     if not channel.feed.is_lossless:
         raise Refusal(

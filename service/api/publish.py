@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
-from service.api.channels import feed_of
+from service.api.channels import check_query, feed_of
 from service.api.context import CONTEXT, json_response
 from service.broker.base import JSON, MSGPACK, Message, PublishError
 from service.connections import now_ms
@@ -28,6 +28,7 @@ async def publish(request: web.Request) -> web.Response:
     """Publish the body as the update's ``data``; ``?type=`` names the event."""
     context = request.app[CONTEXT]
     _authorize(request, context.publish_token)
+    check_query(request, "type")
     name = check_channel_name(request.match_info["channel"])
     feed = feed_of(context.hub, name)
     kind = _KINDS.get(request.content_type)

@@ -32,7 +32,7 @@ def base_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def banner(settings: Settings, *, colour: bool = False) -> str:
+def banner(settings: Settings, *, colour: bool = False, command: str = "tickfan") -> str:
     """The addresses of the service and a ``curl`` line that works when pasted."""
     http = settings.http
     url = base_url(http.host, http.port)
@@ -47,7 +47,7 @@ def banner(settings: Settings, *, colour: bool = False) -> str:
         ("broker", _source(settings), ""),
         ("", "", ""),
         ("try", f"curl -N '{url}/v1/sse?channels={quote(pattern, safe='*')}'", "bold green"),
-        ("or", f"tickfan tail '{pattern}'{elsewhere}", "bold green"),
+        ("or", f"{command} tail '{pattern}'{elsewhere}", "bold green"),
     ]
     grid = Table.grid(padding=(0, 2, 0, 1))
     for name, value, style in rows:

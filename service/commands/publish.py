@@ -167,6 +167,8 @@ def _hint(tally: Tally, routes: Routes) -> str:
         return ""
     lossless = sorted(filter(routes.is_lossless, tally.unroutable_feeds))
     if lossless:
-        return f"  ({', '.join(lossless)}: no stream is bound; with broker.declare = true it is made)"
+        return (
+            f"  ({', '.join(lossless)}: no stream is bound; with broker.declare = true it is made)"
+        )
     feeds = ", ".join(sorted(tally.unroutable_feeds))
     return f"  ({feeds}: no queue is bound; no `tickfan serve` is connected)"

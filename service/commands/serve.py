@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service import logs
@@ -18,8 +21,6 @@ if sys.platform != "win32":
     import uvloop
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from service.config import Settings
 
 
@@ -50,5 +51,13 @@ def _on_ready(settings: Settings) -> None:
     gc.set_threshold(50_000, 20, 50)
     is_terminal = sys.stderr.isatty()
     if is_terminal or settings.log.format == "console":
-        sys.stderr.write(banner(settings, colour=is_terminal))
+        sys.stderr.write(banner(settings, colour=is_terminal, command=_own_name()))
         sys.stderr.flush()
+
+
+def _own_name() -> str:
+    """How this command is called from here: the name alone if the shell finds it."""
+    script = Path(sys.argv[0])
+    if shutil.which("tickfan") is not None or script.name != "tickfan":
+        return "tickfan"
+    return os.path.relpath(script)

@@ -65,7 +65,7 @@ def raise_file_limit(connections: int) -> None:
         soft = wanted
     if soft != resource.RLIM_INFINITY and soft < needed:
         log.warning(
-            "the limit of open files is below stream.connections_max",
+            "the limit of open files is too low for stream.connections_max",
             files=soft,
             connections_max=connections,
             mend=f"ulimit -n {needed}",

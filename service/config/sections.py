@@ -96,8 +96,8 @@ class BrokerSettings(Section):
     declare: bool = True
     queue_prefix: Prefix = "tickfan."
     heartbeat_s: Annotated[int, whole(5, 300, "seconds")] = 25
-    backoff_first_s: Annotated[float, real(0.05, 60, "seconds")] = 0.5
-    backoff_max_s: Annotated[float, real(0.05, 300, "seconds")] = 15
+    backoff_first_s: Annotated[float, real(0.05, 60, "seconds")] = 0.25
+    backoff_max_s: Annotated[float, real(0.05, 300, "seconds")] = 3
     probe_interval_s: Annotated[float, real(0.1, 60, "seconds")] = 1
     probe_timeout_s: Annotated[float, real(0.1, 60, "seconds")] = 3
     publish_timeout_s: Annotated[float, real(0.1, 60, "seconds")] = 5

@@ -44,12 +44,8 @@ class EventStream:
                 fields = orjson.dumps(gap_fields(update))
                 parts.append(b"event: gap\ndata: %b\n\n" % fields)
                 continue
-            if update.type not in (UPDATE, SNAPSHOT):
-                # A full state stays unnamed: a book needs it where the
-                # changes go, in onmessage; its JSON says what it is.
-                parts.append(f"event: {update.type}\n".encode())
             body = update.as_json_object or encode_object(update, self._encodings)
-            parts.append(b"data: %b\n\n" % body)
+            parts.append(b"%bdata: %b\n\n" % (_named(update), body))
         return self._frame(b"".join(parts))
 
     def snapshot(self, updates: Sequence[Update]) -> bytes:
@@ -57,8 +53,8 @@ class EventStream:
         return self._frame(
             b"".join(
                 [
-                    b'data: %b,"snapshot":true}\n\n' % encoded[:-1]
-                    for encoded in self._objects(updates)
+                    b'%bdata: %b,"snapshot":true}\n\n' % (_named(update), encoded[:-1])
+                    for update, encoded in zip(updates, self._objects(updates), strict=True)
                 ]
             )
         )
@@ -79,3 +75,14 @@ class EventStream:
     def _objects(self, updates: Sequence[Update]) -> list[bytes]:
         encodings = self._encodings
         return [update.as_json_object or encode_object(update, encodings) for update in updates]
+
+
+def _named(update: Update) -> bytes:
+    """The line that names the event of another type.
+
+    A full state stays unnamed: a book needs it where the changes go, in
+    onmessage; its JSON says what it is.
+    """
+    if update.type in (UPDATE, SNAPSHOT):
+        return b""
+    return b"event: %b\n" % update.type.encode()

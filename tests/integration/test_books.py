@@ -167,3 +167,26 @@ async def test_after_a_resume_there_is_no_second_state(make_live: MakeLive) -> N
         assert granted["channels"][0]["snapshot"] == "none"
         await _read(events, book, publisher.seq)
     assert book.equals(publisher.book)
+
+
+@pytest.mark.parametrize("wire", ["sse", "ndjson"])
+async def test_an_end_that_is_in_the_snapshot_ends_the_stream(
+    make_live: MakeLive, wire: str
+) -> None:
+    """until=done: closed there, and 204 for whoever comes back with that cursor."""
+    service = await make_live()
+    await service.publish("tokens.u1", "a", type="snapshot")
+    await service.publish("tokens.u1", "b")
+    await service.publish("tokens.u1", "c", type="done")
+    await service.publish("tokens.u2", "of another answer")
+    opened = service.sse if wire == "sse" else service.ndjson
+    query = "channels=tokens.u1&until=done"
+    async with opened(query) as events:
+        seen = await events.read_until("closing")
+    assert [event["data"] for event in seen if "data" in event] == ["a", "b", "c"]
+    assert seen[-1]["reason"] == "done"
+    cursor = next(event["cursor"] for event in seen if event["event"] == "snapshot_end")
+    async with service.session.get(
+        service.url(f"/v1/{wire}?{query}"), headers={"Last-Event-ID": cursor}
+    ) as answer:
+        assert answer.status == 204

@@ -434,3 +434,17 @@ async def test_who_waits_for_its_turn_hears_heartbeats(make_live: MakeLive) -> N
         live.hub.pace.leave()
         (update,) = await events.updates(1)
     assert update["data"] == 1
+
+
+async def test_a_cursor_of_a_feed_that_is_no_more_is_a_reset(service: Live) -> None:
+    """A renamed feed must not look like a fresh start: what was missed is said."""
+    cursor = "1~gone.f3xmo.hOnlf8yVWM4"
+    async with service.sse(f"channels={CHANNEL}&cursor={cursor}") as events:
+        opening = await events.read_until("snapshot_end")
+    assert opening[0]["channels"][0]["recovered"] is False
+    resets = [event for event in opening if event["event"] == "reset"]
+    assert [event["reason"] for event in resets] == ["unknown_feed"]
+    # And once only.
+    async with service.sse(f"channels={CHANNEL}&cursor={opening[-1]['cursor']}") as events:
+        opening = await events.read_until("snapshot_end")
+    assert opening[0]["channels"][0]["recovered"] is True

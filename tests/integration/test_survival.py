@@ -59,7 +59,7 @@ async def test_a_replica_killed_under_load(
 
 
 @pytest.mark.parametrize(
-    ("kind", "seconds"), [("kill_broker", 1.0), ("freeze_broker", 30.0)], ids=["kill-9", "SIGSTOP"]
+    ("kind", "seconds"), [("kill_broker", 15.0), ("freeze_broker", 30.0)], ids=["kill-9", "SIGSTOP"]
 )
 async def test_an_outage_of_rabbitmq(
     own_rabbitmq: RabbitNode,

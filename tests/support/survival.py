@@ -83,7 +83,6 @@ def make_followers(urls: list[str], channels: list[str], count: int, seed: int) 
 
 
 SETTINGS = {
-    "BROKER__BACKOFF_MAX_S": "1",
     "STOP__DRAIN_S": "0.5",
     "STREAM__RETRY_MS": "200",
 }

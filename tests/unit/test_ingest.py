@@ -91,7 +91,7 @@ async def test_poison_is_logged_once_in_a_while() -> None:
 
 @skips_time
 async def test_a_batch_that_is_partly_bad_yields_its_good_parts() -> None:
-    """In order, seq by place in the message, gaps where a channel is named."""
+    """In order, seq by place in the message, a gap for each bad one."""
     fanout = Fanout()
     client = fanout.client("json", "fast", "trades.#")
     entries: list[Any] = [
@@ -111,8 +111,11 @@ async def test_a_batch_that_is_partly_bad_yields_its_good_parts() -> None:
         ("update", "trades.a", -1024, None),
         ("update", "trades.a", 0, 0),
         ("gap", "trades.a", 1, base),
+        # What names no channel of this feed is told on the routing key's.
+        ("gap", "trades.a", 2, base + 1),
+        ("gap", "trades.a", 3, base + 2),
         ("update", "trades.b", 4, None),
-        ("update", "trades.a", 5, base + 1),
+        ("update", "trades.a", 5, base + 3),
     ]
     assert fanout.hub.tally.poison == {
         ("trades", "bad_ts"): 1, ("trades", "bad_batch"): 1, ("trades", "wrong_feed"): 1,

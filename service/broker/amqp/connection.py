@@ -56,7 +56,7 @@ class AmqpOptions:
     heartbeat_s: int = 25
     connect_timeout_s: float = 5.0
     backoff_first_s: float = 0.25
-    backoff_max_s: float = 4.0
+    backoff_max_s: float = 3.0
     probe_interval_s: float = 1.0
     probe_timeout_s: float = 3.0
     quiet_s: float = 5.0

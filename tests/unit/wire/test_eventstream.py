@@ -36,7 +36,7 @@ def seen(event: Event) -> Seen:
     if event.name == "gap":
         return seen_in_gap(event.data)
     found = seen_in_object(event.data)
-    unnamed = found.snapshot or found.type in (UPDATE, SNAPSHOT)
+    unnamed = found.type in (UPDATE, SNAPSHOT)
     assert event.name == ("message" if unnamed else found.type)
     return found
 

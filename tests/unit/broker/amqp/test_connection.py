@@ -16,6 +16,7 @@ from service.broker.amqp.connection import (
     answer,
     reason,
 )
+from service.config import BrokerSettings
 
 OPTIONS = AmqpOptions(urls=("amqp://localhost/",), backoff_first_s=1, backoff_max_s=8)
 
@@ -71,3 +72,13 @@ def test_reasons_are_never_empty() -> None:
     assert reason(TimeoutError()) == "timed out"
     assert reason(None) == "the connection was closed"
     assert reason(OSError("no route")) == "no route"
+
+
+def test_the_settings_and_the_options_wait_alike() -> None:
+    """What is tested with the one is what runs with the other; short enough for 5 s."""
+    options, settings = AmqpOptions(urls=()), BrokerSettings()
+    assert (options.backoff_first_s, options.backoff_max_s) == (
+        settings.backoff_first_s,
+        settings.backoff_max_s,
+    )
+    assert settings.backoff_max_s <= 3
