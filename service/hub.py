@@ -126,6 +126,9 @@ class Hub:
         if state is Upstream.STALE:
             # What does not change from here on may have changed out of our sight.
             feed.confirmed_after = self._changes.version
+        elif state is Upstream.LIVE and feed.spec.is_warm and not why:
+            # All that was published meanwhile has been read back.
+            feed.confirmed_after = 0
         feed.upstream, feed.why, feed.since_ms = state, why, now_ms
         if self.listener is not None:
             self.listener(feed, "status", {"feed": feed.name, **self.status(feed)})

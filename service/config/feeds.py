@@ -82,6 +82,7 @@ class ConflatedFeed(_Feed):
             delivery=self.delivery,
             interval_ms=self.interval_ms,
             channels_max=self.channels_max,
+            is_warm=bool(self.warm),
         )
 
     def source(self, exchange: str, queue_prefix: str) -> FeedSource:

@@ -55,6 +55,7 @@ class FeedOverlap(TickfanError):
 class FeedSpec:
     """One feed as configured. Names end with their unit.
 
+    ``is_warm``: what a conflated feed missed in an outage is read back after it.
     ``interval_ms`` holds for conflated feeds; ``flush_ms``, ``queue_*``,
     ``history_*`` and ``state_*`` for lossless ones; the rest for both. The settings that only
     a broker reads (queue names, retention) are its own, in ``broker.base``.
@@ -70,6 +71,7 @@ class FeedSpec:
     history_bytes_max: int = 64 * 2**20
     state_bytes_max: int = 64 * 2**20
     channels_max: int = 100_000
+    is_warm: bool = False
 
     @property
     def is_lossless(self) -> bool:

@@ -13,6 +13,7 @@ from service.core.feed import Upstream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.support.fixtures import MakeLive
     from tests.support.live import Live, Reader
 
 WIRES = ["sse", "ws", "ndjson"]
@@ -205,3 +206,18 @@ async def test_a_newcomer_in_the_outage_hears_of_it_at_once(service: Live) -> No
         assert [event["data"] for event in opening if "snapshot" in event] == [1]
         _play(service, Upstream.LIVE)
         assert (await _status(events))["upstream"] == "live"
+
+
+@pytest.mark.parametrize(("why", "is_unconfirmed"), [("", False), ("its stream is gone", True)])
+async def test_a_warm_feed_has_read_the_outage_back(
+    make_live: MakeLive, why: str, is_unconfirmed: bool
+) -> None:
+    """Then a value that did not change is no longer in doubt; if it could not, it is."""
+    warm = '[{"name": "quotes", "bind": ["quotes.#"], "delivery": "conflated", "warm": "1m"}]'
+    service = await make_live(FEEDS=warm)
+    await service.publish("quotes.A", {"bid": "1"})
+    feed = service.hub.feeds["quotes"]
+    service.hub.upstream(feed, Upstream.STALE, "cut", SINCE_MS)
+    assert await _is_unconfirmed(service, "quotes.A")
+    service.hub.upstream(feed, Upstream.LIVE, why, SINCE_MS + 1)
+    assert await _is_unconfirmed(service, "quotes.A") is is_unconfirmed

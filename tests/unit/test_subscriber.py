@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from service.core import closing
@@ -160,10 +162,12 @@ async def test_values_are_picked_when_they_are_written() -> None:
 @skips_time
 async def test_a_full_queue_ends_the_client_by_name_and_cursor(bound: str) -> None:
     """Never above either bound; then ``slow``, and the cursor continues exactly."""
-    limits = (
-        {"queue_updates_max": 10} if bound == "queue_updates_max" else {"queue_bytes_max": 3_000}
-    )
-    fanout = Fanout([FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, **limits)])
+    trades = FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS)
+    specs = {
+        "queue_updates_max": replace(trades, queue_updates_max=10),
+        "queue_bytes_max": replace(trades, queue_bytes_max=3_000),
+    }
+    fanout = Fanout([specs[bound]])
     client = fanout.client("ndjson", "stalled", "trades.#")
     client.clog()
     sent = []
