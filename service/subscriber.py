@@ -193,9 +193,9 @@ class Subscriber:
         except QueueFull:
             self.end(closing.SLOW)
 
-    def drop_feed(self, feed: Feed) -> int:
-        """Forget what waits of a feed whose stream was lost; how many queued updates."""
-        return self._filter(lambda update: update.channel.feed is not feed)
+    def drop_feed(self, feed: Feed) -> None:
+        """Forget what waits of a feed whose stream was lost."""
+        self._filter(lambda update: update.channel.feed is not feed)
 
     def keep_only(self, channels: set[Channel]) -> None:
         """Forget what waits of all other channels: the client does not want it."""
@@ -204,20 +204,16 @@ class Subscriber:
             opening.snapshot.retain(channels)
         self._filter(lambda update: update.channel in channels)
 
-    def _filter(self, keep: Callable[[Update], bool]) -> int:
-        """Keep what is wanted; returns how many queued updates were not."""
+    def _filter(self, keep: Callable[[Update], bool]) -> None:
         for index, opening in enumerate(self.openings):
             self.openings[index] = opening.only(keep)
         queue = self.queue
         if queue is None:
-            return 0
+            return
         kept = [update for update in queue if keep(update)]
-        dropped = len(queue) - len(kept)
-        if dropped:
-            queue.clear()
-            for update in kept:
-                queue.put(update, update.size)
-        return dropped
+        queue.clear()
+        for update in kept:
+            queue.put(update, update.size)
 
     def step(self, now: float) -> bool:
         """Write the next slice to a parked subscriber, if its socket has drained.

@@ -66,11 +66,6 @@ class Settings(BaseSettings):
         """Whether the simulated market is to run: enabled, and on ``memory://``."""
         return self.market.enabled and self.broker.is_memory
 
-    @property
-    def publish_allowed(self) -> bool:
-        """Whether publishing over HTTP is on: with a token, or on ``memory://`` without."""
-        return self.broker.is_memory or bool(self.publish.token.get_secret_value())
-
     def feed_specs(self) -> tuple[FeedSpec, ...]:
         """The feeds as the hub knows them, in the file's order."""
         return tuple(feed.spec() for feed in self.feeds)

@@ -58,13 +58,6 @@ def test_the_market_runs_in_memory_only() -> None:
     assert not load(None, {"TICKFAN_BROKER__URL": "amqp://h"}).market_runs
 
 
-def test_publishing_needs_a_token_but_in_memory() -> None:
-    """No token and a real broker: publishing over HTTP is off."""
-    assert Settings().publish_allowed
-    assert with_secrets().publish_allowed
-    assert not load(None, {"TICKFAN_BROKER__URL": "amqp://h"}).publish_allowed
-
-
 def test_feeds_keep_the_files_order() -> None:
     """Specs and sources go in pairs."""
     settings = Settings()

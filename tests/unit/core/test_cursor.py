@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -182,3 +183,9 @@ def test_jump_fill_set_and_keep() -> None:
     assert trail.text() == "1~a.4.DDDDDDDDDDD~b.10.EEEEEEEEEEE~c.3.CCCCCCCCCCC"
     trail.keep({"b", "z"})
     assert trail.text() == "1~b.10.EEEEEEEEEEE"
+
+
+def test_the_protocol_names_the_greatest_length() -> None:
+    """What is promised to proxies and stores is what the code bounds."""
+    protocol = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+    assert f"At most {CURSOR_BYTES_MAX} bytes" in protocol
