@@ -91,9 +91,6 @@ class AmqpBroker:
             _log.warning("connection lost", why=str(lost.exceptions[0]))
         finally:
             await link.close()
-        self._hosts.careful = link.was_undecodable
-        if link.was_undecodable:
-            _log.warning("a message could not be decoded: the next connection reads carefully")
 
     async def _watch(self, link: Link) -> NoReturn:
         """Tell at once when the connection is lost, and end its use.

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Coroutine
 
-    from aiormq.abc import AbstractChannel, DeliveredMessage
+    from aiormq.abc import AbstractChannel
 
     from service.broker.amqp.connection import AmqpOptions, Link
+    from service.broker.amqp.incoming import Received
     from service.broker.base import Delivery, FeedSource, Sink
 
 STUCK_PROBES = 3
@@ -61,7 +62,7 @@ class ConflatedFeed(AmqpFeed):
         self._stuck = 0
         self._seen = 0
         # Messages that wait for the past, at most the prefetch; None: none do.
-        self._held: list[DeliveredMessage] | None = None
+        self._held: list[Received] | None = None
         # Fingerprints that the stream has given and the queue may give again.
         self._marks: Counter[str] | None = None
         self._drained = False
@@ -115,7 +116,7 @@ class ConflatedFeed(AmqpFeed):
             if self._is_whole:
                 self._whole_until = now
 
-    def handle(self, message: DeliveredMessage) -> None:
+    def handle(self, message: Received) -> None:
         """Hand it over, unless it is to wait or has come by the stream."""
         if self._held is not None:
             self._held.append(message)

@@ -16,18 +16,13 @@ from aio_pika.connection import make_url
 from aiormq.connection import TransportFactory
 from yarl import URL
 
-from service.broker.amqp.careful import CarefulReader, is_undecodable
+from service.broker.amqp.incoming import Incoming
 from service.core.errors import TickfanError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from aiormq.abc import AbstractChannel, AbstractConnection
-
-FRAMES_A_TURN = 600
-"""Frames that a channel may read ahead; three make a message. aiormq's default of
-10 reads three messages in a turn of the loop, and a busy fan-out has few turns: a
-feed of 50,000 updates a second fell seconds behind. 200 messages take some 8 ms."""
 
 CLOSE_TIMEOUT_S = 1.0
 """How long a peer may take over the closing handshake before it is cut off."""
@@ -101,10 +96,10 @@ class Backoff:
 class Dialer(TransportFactory):
     """Opens the socket, and keeps the transport so that it can be cut locally."""
 
-    def __init__(self, tls: ssl.SSLContext | None, timeout_s: float, *, careful: bool) -> None:
+    def __init__(self, tls: ssl.SSLContext | None, timeout_s: float) -> None:
+        self.incoming = Incoming()
         self._tls = tls
         self._timeout_s = timeout_s
-        self._careful = careful
         self._transport: asyncio.WriteTransport | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -112,12 +107,18 @@ class Dialer(TransportFactory):
         self, url: URL, **_kwargs: Any
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect within the time-out, which also bounds the AMQP handshake."""
-        async with asyncio.timeout(self._timeout_s):
-            reader, writer = await asyncio.open_connection(url.host, url.port, ssl=self._tls)
-        self._transport = writer.transport
         loop = asyncio.get_running_loop()
+        reader = self.incoming
+        # What asyncio.open_connection does, with a reader of our own.
+        assert url.host is not None
+        assert url.port is not None
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        async with asyncio.timeout(self._timeout_s):
+            self._transport, _ = await loop.create_connection(
+                lambda: protocol, url.host, url.port, ssl=self._tls
+            )
         self._deadline = loop.call_later(self._timeout_s, self._transport.abort)
-        return (CarefulReader(reader) if self._careful else reader), writer
+        return reader, asyncio.StreamWriter(self._transport, protocol, reader, loop)
 
     def established(self) -> None:
         """The handshake is done: no deadline any more."""
@@ -145,6 +146,7 @@ class Link:
     def __init__(self, connection: Connection, dialer: Dialer, host: str) -> None:
         assert connection.transport is not None
         self.host = host
+        self.incoming = dialer.incoming
         self._connection = connection
         self._dialer = dialer
         self._amqp: AbstractConnection = connection.transport.connection
@@ -156,10 +158,8 @@ class Link:
         return self._aborted.done() or self._amqp.is_closed
 
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
-        """A new AMQP channel: aiormq's own, whose consumers cost a third less."""
-        return await self._amqp.channel(
-            publisher_confirms=confirms, frame_buffer_size=FRAMES_A_TURN
-        )
+        """A new AMQP channel: aiormq's own."""
+        return await self._amqp.channel(publisher_confirms=confirms)
 
     async def gone(self) -> str:
         """Wait until the connection is lost; say why."""
@@ -169,12 +169,6 @@ class Link:
             return f"{self.host}: {self._aborted.result()}"
         error = None if closing.cancelled() else closing.exception()
         return f"{self.host}: {reason(error)}"
-
-    @property
-    def was_undecodable(self) -> bool:
-        """Whether it ended because a frame could not be decoded."""
-        closing = self._amqp.closing
-        return closing.done() and not closing.cancelled() and is_undecodable(closing.exception())
 
     def abort(self, why: str) -> None:
         """Give the connection up locally: its peer does not answer."""
@@ -199,7 +193,6 @@ class Hosts:
         self._options = options
         self._name = f"{options.connection_name} {purpose}"
         self._next = 0
-        self.careful = False
 
     async def dial(self) -> Link:
         """Connect to the first host that answers; try each of them once.
@@ -220,7 +213,7 @@ class Hosts:
     async def _open(self, url: URL, host: str) -> Link:
         options = self._options
         tls = await asyncio.to_thread(options.tls_context) if url.scheme == "amqps" else None
-        dialer = Dialer(tls, options.connect_timeout_s, careful=self.careful)
+        dialer = Dialer(tls, options.connect_timeout_s)
         full_url = make_url(url, heartbeat=options.heartbeat_s)
         connection = _Connection(full_url, dialer, tls, self._name)
         try:

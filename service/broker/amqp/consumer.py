@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pamqp.commands import Basic
     from pamqp.common import FieldTable
 
+    from service.broker.amqp.incoming import Incoming, Received
+
 ACK_EVERY_MAX = 200
 ACK_TICK_S = 0.2
 DETACH_TIMEOUT_S = 1.0
@@ -32,23 +34,25 @@ class ConsumerLost(TickfanError):
 class Consumer:
     """Takes messages off a queue, in order, and acks them in batches.
 
-    The callback does its work before any await: aiormq runs it in a task for
-    each message, and their order only holds up to the first await. Acks are
-    written by :meth:`run` alone, since two of them out of order would close
-    the channel; the tick acks a quiet feed's tail, as an unacked message
-    takes a piece of the prefetch for good.
+    ``handle`` is called for each message when its bytes arrive (see
+    :mod:`.incoming`); it must not wait. Acks are written by :meth:`run` alone,
+    since two of them out of order would close the channel; the tick acks a
+    quiet feed's tail, as an unacked message takes a piece of the prefetch for
+    good.
     """
 
     def __init__(
         self,
         channel: AbstractChannel,
+        incoming: Incoming,
         prefetch: int,
-        handle: Callable[[DeliveredMessage], None],
+        handle: Callable[[Received], None],
     ) -> None:
         self.channel = channel
         self.received = 0
         self.tag = ""
         self.first = asyncio.Event()
+        self._incoming = incoming
         self._prefetch = prefetch
         self._handle = handle
         self._ack_every = max(1, min(ACK_EVERY_MAX, prefetch // 4))
@@ -62,7 +66,8 @@ class Consumer:
         self.channel.on_consumer_cancel_callbacks.add(self._on_cancel)
         self.channel.closing.add_done_callback(self._on_channel_closed)
         await self.channel.basic_qos(prefetch_count=self._prefetch)
-        answer = await self.channel.basic_consume(queue, self._on_message, arguments=arguments)
+        self._incoming.route(self.channel.number, self._on_message)
+        answer = await self.channel.basic_consume(queue, self._astray, arguments=arguments)
         self.tag = answer.consumer_tag or ""
 
     async def run(self) -> None:
@@ -112,22 +117,26 @@ class Consumer:
                 await self.channel.close()
         self.lose(ConsumerLost("detached"))
 
-    async def _on_message(self, message: DeliveredMessage) -> None:
-        """Hand one message over. A coroutine because aiormq wants one."""
+    def _on_message(self, message: Received) -> None:
+        """Hand one message over; the hot path."""
         if self._end is not None:
             return
         # Delivery tags count a channel's deliveries from 1 (AMQP 0-9-1, 1.1).
-        tag: int = message.delivery.delivery_tag  # type: ignore[union-attr,assignment] # a Deliver
-        self.received = tag
+        tag = self.received = message.tag
         self._handle(message)
         if tag >= self._ack_at:
             self._wake.set()
         if tag == 1:
             self.first.set()
 
+    async def _astray(self, _message: DeliveredMessage) -> None:
+        """Take what aiormq should never see of a routed channel."""
+        self.lose(ConsumerLost("a delivery went past its consumer"))
+
     def _on_cancel(self, _frame: Basic.Cancel) -> None:
         self.lose(ConsumerLost("the broker cancelled the consumer: its queue was deleted or moved"))
 
     def _on_channel_closed(self, closing: asyncio.Future[None]) -> None:
         error = None if closing.cancelled() else closing.exception()
+        self._incoming.forget(self.channel.number, self._on_message)
         self.lose(ConsumerLost(f"the channel was closed: {error or 'no reason given'}"))

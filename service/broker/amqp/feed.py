@@ -16,9 +16,10 @@ from service.broker.amqp.consumer import Consumer, ConsumerLost
 from service.core.feed import Upstream
 
 if TYPE_CHECKING:
-    from aiormq.abc import AbstractChannel, DeliveredMessage
+    from aiormq.abc import AbstractChannel
 
     from service.broker.amqp.connection import AmqpOptions, Link
+    from service.broker.amqp.incoming import Received
     from service.broker.base import Delivery, FeedSource, Sink
 
 ATTACH_TIMEOUT_S = 30.0
@@ -94,12 +95,14 @@ class AmqpFeed(ABC):
         """Raise if the broker does not have this consumer any more, or it is silent."""
 
     @abstractmethod
-    def handle(self, message: DeliveredMessage) -> None:
+    def handle(self, message: Received) -> None:
         """Take one message from the consumer; never waits."""
 
     async def new_consumer(self, link: Link) -> Consumer:
         """A consumer for this feed, on a channel of its own, not attached yet."""
-        self.consumer = Consumer(await link.channel(), self.source.prefetch, self.handle)
+        self.consumer = Consumer(
+            await link.channel(), link.incoming, self.source.prefetch, self.handle
+        )
         return self.consumer
 
     def live(self, why: str = "") -> None:

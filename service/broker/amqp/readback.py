@@ -11,16 +11,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from service.broker.amqp.consumer import Consumer, ConsumerLost
-from service.broker.amqp.deliveries import OFFSET_HEADER, from_stream, offset_of
+from service.broker.amqp.deliveries import from_stream
+from service.broker.amqp.incoming import OFFSET_HEADER
 from service.broker.amqp.tail import find_tail
 from service.broker.amqp.topology import not_a_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiormq.abc import DeliveredMessage
-
     from service.broker.amqp.connection import Link
+    from service.broker.amqp.incoming import Received
     from service.broker.base import Delivery, FeedSource
 
 SILENT_AFTER_S = 2.0
@@ -47,8 +47,8 @@ async def read_back(
     end = tail.offset
     reached = asyncio.Event()
 
-    def handle(message: DeliveredMessage) -> None:
-        offset = offset_of(message)
+    def handle(message: Received) -> None:
+        offset = message.offset
         if offset is None:
             consumer.lose(not_a_stream(source))
             return
@@ -59,7 +59,7 @@ async def read_back(
         if offset >= end:
             reached.set()
 
-    consumer = Consumer(await link.channel(), source.prefetch, handle)
+    consumer = Consumer(await link.channel(), link.incoming, source.prefetch, handle)
     acking = asyncio.ensure_future(consumer.run())
     try:
         await consumer.attach(source.queue, {OFFSET_HEADER: since})

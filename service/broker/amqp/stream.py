@@ -23,15 +23,17 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from service.broker.amqp.consumer import Consumer, ConsumerLost
-from service.broker.amqp.deliveries import OFFSET_HEADER, from_stream, offset_of
+from service.broker.amqp.deliveries import from_stream
 from service.broker.amqp.feed import AmqpFeed
+from service.broker.amqp.incoming import OFFSET_HEADER
 from service.broker.amqp.tail import EMPTY_AFTER_S, Seen, find_tail
 from service.broker.amqp.topology import not_a_stream, prepare_exchange, prepare_stream
 
 if TYPE_CHECKING:
-    from aiormq.abc import AbstractChannel, DeliveredMessage
+    from aiormq.abc import AbstractChannel
 
     from service.broker.amqp.connection import AmqpOptions, Link
+    from service.broker.amqp.incoming import Received
     from service.broker.base import Delivery, FeedSource, Sink
 
 WARM_WITHIN_S = 2.0
@@ -192,9 +194,9 @@ class LosslessFeed(AmqpFeed):
         self._silences = 0
         self._sink.reset(self.name, word)
 
-    def handle(self, message: DeliveredMessage) -> None:
+    def handle(self, message: Received) -> None:
         """One message; the hot path."""
-        offset = offset_of(message)
+        offset = message.offset
         if offset is None:
             self._lose(not_a_stream(self.source))
             return

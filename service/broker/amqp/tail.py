@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiormq.exceptions import ChannelPreconditionFailed
 
 from service.broker.amqp.consumer import Consumer
-from service.broker.amqp.deliveries import OFFSET_HEADER, mark_of, offset_of
+from service.broker.amqp.deliveries import mark_of
+from service.broker.amqp.incoming import OFFSET_HEADER
 from service.broker.amqp.topology import not_a_stream
 
 if TYPE_CHECKING:
-    from aiormq.abc import DeliveredMessage
-
     from service.broker.amqp.connection import Link
+    from service.broker.amqp.incoming import Received
     from service.broker.base import FeedSource
 
 EMPTY_AFTER_S = 1.0
@@ -44,14 +44,13 @@ async def find_tail(link: Link, source: FeedSource, patience: float = 1.0) -> Se
     """
     newest: list[Seen] = []
 
-    def handle(message: DeliveredMessage) -> None:
-        offset = offset_of(message)
-        if offset is None:
+    def handle(message: Received) -> None:
+        if message.offset is None:
             consumer.lose(not_a_stream(source))
             return
-        newest[:] = [Seen(offset, mark_of(message))]
+        newest[:] = [Seen(message.offset, mark_of(message))]
 
-    consumer = Consumer(await link.channel(), source.prefetch, handle)
+    consumer = Consumer(await link.channel(), link.incoming, source.prefetch, handle)
     try:
         try:
             await consumer.attach(source.queue, {OFFSET_HEADER: "last"})

@@ -9,60 +9,68 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
-from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
-from pamqp.header import ContentHeader
+
+from service.broker.amqp.incoming import Received
 
 if TYPE_CHECKING:
-    from aiormq.abc import AbstractChannel
+    from collections.abc import Callable
 
     from service.broker.amqp.connection import Link
 
 
 def message(
-    offset: int | None = None, body: bytes = b"1", key: str = "t.a", tag: int = 1, **properties: Any
-) -> DeliveredMessage:
-    """A delivered message, as aiormq hands it over."""
-    headers = dict(properties.pop("headers", {}))
-    if offset is not None:
-        headers["x-stream-offset"] = offset
-    header = ContentHeader(
-        body_size=len(body),
-        properties=Basic.Properties(headers=headers or None, **properties),
-    )
-    deliver = Basic.Deliver("consumer", tag, False, "x", key)
-    return DeliveredMessage(
-        delivery=deliver, header=header, body=body, channel=cast("AbstractChannel", None)
-    )
+    offset: int | None = None, body: bytes = b"1", key: str = "t.a", **properties: Any
+) -> Received:
+    """A delivered message."""
+    return Received(1, key, body, offset=offset, **properties)
+
+
+class FakeIncoming:
+    """Knows who takes what comes on a channel."""
+
+    def __init__(self) -> None:
+        self.routes: dict[int, Callable[[Received], None]] = {}
+
+    def route(self, channel: int, take: Callable[[Received], None]) -> None:
+        """Note the taker."""
+        self.routes[channel] = take
+
+    def forget(self, channel: int, _take: Callable[[Received], None]) -> None:
+        """Forget the taker."""
+        self.routes.pop(channel, None)
 
 
 class FakeChannel:
     """Delivers a list of messages to its consumer, from where it asks for."""
 
-    def __init__(self, messages: list[DeliveredMessage] | None = None) -> None:
+    number = 1
+
+    def __init__(
+        self, messages: list[Received] | None = None, incoming: FakeIncoming | None = None
+    ) -> None:
         self.messages = messages or []
+        self.incoming: Any = incoming or FakeIncoming()
         self.on_consumer_cancel_callbacks: set[Any] = set()
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.acked: list[int] = []
         self.asked_from: Any = None
         self.is_closed = False
         self.waiting = 0  # what a passive declaration says
-        self._deliveries: list[asyncio.Task[None]] = []
 
     async def basic_qos(self, **_more: Any) -> None:
         """Agree."""
 
-    async def basic_consume(self, _queue: str, callback: Any, arguments: Any = None) -> Any:
+    async def basic_consume(self, _queue: str, _callback: Any, arguments: Any = None) -> Any:
         """Deliver in the next turns of the loop: all, or with ``last`` the last two."""
         self.asked_from = (arguments or {}).get("x-stream-offset")
         messages = self.messages[-2:] if self.asked_from == "last" else self.messages
 
-        async def deliver() -> None:
+        def deliver() -> None:
             for tag, each in enumerate(messages, 1):
-                each.delivery.delivery_tag = tag  # type: ignore[union-attr]
-                await callback(each)
+                self.incoming.routes[self.number](each._replace(tag=tag))
 
-        self._deliveries.append(asyncio.ensure_future(deliver()))
+        asyncio.get_running_loop().call_soon(deliver)
         return Basic.ConsumeOk("consumer")
 
     async def basic_ack(self, tag: int, **_more: Any) -> None:
@@ -95,17 +103,20 @@ class FakeLink:
 
     is_lost = False
 
-    def __init__(self, messages: list[DeliveredMessage]) -> None:
+    def __init__(self, messages: list[Received]) -> None:
         self.messages = messages
+        self.incoming = FakeIncoming()
         self.channels: list[FakeChannel] = []
 
     async def channel(self, *, confirms: bool = False) -> FakeChannel:
         """One more channel."""
         del confirms
-        self.channels.append(FakeChannel(self.messages))
-        return self.channels[-1]
+        channel = FakeChannel(self.messages, self.incoming)
+        self.channels.append(channel)
+        channel.number = len(self.channels)
+        return channel
 
 
-def link_to(*messages: DeliveredMessage) -> Link:
+def link_to(*messages: Received) -> Link:
     """A link to a stream that holds these messages."""
     return cast("Link", FakeLink(list(messages)))

@@ -12,17 +12,19 @@ from tests.support.broker import until
 from tests.unit.broker.amqp.fakes import FakeChannel, message
 
 if TYPE_CHECKING:
-    from aiormq.abc import AbstractChannel, DeliveredMessage
+    from aiormq.abc import AbstractChannel
+
+    from service.broker.amqp.incoming import Received
 
 
-def made(channel: FakeChannel, taken: list[DeliveredMessage], prefetch: int = 8) -> Consumer:
-    return Consumer(cast("AbstractChannel", channel), prefetch, taken.append)
+def made(channel: FakeChannel, taken: list[Received], prefetch: int = 8) -> Consumer:
+    return Consumer(cast("AbstractChannel", channel), channel.incoming, prefetch, taken.append)
 
 
 async def test_acks_in_batches_and_the_tail_too() -> None:
     """All that was handed over is acked, with rising tags, few times."""
     channel = FakeChannel([message(offset) for offset in range(11)])
-    taken: list[DeliveredMessage] = []
+    taken: list[Received] = []
     consumer = made(channel, taken)
     await consumer.attach("q", {"x-stream-offset": "first"})
     running = asyncio.ensure_future(consumer.run())
@@ -38,7 +40,7 @@ async def test_acks_in_batches_and_the_tail_too() -> None:
 async def test_nothing_is_taken_after_the_end() -> None:
     """What comes after it was lost is not handed over, and its end is what was said first."""
     channel = FakeChannel([message(1)])
-    taken: list[DeliveredMessage] = []
+    taken: list[Received] = []
     consumer = made(channel, taken)
     consumer.lose(ConsumerLost("the first reason"))
     await consumer.attach("q")

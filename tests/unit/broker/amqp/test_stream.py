@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -25,7 +25,8 @@ async def feed() -> LosslessFeed:
 
 def attach_again(feed: LosslessFeed) -> None:
     """A new consumer, as after any end of the one before."""
-    feed.consumer = Consumer(cast("object", FakeChannel()), 10, feed.handle)  # type: ignore[arg-type]
+    channel: Any = FakeChannel()
+    feed.consumer = Consumer(channel, channel.incoming, 10, feed.handle)
 
 
 def sink_of(feed: LosslessFeed) -> Recorder:

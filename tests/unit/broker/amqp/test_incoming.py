@@ -1,0 +1,232 @@
+"""service.broker.amqp.incoming: what is cut out of a connection's bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from datetime import UTC, datetime
+from typing import Any
+
+import pamqp.frame
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp.body import ContentBody
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
+
+from service.broker.amqp.incoming import Incoming, Received
+from tests.support.broker import until
+
+QOS_OK = pamqp.frame.marshal(Basic.QosOk(), 1)
+
+
+def deliver(tag: int = 1, key: str = "t.a", channel: int = 1) -> bytes:
+    return pamqp.frame.marshal(Basic.Deliver("consumer", tag, False, "prices", key), channel)
+
+
+def bodies(body: bytes, frame: int = 1000, channel: int = 1) -> bytes:
+    parts = [body[at : at + frame] for at in range(0, len(body), frame)]
+    return b"".join(pamqp.frame.marshal(ContentBody(part), channel) for part in parts)
+
+
+def message(
+    tag: int = 1, key: str = "t.a", body: bytes = b"1", channel: int = 1, **properties: Any
+) -> bytes:
+    """A delivery as RabbitMQ sends it, by the library's own encoder."""
+    header = ContentHeader(body_size=len(body), properties=Basic.Properties(**properties))
+    head = pamqp.frame.marshal(header, channel)
+    return deliver(tag, key, channel) + head + bodies(body, channel=channel)
+
+
+def raw_header(body_size: int, flags: int, rest: bytes) -> bytes:
+    payload = struct.pack(">HHQH", 60, 0, body_size, flags) + rest
+    return struct.pack(">BHI", 2, 1, len(payload)) + payload + b"\xce"
+
+
+def read(*chunks: bytes) -> tuple[list[Received], bytes]:
+    """What is taken, and what is passed on to the library."""
+
+    async def reading() -> tuple[list[Received], bytes]:
+        incoming, taken = Incoming(), list[Received]()
+        incoming.route(1, taken.append)
+        for chunk in chunks:
+            incoming.feed_data(chunk)
+        incoming.feed_eof()
+        async with asyncio.timeout(10):
+            return taken, await incoming.read()
+
+    return asyncio.run(reading())
+
+
+def one(**properties: Any) -> Received:
+    [taken], rest = read(message(**properties))
+    assert rest == b""
+    return taken
+
+
+_names = st.text(max_size=40)
+_fields = st.dictionaries(
+    st.text(min_size=1, max_size=20),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(-1e9, 1e9),
+        st.text(max_size=50), st.binary(max_size=50).map(bytearray),
+        st.lists(st.integers(0, 99), max_size=3),
+        st.integers(0, 2**32).map(lambda seconds: datetime.fromtimestamp(seconds, UTC)),
+        st.dictionaries(st.text(min_size=1, max_size=5), st.integers(0, 2**40), max_size=3),
+    ),
+    max_size=5,
+)  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.binary(max_size=2500), _names, _fields, st.booleans(),
+            st.none() | st.integers(0, 2**40), st.none() | st.integers(0, 2**62),
+            st.dictionaries(
+                st.sampled_from(["content_encoding", "correlation_id", "reply_to", "expiration",
+                                 "user_id", "app_id", "message_id", "message_type"]), _names),
+            st.none() | st.integers(0, 9),
+        ),
+        max_size=4,
+    ),
+    st.data(),
+)  # fmt: skip
+def test_reads_what_the_library_reads(messages: list[Any], data: st.DataObject) -> None:
+    """Whatever the properties, however the bytes are cut: the same as by the library's decoder."""
+    expected, sent = [], b""
+    for tag, (body, key, fields, batch, ts, offset, texts, priority) in enumerate(messages, 1):
+        headers = {
+            **{name: value for name, value in fields.items() if name not in {"ts", "batch"}},
+            **({"ts": ts} if ts is not None else {}),
+            **({"batch": True} if batch else {}),
+            **({"x-stream-offset": offset} if offset is not None else {}),
+        }
+        sent += message(tag, key, body, headers=headers or None, priority=priority, **texts)
+        sent += QOS_OK + message(tag, key, body, channel=2)
+        expected.append(
+            Received(
+                tag, key, body, None, texts.get("message_type") or None,
+                texts.get("message_id"), ts, batch, offset,
+            )
+        )  # fmt: skip
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=5)))
+    chunks = [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
+    taken, rest = read(*chunks)
+    assert [each._replace(message_id=each.message_id or None) for each in taken] == [
+        each._replace(message_id=each.message_id or None) for each in expected
+    ]
+    passed = b"".join(
+        QOS_OK + message(each.tag, each.routing_key, each.body, channel=2) for each in expected
+    )
+    assert rest == passed
+
+
+@pytest.mark.parametrize("wrong", ["1", -1, True, 2**60])
+def test_a_wrong_time_is_none(wrong: Any) -> None:
+    """What is no number of milliseconds counts as absent."""
+    assert one(headers={"ts": wrong, "batch": 1}).ts is None
+
+
+def test_the_timestamp_stands_in_for_the_header() -> None:
+    """AMQP's own property, in seconds; the header wins."""
+    moment = datetime(2026, 11, 20, tzinfo=UTC)
+    assert one(timestamp=moment).ts == int(moment.timestamp()) * 1000
+    assert one(timestamp=moment, headers={"ts": 5}).ts == 5
+
+
+def test_only_true_is_a_batch_and_only_a_number_an_offset() -> None:
+    """A publisher's slip in a type is no header at all."""
+    taken = one(headers={"batch": 1, "x-stream-offset": "3"})
+    assert (taken.batch, taken.offset) == (False, None)
+    assert one(headers={"batch": False}).batch is False
+
+
+def test_what_cannot_be_decoded_counts_as_absent() -> None:
+    """A year beyond 9999, text that is no UTF-8: the rest of the message is there."""
+    late = raw_header(1, 0x8000 | 0x0040, b"\x01x" + struct.pack(">Q", 1_700_000_000_000_000_000))
+    text = raw_header(1, 0x8000 | 0x0080, b"\x02\xff\xfe" + b"\x01m")
+    key = deliver(key="t.?").replace(b"t.?", b"t.\xff")
+    sent = deliver(1) + late + bodies(b"1") + deliver(2) + text + bodies(b"2")
+    sent += key + raw_header(1, 0, b"") + bodies(b"3")
+    taken, rest = read(sent)
+    assert rest == b""
+    assert [(each.body, each.content_type, each.ts, each.message_id) for each in taken] == [
+        (b"1", "x", None, None), (b"2", None, None, "m"), (b"3", None, None, None),
+    ]  # fmt: skip
+    assert taken[2].routing_key == "t.\ufffd"
+
+
+@pytest.mark.parametrize("table", [b"\x01a?1", b"\x01aS\x00\xff\xff\xff", b"\xf0", b"\x01al\x00"])
+def test_a_broken_table_keeps_the_place(table: bytes) -> None:
+    """Else a stream would stop at this message for ever."""
+    table = b"\x0fx-stream-offsetl" + struct.pack(">q", 77) + table
+    header = raw_header(1, 0x2000, struct.pack(">I", len(table)) + table)
+    [taken], _ = read(deliver() + header + bodies(b"1"))
+    assert (taken.offset, taken.body) == (77, b"1")
+
+
+@pytest.mark.parametrize("wrong", [b"AMQP\x00\x00\x09\x01", QOS_OK[:-1] + b"\x00", b"HTTP/1.1 400"])
+def test_what_is_no_frame_is_for_the_library(wrong: bytes) -> None:
+    """It knows how to complain."""
+    taken, rest = read(message() + wrong)
+    assert len(taken) == 1
+    assert rest == wrong
+
+
+async def test_a_flood_leaves_turns_to_others() -> None:
+    """Deliveries stop after a while, the socket too, and go on in the loop's next turns."""
+    loop = asyncio.get_running_loop()
+    incoming, taken, turns = Incoming(), list[int](), list[int]()
+    socket = Socket()
+    incoming.set_transport(socket)
+
+    incoming.route(1, lambda received: taken.append(received.tag))
+    incoming.feed_data(b"".join(message(tag) for tag in range(1, 20_001)))
+    assert 0 < len(taken) < 20_000
+    assert socket.paused == [True]
+    loop.call_soon(lambda: turns.append(len(taken)))
+    incoming.feed_eof()
+    rest = asyncio.ensure_future(incoming.read())
+    await until(lambda: len(taken) == 20_000)
+    assert taken == sorted(taken)
+    assert turns[0] < 20_000
+    async with asyncio.timeout(10):
+        assert await rest == b""
+    assert socket.paused == [True, False]
+
+
+async def test_a_forgotten_channel_is_the_librarys() -> None:
+    """But not if its number has a new taker by now."""
+    incoming, old, new = Incoming(), list[Received](), list[Received]()
+    incoming.route(1, old.append)
+    incoming.route(1, new.append)
+    incoming.forget(1, old.append)
+    incoming.feed_data(message())
+    assert (len(old), len(new)) == (0, 1)
+    incoming.forget(1, new.append)
+    incoming.feed_data(message())
+    incoming.feed_eof()
+    assert await incoming.read() == message()
+    assert len(new) == 1
+
+
+class Socket(asyncio.Transport):
+    """Notes when it is to pause."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paused: list[bool] = []
+
+    def pause_reading(self) -> None:
+        """Note it."""
+        self.paused.append(True)
+
+    def resume_reading(self) -> None:
+        """Note it."""
+        self.paused.append(False)
+
+    def is_closing(self) -> bool:
+        """Tell that it is open."""
+        return False
