@@ -68,11 +68,11 @@ class Hub:
         type_: str = UPDATE,
         size: int = 0,
         seq: int = 0,
-        place: str = "",
+        mark: str | None = None,
     ) -> None:
         """Take one update of ``feed``; never waits.
 
-        ``seq`` and ``place`` are the stream's, for a lossless feed. ``size`` is
+        ``seq`` and ``mark`` (the fingerprint) are the stream's, for a lossless feed. ``size`` is
         the length of its data, in bytes. Raises
         :class:`~service.core.errors.Poison` (``channels_max``) for a new
         channel over the feed's limit.
@@ -84,7 +84,7 @@ class Hub:
         size += len(name) + ENVELOPE_BYTES
         if feed.is_lossless:
             self._publish_lossless(
-                feed, Update(channel, seq, ts, data, type_, channel.seq, place, size)
+                feed, Update(channel, seq, ts, data, type_, channel.seq, mark, size)
             )
             return
         seq = channel.seq = (channel.seq or 0) + 1
@@ -93,7 +93,7 @@ class Hub:
             self.tally.folded[feed.name] += 1
 
     def gap(  # noqa: PLR0913 - as publish
-        self, feed: Feed, name: str, reason: str, ts: int, seq: int, place: str
+        self, feed: Feed, name: str, reason: str, ts: int, seq: int, mark: str
     ) -> None:
         """Tell a lossless channel's subscribers that a message could not be delivered.
 
@@ -101,7 +101,7 @@ class Hub:
         Raises :class:`~service.core.errors.Poison` as :meth:`publish` does.
         """
         self.tally.gaps[feed.name] += 1
-        self.publish(feed, name, reason, ts, type_=GAP, seq=seq, place=place)
+        self.publish(feed, name, reason, ts, type_=GAP, seq=seq, mark=mark)
 
     def _publish_lossless(self, feed: Feed, update: Update) -> None:
         channel = update.channel
@@ -113,10 +113,10 @@ class Hub:
         feed.history.append(update)
         if feed.first_seq is None:
             feed.first_seq = update.seq
-        # Before the place moves on: an audience notes where its batch begins.
+        # Before the feed moves on: an audience notes where its batch begins.
         for audience in channel.audiences:
             audience.take(update)
-        feed.place = update.place or feed.place
+        feed.newest = update
 
     def upstream(self, feed: Feed, state: Upstream, why: str, now_ms: int) -> None:
         """Note how a feed's source is doing, and tell its subscribers of a change."""

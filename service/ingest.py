@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from service.core.channel import is_channel_name
-from service.core.cursor import place
 from service.core.errors import Poison
 from service.core.feed import Upstream
 from service.core.update import MESSAGE_UPDATES_MAX
@@ -117,7 +116,7 @@ class Ingest:
                 type_=source.type,
                 size=source.size,
                 seq=seq,
-                place=place(feed.name, seq, source.mark) if feed.is_lossless else "",
+                mark=source.mark,
             )
         except Poison as poison:
             self._refuse(source, index, poison, None)
@@ -150,8 +149,7 @@ class Ingest:
         if not is_channel_name(channel) or not feed.covers(channel):
             return  # nobody can subscribe to it
         seq = source.seq + index
-        at = place(feed.name, seq, source.mark)
         try:
-            self._hub.gap(feed, channel, poison.reason, source.ts, seq, at)
+            self._hub.gap(feed, channel, poison.reason, source.ts, seq, source.mark)
         except Poison as full:
             self._hub.tally.poison[feed.name, full.reason] += 1

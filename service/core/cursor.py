@@ -132,9 +132,8 @@ class Trail:
 
     def follow_all(self, updates: Iterable[Update]) -> str:
         """Step over ``updates`` and return the cursor after the last."""
-        places = self._places
-        for update in updates:
-            places[update.channel.feed.name] = update.place or ""
+        last = {update.channel.feed.name: update for update in updates}
+        self._places.update({feed: update.place or "" for feed, update in last.items()})
         return self.text()
 
     def jump(self, places: Mapping[str, str]) -> None:

@@ -84,7 +84,7 @@ class Feed:
 
     __slots__ = (
         "channels", "confirmed_after", "first_seq", "heard_ms", "history", "is_lossless", "name",
-        "patterns", "place",
+        "patterns", "newest",
         "since_ms", "spec", "state_size", "upstream", "why",
     )  # fmt: skip
 
@@ -95,8 +95,8 @@ class Feed:
         self.patterns = tuple(Pattern(text) for text in spec.bind)
         self.channels: dict[str, Channel] = {}
         self.history = History(spec.history_bytes_max if spec.is_lossless else 0)
-        # The place (cursor text) of the newest update.
-        self.place = place(self.name, 0, START)
+        # The newest update of a lossless feed.
+        self.newest: Update | None = None
         # What the channels' states count for, in bytes.
         self.state_size = 0
         # The seq of the first update read from the stream, None before it.
@@ -108,6 +108,12 @@ class Feed:
         self.heard_ms = 0
         # Conflated: values not changed since this version may be out of date.
         self.confirmed_after = 0
+
+    @property
+    def place(self) -> str:
+        """The feed's part of a cursor just after its newest update."""
+        newest = self.newest
+        return (None if newest is None else newest.place) or place(self.name, 0, START)
 
     def covers(self, name: str) -> bool:
         """Whether a channel of this name belongs to the feed."""
@@ -152,7 +158,7 @@ class Feed:
     def restart(self) -> None:
         """Forget the stream: what comes next follows nothing that came before."""
         self.history.clear()
-        self.place = place(self.name, 0, START)
+        self.newest = None
         self.first_seq = None
         for channel in self.channels.values():
             channel.seq = channel.latest = None

@@ -72,11 +72,7 @@ class History:
     def holds(self, place: Place) -> bool:
         """Whether the update with this seq and this fingerprint is held."""
         update = self.at(place.seq)
-        return (
-            update is not None
-            and update.place is not None
-            and update.place.endswith("." + place.fingerprint)
-        )
+        return update is not None and update.mark == place.fingerprint
 
     def at(self, seq: int) -> Update | None:
         """The update with this seq, if it is held."""

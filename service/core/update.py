@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from service.core.cursor import place
+
 if TYPE_CHECKING:
     from service.core.channel import Channel
 
@@ -29,17 +31,17 @@ class Update:
     before this one on a lossless channel (None: none since history began).
     ``size`` is what the update counts for in bounds, in bytes.
 
-    ``place`` is the feed's part of a cursor just after this update (lossless
-    only, see :mod:`service.core.cursor`).
+    ``mark`` is the fingerprint of its message (None on a conflated feed).
     """
 
     __slots__ = (
+        "_place",
         "as_json_object",
         "as_json_row",
         "as_msgpack_row",
         "channel",
         "data",
-        "place",
+        "mark",
         "prev",
         "seq",
         "size",
@@ -55,7 +57,7 @@ class Update:
         data: Any,
         type: str = UPDATE,  # noqa: A002 - the protocol's word
         prev: int | None = None,
-        place: str | None = None,
+        mark: str | None = None,
         size: int = 0,
     ) -> None:
         self.channel = channel
@@ -64,15 +66,26 @@ class Update:
         self.data = data
         self.type = type
         self.prev = prev
-        self.place = place
+        self.mark = mark
         self.size = size
         # Encoded forms, each filled by its own wire module on first need.
         self.as_json_object: bytes | None = None
         self.as_json_row: bytes | None = None
         self.as_msgpack_row: bytes | None = None
+        self._place: str | None = None
 
     def __repr__(self) -> str:
         return f"<Update {self.channel.name} {self.seq}>"
+
+    @property
+    def place(self) -> str | None:
+        """The feed's part of a cursor just after this update; None on a conflated feed.
+
+        Made when it is asked for: of a batch only the last one's is.
+        """
+        if self._place is None and self.mark is not None:
+            self._place = place(self.channel.feed.name, self.seq, self.mark)
+        return self._place
 
     @property
     def is_gap(self) -> bool:

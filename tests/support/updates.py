@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from service.core.cursor import fingerprint, place
+from service.core.cursor import fingerprint
 from service.core.feed import Delivery, Feed, FeedSpec
 from service.core.update import GAP, SNAPSHOT, UPDATE, Update
 
@@ -51,9 +51,9 @@ def update(
         if seq is None:
             held = [other.seq for other in feed.channels.values() if other.seq is not None]
             seq = max(held, default=-1) + 1
-        at = place(feed.name, seq, fingerprint(name, repr(data).encode(), None, seq))
-        made = Update(channel, seq, ts, data, type_, channel.seq, at, size)
-        feed.place = at
+        mark = fingerprint(name, repr(data).encode(), None, seq)
+        made = Update(channel, seq, ts, data, type_, channel.seq, mark, size)
+        feed.newest = made
     else:
         made = Update(channel, (channel.seq or 0) + 1, ts, data, type_, None, None, size)
     channel.seq = made.seq

@@ -18,7 +18,7 @@ import re
 import struct
 from struct import Struct
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,8 +105,8 @@ class Incoming(asyncio.StreamReader):
     def set_transport(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket (called by the protocol)."""
         super().set_transport(transport)
-        assert isinstance(transport, asyncio.Transport)
-        self._socket = transport
+        # Not asserted: uvloop's transport has the methods, but not the class.
+        self._socket = cast("asyncio.Transport", transport)
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override] # what protocols call it with
         """Take what has been read from the socket (called by the protocol)."""
