@@ -63,15 +63,15 @@ class Ingest:
             self._hub.tally.upstream_lag[feed.name].observe(max(0, now - ts) / 1000)
         seq = (delivery.offset or 0) * MESSAGE_UPDATES_MAX
         mark = delivery.fingerprint or ""
-        source = Source(feed, delivery.routing_key, "", ts, 0, seq, mark)
         try:
             type_ = check_type(delivery.type)
-            items = self._decode(delivery)
+            items = self._decode(delivery, feed)
         except Poison as poison:
+            source = Source(feed, delivery.routing_key, "", ts, 0, seq, mark)
             self._refuse(source, 0, poison, None)
             return
         size = len(delivery.body) // (len(items) or 1)
-        source = source._replace(type=type_, size=size)
+        source = Source(feed, delivery.routing_key, type_, ts, size, seq, mark)
         for index, item in enumerate(items):
             if isinstance(item, Poison):
                 self._refuse(source, index, item, item.channel)
@@ -79,14 +79,20 @@ class Ingest:
                 self._publish(source, index, item)
         self._hub.tally.updates_in[feed.name] += len(items)
 
-    def _decode(self, delivery: Delivery) -> Sequence[Item | Poison]:
+    def _decode(self, delivery: Delivery, feed: Feed) -> Sequence[Item | Poison]:
         body = delivery.body
         if len(body) > self._message_bytes_max:
             raise Poison(
                 "too_large",
                 f"{len(body)} bytes; broker.message_bytes_max is {self._message_bytes_max}",
             )
-        return decode(delivery.routing_key, body, delivery.content_type, batch=delivery.batch)
+        return decode(
+            delivery.routing_key,
+            body,
+            delivery.content_type,
+            batch=delivery.batch,
+            known=feed.channels,
+        )
 
     def upstream(self, feed: str, state: Upstream, why: str) -> None:
         """See :class:`service.broker.base.Sink`."""

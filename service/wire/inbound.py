@@ -20,7 +20,9 @@ from service.core.errors import Poison
 from service.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT, UPDATE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Container, Sequence
+
+    Check = Callable[["Any", int], None]
 
 DEPTH_MAX = 64
 INTEGER_MAX = 2**53
@@ -40,6 +42,7 @@ _LONG_NUMBER = b"0" * 16
 # 18 characters tell an integer beyond 2^53 from others, and are cheap to
 # convert however long the text is.
 _EXACT = json.JSONDecoder(parse_int=lambda digits: int(digits[:18]))
+_CONTAINERS = frozenset((dict, list))
 
 
 class Item(NamedTuple):
@@ -51,20 +54,25 @@ class Item(NamedTuple):
 
 
 def decode(
-    routing_key: str, body: bytes, content_type: str | None, *, batch: bool
+    routing_key: str,
+    body: bytes,
+    content_type: str | None,
+    *,
+    batch: bool,
+    known: Container[str] = (),
 ) -> Sequence[Item | Poison]:
-    """The updates in one message, in order.
+    """The updates in one message, in order. Channels that are ``known`` have good names.
 
     A batch of which only some parts are bad yields the good ones, and a
     :class:`Poison` in the place of each bad one. Raises :class:`Poison` when
     nothing of the message can be used.
     """
-    value, is_checked = _load(body, content_type)
+    value, check = _load(body, content_type)
     if not batch:
-        if not is_channel_name(routing_key):
+        if routing_key not in known and not is_channel_name(routing_key):
             raise Poison("bad_channel", f"the routing key is not {ALLOWED}", routing_key[:160])
-        if not is_checked:
-            _check(value, DEPTH_MAX)
+        if check is not None:
+            check(value, DEPTH_MAX)
         return (Item(routing_key, value, None),)
     if not isinstance(value, list):
         raise Poison("bad_batch", "the header says batch, and the body is not an array")
@@ -72,7 +80,7 @@ def decode(
         raise Poison(
             "bad_batch", f"{len(value)} updates in one message; at most {MESSAGE_UPDATES_MAX} go"
         )
-    return [_item(entry, is_checked=is_checked) for entry in value]
+    return [_item(entry, check, known) for entry in value]
 
 
 def check_type(type_: str | None) -> str:
@@ -92,35 +100,35 @@ def check_type(type_: str | None) -> str:
     return type_
 
 
-def _item(entry: Any, *, is_checked: bool) -> Item | Poison:
+def _item(entry: Any, check: Check | None, known: Container[str]) -> Item | Poison:
     if not isinstance(entry, dict) or "channel" not in entry or "data" not in entry:
         return Poison("bad_batch", "an entry is not an object with channel and data")
     channel, data, ts = entry["channel"], entry["data"], entry.get("ts")
     if not isinstance(channel, str):
         return Poison("bad_channel", "a channel in a batch is not a string")
-    if not is_channel_name(channel):
+    if channel not in known and not is_channel_name(channel):
         return Poison("bad_channel", f"a channel in a batch is not {ALLOWED}", channel[:160])
     if ts is not None and (type(ts) is not int or not 0 <= ts <= INTEGER_MAX):
         return Poison("bad_ts", "ts is not a whole number of milliseconds since 1970", channel)
-    if not is_checked:
+    if check is not None:
         try:
-            _check(data, DEPTH_MAX)
+            check(data, DEPTH_MAX)
         except Poison as poison:
             return Poison(poison.reason, poison.detail, channel)
     return Item(channel, data, ts)
 
 
-def _load(body: bytes, content_type: str | None) -> tuple[Any, bool]:
-    """The body's value, and whether it is known to pass :func:`_check`."""
+def _load(body: bytes, content_type: str | None) -> tuple[Any, Check | None]:
+    """The body's value, and what there is still to check of the data in it."""
     kind = (content_type or "application/json").partition(";")[0].strip().lower()
     if kind in ("application/json", "text/json", "application/octet-stream", "text/plain"):
         return _load_json(body)
     if kind in ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"):
-        return _load_msgpack(body), False
+        return _load_msgpack(body), _check
     raise Poison("bad_content_type", f"{kind[:80]!r} is neither JSON nor MessagePack")
 
 
-def _load_json(body: bytes) -> tuple[Any, bool]:
+def _load_json(body: bytes) -> tuple[Any, Check | None]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -132,10 +140,11 @@ def _load_json(body: bytes) -> tuple[Any, bool]:
         # orjson rounds integers beyond 64 bits to floats, which no walk can
         # tell from a float that was written as one: read again, exactly.
         try:
-            return _EXACT.decode(body.decode()), False
+            return _EXACT.decode(body.decode()), _check
         except RecursionError:
             raise Poison("too_deep", f"nested more than {DEPTH_MAX} deep") from None
-    return value, body.count(b"[") + body.count(b"{") <= DEPTH_MAX
+    is_shallow = body.count(b"[") + body.count(b"{") <= DEPTH_MAX
+    return value, None if is_shallow else _check_depth
 
 
 def _load_msgpack(body: bytes) -> Any:
@@ -157,6 +166,19 @@ def _load_msgpack(body: bytes) -> Any:
 
 def _no_extension(code: int, _data: bytes) -> Any:
     raise Poison("bad_msgpack", f"extension type {code} cannot be said in JSON")
+
+
+def _check_depth(value: Any, depth: int) -> None:
+    """Raise :class:`Poison` for what is nested deeper than ``depth``."""
+    if type(value) is dict:
+        value = value.values()
+    elif type(value) is not list:
+        return
+    if depth == 0:
+        raise Poison("too_deep", f"nested more than {DEPTH_MAX} deep")
+    if not _CONTAINERS.isdisjoint(map(type, value)):  # in C; nearly always they are
+        for entry in value:
+            _check_depth(entry, depth - 1)
 
 
 def _check(value: Any, depth: int) -> None:  # noqa: C901 - one case a type
