@@ -102,6 +102,22 @@ async def test_a_turn_holds_one_slice() -> None:
 
 
 @skips_time
+async def test_what_a_turn_writes_counts() -> None:
+    """The loop is held until the next turn begins, not until the jobs have returned."""
+    loop = this_loop()
+    slices = Slices(loop)
+    slices.add(lambda: loop.call_soon(busy, 0.03))  # type: ignore[arg-type]
+    await asyncio.sleep(0.1)
+    assert 0.03 <= slices.longest_s < 1
+    slices.longest_s = 0.0
+    await asyncio.sleep(0)
+    busy(0.03)
+    slices.add(lambda: None)
+    await asyncio.sleep(0.1)
+    assert slices.longest_s < 0.03, "what came between two bursts is none of theirs"
+
+
+@skips_time
 async def test_stop_drops_what_has_not_run() -> None:
     """After stop, nothing runs, not even what was queued."""
     slices = Slices(this_loop())
