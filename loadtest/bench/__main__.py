@@ -11,11 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from loadtest.bench import special
+from loadtest.bench import growth, special
 from loadtest.bench.machine import Cores, describe, prefer
-from loadtest.bench.peers import nchan
 from loadtest.bench.report import missed, relate, table, write
-from loadtest.bench.run import Bench
+from loadtest.bench.run import Bench, absent, versions
 from loadtest.bench.shapes import NAMES, STEADY
 from loadtest.bench.steady import Row, Span
 from tests.support.rabbitmq import RabbitNode, find_server
@@ -39,6 +38,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--repeat", type=int, default=1, help="runs of our own rows; the least disturbed counts"
     )
+    parser.add_argument(
+        "--growth", action="store_true", help="instead: cost over clients, rate, channels, layouts"
+    )
     parser.add_argument("--alone", action="store_true", help="without the peers")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="for the results")
     return parser.parse_args()
@@ -58,10 +60,14 @@ def main() -> int:
     cores = Cores()
     os.sched_setaffinity(0, cores.load)
     about = {**describe(), "command": " ".join(sys.orig_argv[1:])}
-    if nchan.find_module():
-        about["nginx with nchan"] = nchan.version()
+    without: dict[str, str] = {}
+    if not (options.alone or options.growth):
+        without = absent()
+        about |= versions(without)
+    for peer, reason in without.items():
+        console.print(f"without {peer}: {reason}", style="yellow")
     with tempfile.TemporaryDirectory(prefix="tickfan-bench-") as name:
-        return _measure(Path(name), options, wanted, console, cores, about)
+        return _measure(Path(name), options, wanted, console, cores, about, without)
 
 
 def _measure(  # noqa: PLR0913 - the parts of main
@@ -71,6 +77,7 @@ def _measure(  # noqa: PLR0913 - the parts of main
     console: Console,
     cores: Cores,
     about: dict[str, str],
+    without: dict[str, str],
 ) -> int:
     (directory / "rabbitmq").mkdir()
     node = RabbitNode(directory / "rabbitmq")
@@ -79,16 +86,17 @@ def _measure(  # noqa: PLR0913 - the parts of main
     with console.status("RabbitMQ starts") as status:
         try:
             node.start()
-            assert node._server is not None  # noqa: SLF001 - a node has no other way to say it
-            broker_pid = node._server.pid  # noqa: SLF001
-            prefer(broker_pid)
+            prefer(node.pid)
             prefer(os.getpid())
             about["RabbitMQ"] = node.version
             span = QUICK if options.quick else SUSTAINED
             bench = Bench(
-                directory, node, broker_pid, cores, span, options.repeat, options.alone,
-                status.update,
+                directory, node, node.pid, cores, span, options.repeat, options.alone,
+                status.update, without,
             )  # fmt: skip
+            if options.growth:
+                bench.span = growth.SPAN
+                return growth.measure(bench, options.out, about, console)
             for shape in STEADY:
                 if shape.name in wanted:
                     rows += bench.shape(shape)
@@ -100,8 +108,9 @@ def _measure(  # noqa: PLR0913 - the parts of main
                     console.print(letter, results[letter])
         finally:
             node.close()
-            relate(rows)
-            write(options.out, rows, results, about)
+            if rows or results:
+                relate(rows)
+                write(options.out, rows, results, about)
     if rows:
         console.print(table(rows))
     for line in missed(rows):

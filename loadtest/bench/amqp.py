@@ -8,6 +8,7 @@ is counted at the other end. Must not know what is published.
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -44,6 +45,11 @@ class Publisher:
         self._method = lru_cache(maxsize=100_000)(self._marshal_method)
         self._header = lru_cache(maxsize=4096)(self._marshal_header)
 
+    def declare(self) -> None:
+        """Make the exchange that is published to: for brokers from which nobody else consumes."""
+        self._send(commands.Exchange.Declare(0, self._exchange, "topic", durable=True), _CHANNEL)
+        self._await(commands.Exchange.DeclareOk)
+
     def message(self, routing_key: str, body: bytes, *, batch: bool) -> bytes:
         """The bytes that publish one message."""
         assert len(body) < FRAME_BYTES_MAX - 8, "one body frame"
@@ -59,9 +65,14 @@ class Publisher:
         self._socket.sendall(data)
 
     def close(self) -> None:
-        """Close in order, so that everything written has been taken."""
-        self._send(commands.Connection.Close(200, "done", 0, 0), 0)
-        self._await(commands.Connection.CloseOk)
+        """Close in order, so that everything written has been taken.
+
+        From a broker that is too far behind to answer we go anyway: what it
+        has not taken is missing at the other end, where it is counted.
+        """
+        with suppress(TimeoutError):
+            self._send(commands.Connection.Close(200, "done", 0, 0), 0)
+            self._await(commands.Connection.CloseOk)
         self._socket.close()
 
     def _marshal_method(self, routing_key: str) -> bytes:

@@ -13,6 +13,7 @@ HEAD_BYTES_MAX = 28
 """A WebSocket head (10), ``{t: "updates", u:`` (13) and an array's head (5)."""
 
 _CONTINUED_BINARY, _TEXT, _PING = 0x82, 0x81, 0x89
+_M = ord("M")
 
 
 class Counter(Protocol):
@@ -100,6 +101,20 @@ class FrameCounter:
                 self.updates += head & 0x0F
 
 
+class StompCounter(FrameCounter):
+    """Counts STOMP's MESSAGE frames, which RabbitMQ sends one in a WebSocket frame."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(rows=False)
+
+    def _count(self, data: memoryview, opcode: int, body: int, size: int) -> None:
+        # No other frame of a server begins so: CONNECTED, RECEIPT, ERROR.
+        if opcode == _PING or (size and data[body] == _M):
+            super()._count(data, opcode, body, size)
+
+
 class MarkCounter:
     """Counts how often a text occurs: the updates of an event stream."""
 
@@ -123,7 +138,9 @@ ANY_EVENT = b"data: "
 
 
 def counter(wire: str) -> Counter:
-    """The counter for a wire: ``rows``, ``frames``, ``sse``, ``events`` or ``bytes``."""
+    """The counter for a wire: ``rows``, ``frames``, ``stomp``, ``sse``, ``events`` or ``bytes``."""
+    if wire == "stomp":
+        return StompCounter()
     if wire in ("rows", "frames"):
         return FrameCounter(rows=wire == "rows")
     if wire == "bytes":

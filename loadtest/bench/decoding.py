@@ -88,7 +88,7 @@ class Decoder:
     def feed(self, data: memoryview, now_us: int = 0) -> None:
         """Take the next bytes, received at ``now_us`` (monotonic)."""
         self._buffer += data
-        if self._wire in ("rows", "frames"):
+        if self._wire in ("rows", "frames", "stomp"):
             for opcode, body in self._frames():
                 self._frame(opcode, body, now_us)
             return
@@ -119,6 +119,8 @@ class Decoder:
             # nchan sends the JSON it was given, the naive loop MessagePack.
             data = orjson.loads(body) if body[:1] == b"{" else msgpack.unpackb(body)
             self._one("", data, now_us)
+        elif self._wire == "stomp":
+            self._stomp(body, now_us)
         else:
             self._message(msgpack.unpackb(body), now_us)
 
@@ -131,6 +133,15 @@ class Decoder:
         self.updates += len(rows)
         for row in rows:
             take(row[0], row[1], row[4] if len(row) > 4 else None, row[3], now_us)
+
+    def _stomp(self, frame: bytes, now_us: int) -> None:
+        """Command, headers, an empty line, body, NUL (STOMP 1.2)."""
+        head, _, body = frame.partition(b"\n\n")
+        command = head.partition(b"\n")[0]
+        if command == b"MESSAGE":
+            self._one("", orjson.loads(body.rstrip(b"\0\n")), now_us)
+        elif command == b"ERROR":
+            self.ledger.fault("error")
 
     def _one(self, channel: str, data: Any, now_us: int) -> None:
         self.updates += 1

@@ -31,12 +31,10 @@ import time
 from dataclasses import asdict, dataclass, field
 from io import FileIO
 from typing import Any
-from urllib.parse import quote
-
-import msgpack
 
 from loadtest.bench.counting import Counter, counter
 from loadtest.bench.decoding import Decoder
+from loadtest.bench.greeting import is_confirmed, request, subscription
 from loadtest.bench.histogram import Histogram
 
 RECEIVE_BYTES = 512 * 1024
@@ -45,7 +43,6 @@ CONNECTING_MAX = 128
 CONNECT_TIMEOUT_S = 120.0
 NICE_DECODING, NICE_COUNTING = -10, 0
 _PONG = b"\x8a\x80\0\0\0\0"
-_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 _IN_PROGRESS = (0, errno.EINPROGRESS)
 
 
@@ -55,7 +52,8 @@ class LoadSpec:
 
     ``wire``: see :func:`.counting.counter`. ``decode``: the clients decode and
     check all they get, else they count. ``channels`` of each client; or, with
-    ``each``, that many of them at random. ``source``: the address they connect
+    ``each``, that many of them at random, in ``layouts`` different choices (0: each
+    client its own). ``source``: the address they connect
     from, as one address has some 28,000 ports.
     """
 
@@ -66,6 +64,7 @@ class LoadSpec:
     lossless: bool = True
     channels: list[str] = field(default_factory=list)
     each: int = 0
+    layouts: int = 0
     interval_ms: int | None = None
     source: str = "127.0.0.1"
     seed: int = 0
@@ -79,17 +78,19 @@ class Client:
     """One connection, from its connect on."""
 
     __slots__ = (
-        "_channels", "_head", "_spec", "bytes", "counter", "decoder", "is_open", "old_bytes",
-        "sock", "stalled_after_us", "woken_bytes",
+        "_channels", "_head", "_is_subscribed", "_spec", "bytes", "counter", "decoder", "is_open",
+        "old_bytes", "sock", "stalled_after_us", "woken_bytes",
     )  # fmt: skip
 
     def __init__(self, spec: LoadSpec, index: int) -> None:
         self._spec = spec
-        pick = random.Random(spec.seed * 1_000_003 + index)
+        choice = spec.seed * 1_000_003 + index
+        pick = random.Random(choice % spec.layouts if spec.layouts else choice)
         self._channels = pick.sample(spec.channels, spec.each) if spec.each else spec.channels
         self.bytes = 0
         self.is_open = False
         self._head = b""
+        self._is_subscribed = False
         self.decoder = Decoder(spec.wire, lossless=spec.lossless) if spec.decode else None
         self.counter: Counter = self.decoder or counter(spec.wire)
         self.stalled_after_us = 0
@@ -107,39 +108,12 @@ class Client:
         if spec.wire == "bytes":
             self.is_open = True
             return
-        path = spec.path
-        lines = ["Host: x"]
-        if spec.wire in ("rows", "frames"):
-            lines += [
-                "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
-                f"Sec-WebSocket-Key: {_KEY}",
-            ]  # fmt: skip
-            if spec.wire == "rows":
-                lines.append("Sec-WebSocket-Protocol: tickfan.msgpack.v1")
-        else:
-            lines.append("Accept: text/event-stream")
-            if self._channels:
-                path += "?snapshot=0&channels=" + quote(",".join(self._channels), safe=",")
-                if spec.interval_ms is not None:
-                    path += f"&interval_ms={spec.interval_ms}"
-        self.sock.sendall(("\r\n".join([f"GET {path} HTTP/1.1", *lines]) + "\r\n\r\n").encode())
+        self.sock.sendall(request(spec, self._channels))
 
     def take(self, data: memoryview) -> None:
         """Bytes from the server."""
         if not self.is_open:
-            self._head += data
-            head, end, rest = self._head.partition(b"\r\n\r\n")
-            if not end:
-                return
-            status = head.split(b" ", 2)[1]
-            if status not in (b"101", b"200"):
-                raise ConnectionError(f"{head.decode()}\n{rest.decode()}")
-            self.is_open = True
-            self._head = b""
-            if self.decoder is not None:
-                self.decoder.chunked = b"chunked" in head.lower()
-            if self._spec.wire == "rows":
-                self._subscribe()
+            rest = self._answered(data)
             if not rest:
                 return
             data = memoryview(rest)
@@ -156,16 +130,30 @@ class Client:
         if self.counter.pings > pings:
             self.sock.send(_PONG * (self.counter.pings - pings))
 
-    def _subscribe(self) -> None:
+    def _answered(self, data: memoryview) -> bytes:
+        """Take bytes of the server's answer; what came after it once it is whole."""
         spec = self._spec
-        message: dict[str, Any] = {"op": "subscribe", "channels": self._channels, "snapshot": False}
-        if spec.interval_ms is not None:
-            message["interval_ms"] = spec.interval_ms
-        body = msgpack.packb(message)
-        assert len(body) < 65536
-        size = bytes((0x80 | len(body),)) if len(body) < 126 else b"\xfe%b" % (
-            len(body).to_bytes(2, "big"))  # fmt: skip
-        self.sock.sendall(b"\x82" + size + bytes(4) + body)
+        self._head += data
+        head, end, rest = self._head.partition(b"\r\n\r\n")
+        if not end:
+            return b""
+        if not self._is_subscribed:
+            status = head.split(b" ", 2)[1]
+            if status not in (b"101", b"200"):
+                raise ConnectionError(f"{head.decode()}\n{rest.decode()}")
+            if self.decoder is not None:
+                self.decoder.chunked = b"chunked" in head.lower()
+            self.sock.sendall(subscription(spec, self._channels))
+            self._is_subscribed = True
+        if not is_confirmed(spec.wire, self._channels, rest):
+            return b""
+        self.is_open = True
+        self._head = b""
+        return rest
+
+    def is_complete(self, final: dict[str, int]) -> bool:
+        """Whether as many came as were published, by ``final``, on its channels."""
+        return self.counter.updates == sum(final.get(channel, 0) for channel in self._channels)
 
     @property
     def unread_bytes(self) -> int:
@@ -319,6 +307,10 @@ class Load:
             for what, count in client.decoder.ledger.wrong.items():
                 wrong[what] = wrong.get(what, 0) + count
         counts = [client.counter.updates for client in self._order]
+        if self._spec.lossless and self._spec.each and final:
+            incomplete = sum(not client.is_complete(final) for client in self._order)
+            if incomplete:
+                wrong["clients without all"] = incomplete
         return {
             "least": min(counts, default=0),
             "most": max(counts, default=0),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 ANSWER_TIMEOUT_S = 150.0
 PROBE_EVERY_S = 0.05
@@ -92,11 +92,18 @@ class Shares:
 
 
 class Child:
-    """A helper process that speaks lines of JSON."""
+    """A helper process that speaks lines of JSON: a module, or what ``runs`` runs."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        runs: Sequence[str] = (sys.executable, "-m"),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", module, *arguments],
+            [*runs, module, *arguments],
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

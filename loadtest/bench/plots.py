@@ -60,6 +60,19 @@ def plot(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
+def gallery(plots: Sequence[str], columns: int = 2) -> str:
+    """Several pictures of :func:`plot` as one, row by row."""
+    rows = -(-len(plots) // columns)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH * columns} {HEIGHT * rows}">'
+    ]
+    for index, picture in enumerate(plots):
+        row, column = divmod(index, columns)
+        place = f'x="{column * WIDTH}" y="{row * HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
+        parts.append(f"<svg {place}>{picture}</svg>")
+    return "\n".join([*parts, "</svg>\n"])
+
+
 def _grid(x: _Axis, y: _Axis) -> list[str]:
     parts = []
     for tick in x.ticks:

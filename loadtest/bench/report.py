@@ -26,7 +26,16 @@ HEADS = (
 RATE_MIN = 1000
 """Deliveries a second below which a cost for each says nothing."""
 
+BEHIND_S_MAX = 1.0
+"""Deliveries of so many seconds may have come to wait; above it, it is no steady load."""
+
 DASH = "\N{EN DASH}"
+
+
+def is_held(row: Row) -> bool:
+    """Whether what was due was delivered while it was measured, not only in the end."""
+    before, after = row.backlog
+    return after - before <= BEHIND_S_MAX * row.in_per_s * row.clients
 
 
 def relate(rows: Iterable[Row]) -> None:
@@ -40,7 +49,7 @@ def relate(rows: Iterable[Row]) -> None:
         peers = [
             row
             for row in rows
-            if row.server == f"nchan {wire}" and row.cpu_us and row.checked == "ok"
+            if row.server == f"nchan {wire}" and row.cpu_us and row.checked == "ok" and is_held(row)
         ]
         for row in rows:
             if row.server != f"tickfan {wire}" or not row.cpu_us or not peers:
@@ -99,9 +108,13 @@ def table(rows: Sequence[Row]) -> Table:
 
 def markdown(rows: Sequence[Row]) -> str:
     """The same table for a document."""
-    lines = ["| " + " | ".join(HEADS) + " |", "|" + "---|" * len(HEADS)]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    return document(HEADS, map(cells, rows))
+
+
+def document(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    rows = [heads, ("---",) * len(heads), *lines]
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def write(

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from loadtest.bench.load import LoadSpec
 from loadtest.bench.machine import Child, Cores, Shares, cpu_s, prefer
-from loadtest.bench.peers import nchan
+from loadtest.bench.peers import nchan, nodejs, webstomp
 from loadtest.bench.publish import PublishSpec
 from loadtest.bench.steady import Row, Span, Steady, Target
 from loadtest.bench.subject import service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from loadtest.bench.shapes import Shape
@@ -29,9 +30,21 @@ PRIME_ABOVE = 10
 """With more channels than that, each has a value before the clients come."""
 
 
+def absent() -> dict[str, str]:
+    """The peers that cannot be run here, each with the reason."""
+    reasons = {"nchan": nchan.missing(), "ws": nodejs.missing(), "stomp": webstomp.missing()}
+    return {peer: reason for peer, reason in reasons.items() if reason}
+
+
+def versions(without: Mapping[str, str]) -> dict[str, str]:
+    """The versions of the peers that are run."""
+    known = {"nginx with nchan": ("nchan", nchan.version), "ws": ("ws", nodejs.version)}
+    return {name: version() for name, (peer, version) in known.items() if peer not in without}
+
+
 @dataclass
 class Bench:
-    """What all runs share. ``say`` shows progress."""
+    """What all runs share. ``say`` shows progress, ``absent`` are peers to leave out."""
 
     directory: Path
     node: RabbitNode
@@ -41,6 +54,7 @@ class Bench:
     repeat: int
     alone: bool
     say: Callable[[str], None]
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     def shape(self, shape: Shape) -> list[Row]:
         """All rows of a steady shape: ours, the peers that are installed, the limit."""
@@ -49,10 +63,12 @@ class Bench:
             rows.append(self._best(shape, "sse"))
         if self.alone:
             return rows
-        if "nchan" in shape.peers and nchan.find_module():
-            rows += self._nchan(shape)
-        if "naive" in shape.peers:
-            rows += self._naive(shape)
+        measures = {
+            "nchan": self._nchan, "ws": self._ws, "stomp": self._stomp, "naive": self._naive,
+        }  # fmt: skip
+        for peer, measure in measures.items():
+            if peer in shape.peers and peer not in self.absent:
+                rows += self._tried(shape, peer, measure)
         if "raw" in shape.peers:
             for row in [row for row in rows if row.server.startswith("tickfan")]:
                 self._raw(row)
@@ -103,6 +119,14 @@ class Bench:
             child.ask("stop")
         time.sleep(0.5)
 
+    @staticmethod
+    def _tried(shape: Shape, peer: str, measure: Callable[[Shape], Iterator[Row]]) -> Iterator[Row]:
+        """A peer's rows. One that breaks is shown as broken, and the rest goes on."""
+        try:
+            yield from measure(shape)
+        except (OSError, RuntimeError, AssertionError) as error:  # the last: a RabbitNode's
+            yield Row(shape.name, peer, shape.title, checked="failed", extra={"error": str(error)})
+
     def _nchan(self, shape: Shape) -> Iterator[Row]:
         for name, wire in (("nchan WebSocket", "frames"), ("nchan SSE", "events")):
             self.say(f"{shape.name}: {name}")
@@ -124,17 +148,40 @@ class Bench:
             ("naive WebSocket", "/ws", "frames"),
             ("naive SSE", "/sse", "events"),
         ):
-            self.say(f"{shape.name}: {name}")
-            with ExitStack() as stack:
-                with self.cores.on_server():
-                    child = Child("loadtest.bench.peers.naive", self.node.url)
-                stack.enter_context(child)
-                port = child.read()["port"]
-                prefer(child.pid)
-                target = Target(
-                    name, child.pid, port, path, wire, self.publish(shape), None, self.broker_pid
-                )
-                yield Steady(shape, target, self.cores, self.span).run()
+            start = partial(Child, "loadtest.bench.peers.naive", self.node.url)
+            yield self._consumer(shape, name, path, wire, start)
+
+    def _ws(self, shape: Shape) -> Iterator[Row]:
+        yield self._consumer(
+            shape, "ws on Node", "/", "frames", partial(nodejs.start, self.node.url)
+        )
+
+    def _consumer(
+        self, shape: Shape, name: str, path: str, wire: str, start: Callable[[], Child]
+    ) -> Row:
+        """A peer that takes the updates from the same RabbitMQ."""
+        self.say(f"{shape.name}: {name}")
+        with ExitStack() as stack:
+            with self.cores.on_server():
+                child = start()
+            stack.enter_context(child)
+            port = child.read()["port"]
+            prefer(child.pid)
+            publish = self.publish(shape)
+            target = Target(name, child.pid, port, path, wire, publish, None, self.broker_pid)
+            return Steady(shape, target, self.cores, self.span).run()
+
+    def _stomp(self, shape: Shape) -> Iterator[Row]:
+        name = "RabbitMQ Web-STOMP"
+        self.say(f"{shape.name}: {name}")
+        with ExitStack() as stack:
+            with self.cores.on_server():
+                server = webstomp.WebStomp(self.directory / f"stomp-{shape.name}")
+                stack.enter_context(server)
+            prefer(server.pid)
+            publish = replace(self.publish(shape), port=server.amqp_port)
+            target = Target(name, server.pid, server.port, "/ws", "stomp", publish)
+            yield Steady(shape, target, self.cores, self.span).run()
 
     def _raw(self, row: Row) -> None:
         """The same writes (count, size, sockets) by a loop of ``send()``: the limit."""

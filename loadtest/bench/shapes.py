@@ -19,7 +19,8 @@ def quotes(count: int) -> list[str]:
 class Shape:
     """A steady load: ``clients`` subscribers, ``rate`` updates a second in.
 
-    ``each``: every client has so many of the channels, at random (0: all).
+    ``each``: every client has so many of the channels, at random (0: all);
+    ``layouts``: so many different choices there are (0: each client its own).
     ``batch``: updates in one AMQP message. ``decode``: clients that decode
     all they get. ``age_p99_ms``, ``cost_us``, ``of_nchan``, ``kb_s``: reaches.
     ``subscribe``: patterns instead of the channels.
@@ -34,6 +35,7 @@ class Shape:
     subscribe: tuple[str, ...] = ()
     batch: int = 1
     each: int = 0
+    layouts: int = 0
     lossless: bool = True
     interval_ms: int | None = None
     flush_ms: int = 10
@@ -49,11 +51,12 @@ class Shape:
 
 STEADY = (
     Shape("A", "500 x 200/s, one update a message", 500, 200, decode=20,
-          age_p99_ms=20, of_nchan=0.7, sse=True, peers=("nchan", "naive", "raw")),
+          age_p99_ms=20, of_nchan=0.7, sse=True,
+          peers=("nchan", "ws", "stomp", "naive", "raw")),
     Shape("A0", "A with flush_ms = 0", 500, 200, flush_ms=0, decode=20,
           of_nchan=1.0, peers=("raw",)),
     Shape("B", "500 x 2,000/s", 500, 2000, decode=5, age_p99_ms=50, cost_us=0.5,
-          sse=True, peers=("nchan", "raw")),
+          sse=True, peers=("nchan", "ws", "raw")),
     Shape("C", "500 x 10,000/s, ten a message", 500, 10_000, batch=10, decode=3,
           age_p99_ms=50, cost_us=0.15, peers=("raw",)),
     Shape("D", "4,000 x 50 of 1,000 conflated, 50,000/s in, 100 ms", 4000, 50_000,

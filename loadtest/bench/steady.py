@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from loadtest.bench.greeting import SUBSCRIBING
 from loadtest.bench.histogram import Histogram
 from loadtest.bench.load import LoadSpec
 from loadtest.bench.machine import Child, Probe, Shares, cpu_s, prefer, rss_bytes
@@ -95,6 +96,7 @@ class Steady:
 
     def run(self) -> Row:
         """Measure. Raises :class:`RuntimeError` when a part of the load has failed."""
+        start_mb = rss_bytes(self._target.pid) / 2**20
         with ExitStack() as stack:
             connect_s = self._connect(stack)
             publisher = stack.enter_context(
@@ -106,6 +108,7 @@ class Steady:
             time.sleep(self._span.warm_s)
             row = self._measure(publisher)
             row.extra["connect_s"] = round(connect_s, 2)
+            row.extra["start_mb"] = round(start_mb, 1)
             self._check(row, publisher.ask("stop"))
             return row
 
@@ -137,12 +140,14 @@ class Steady:
 
     def _load(self, stack: ExitStack, seed: int, *, decode: bool = False) -> Child:
         shape, target = self._shape, self._target
+        names = target.wire in SUBSCRIBING
         spec = LoadSpec(
             target.port, target.path, target.wire,
             decode=decode,
             lossless=shape.lossless,
-            channels=(list(shape.subscribe) or shape.channels) if target.service else [],
-            each=shape.each if target.service else 0,
+            channels=(list(shape.subscribe) or shape.channels) if names else [],
+            each=shape.each if names else 0,
+            layouts=shape.layouts,
             interval_ms=shape.interval_ms,
             source=f"127.0.0.{seed + 2}",
             seed=seed,
@@ -174,7 +179,11 @@ class Steady:
 
     def _backlog(self, published: int, total: int) -> int:
         """Deliveries that are due and have not come (lossless only)."""
-        return published * self._shape.clients - total if self._shape.lossless else 0
+        shape = self._shape
+        if not shape.lossless:
+            return 0
+        share = shape.each / len(shape.channels) if shape.each else 1
+        return round(published * shape.clients * share) - total
 
     def _measure(self, publisher: Child) -> Row:
         shape, target = self._shape, self._target
@@ -219,7 +228,10 @@ class Steady:
                 self._backlog(after["updates"], got["total"]),
             ),
             ages=ages.as_pairs(),
-            extra={"publisher_behind_ms": round(after["behind_s"] * 1000, 1)},
+            extra={
+                "publisher_behind_ms": round(after["behind_s"] * 1000, 1),
+                "audiences": now.get("audiences"),
+            },
         )  # fmt: skip
 
     def _check(self, row: Row, end: dict[str, Any]) -> None:
@@ -239,7 +251,7 @@ class Steady:
         lost = sum(answer["lost"] for answer in answers)
         if lost:
             wrong["connections lost"] = lost
-        if self._shape.lossless and self._target.wire != "bytes":
+        if self._shape.lossless and not self._shape.each and self._target.wire != "bytes":
             least = min(answer["least"] for answer in answers)
             most = max(answer["most"] for answer in answers)
             if (least, most) != (end["updates"], end["updates"]):

@@ -16,6 +16,10 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # The packages' own launchers change user when root; the script below them does not.
 _SERVERS = (
@@ -53,12 +57,13 @@ def free_port() -> int:
 
 
 class RabbitNode:
-    """One node. ``config`` is appended to its rabbitmq.conf."""
+    """One node. ``config`` is appended to its rabbitmq.conf, ``plugins`` are enabled."""
 
-    def __init__(self, directory: Path, config: str = "") -> None:
+    def __init__(self, directory: Path, config: str = "", plugins: Sequence[str] = ()) -> None:
         self.directory = directory
         self.port = free_port()
         self.config = config
+        self._plugins = plugins
         self._server: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
         self._epmd_port = free_port()
@@ -69,6 +74,12 @@ class RabbitNode:
     def url(self) -> str:
         """Where to connect."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    @property
+    def pid(self) -> int:
+        """The process of the started node, which is all of RabbitMQ but epmd."""
+        assert self._server is not None, "the node is not started"
+        return self._server.pid
 
     @property
     def version(self) -> str:
@@ -154,7 +165,7 @@ class RabbitNode:
         config = self.directory / "rabbitmq.conf"
         config.write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n{self.config}")
         plugins = self.directory / "enabled_plugins"
-        plugins.write_text("[].\n")
+        plugins.write_text(f"[{','.join(self._plugins)}].\n")
         return {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",

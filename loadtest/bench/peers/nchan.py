@@ -53,6 +53,11 @@ def find_module() -> str | None:
     return next((path for path in _MODULES if Path(path).exists()), None)
 
 
+def missing() -> str | None:
+    """Why it cannot be run here, in a sentence; None if it can."""
+    return None if find_module() else "nginx or nchan is not installed (libnginx-mod-nchan)"
+
+
 def version() -> str:
     """Nginx's version."""
     answer = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True)  # noqa: S607

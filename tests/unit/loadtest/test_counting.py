@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.bench.counting import BytesOnly, FrameCounter, MarkCounter, counter
+from loadtest.bench.counting import BytesOnly, FrameCounter, MarkCounter, StompCounter, counter
 from service.core.cursor import Trail
 from service.wire.base import Encodings
 from service.wire.eventstream import EventStream
@@ -93,6 +93,24 @@ def test_every_data_frame_of_a_peer_is_an_update(sizes: list[int], cuts: list[in
     assert counted.pings == 1
 
 
+@LAW
+@given(sizes, cuts)
+def test_stomp_messages_are_counted_however_the_stream_is_cut(
+    sizes: list[int], cuts: list[int]
+) -> None:
+    """A MESSAGE is an update; what RabbitMQ says besides, and a heartbeat, are none."""
+    data = text_frame(b"CONNECTED\nversion:1.2\n\n\0\n") + text_frame(b"RECEIPT\n\n\0\n")
+    for size in sizes:
+        data += text_frame(b"MESSAGE\nsubscription:0\n\n" + b"z" * size + b"\0\n")
+        data += text_frame(b"\n") + text_frame(b"") + PING_FRAME
+    counted = counter("stomp")
+    for piece in pieces(data, cuts):
+        counted.feed(piece)
+
+    assert counted.updates == len(sizes)
+    assert counted.pings == len(sizes)
+
+
 def test_a_mark_across_three_pieces_counts_once() -> None:
     """What is kept between pieces is shorter than the mark."""
     counted = MarkCounter(b"data: ")
@@ -104,7 +122,13 @@ def test_a_mark_across_three_pieces_counts_once() -> None:
 
 @pytest.mark.parametrize(
     ("wire", "kind"),
-    [("rows", FrameCounter), ("frames", FrameCounter), ("sse", MarkCounter), ("bytes", BytesOnly)],
+    [
+        ("rows", FrameCounter),
+        ("frames", FrameCounter),
+        ("stomp", StompCounter),
+        ("sse", MarkCounter),
+        ("bytes", BytesOnly),
+    ],
 )
 def test_each_wire_has_its_counter(wire: str, kind: type[Counter]) -> None:
     """Rows and frames differ only in what a frame counts for."""

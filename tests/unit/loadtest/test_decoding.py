@@ -62,6 +62,21 @@ def test_a_peers_frames_are_checked_by_number() -> None:
     assert decoder.ledger.wrong == {"lost": 1}
 
 
+def test_stomp_messages_are_checked_by_number() -> None:
+    """RabbitMQ ends a frame with NUL and a line feed; ERROR is a fault of the run."""
+    decoder = Decoder("stomp", lossless=True)
+    decoder.feed(memoryview(text_frame(b"RECEIPT\nreceipt-id:0\n\n\0\n")))
+    for n in (1, 2, 4):
+        body = b'{"n":%d,"m":%d}' % (n, SENT_US)
+        frame = b"MESSAGE\nsubscription:0\ncontent-length:%d\n\n%b\0\n" % (len(body), body)
+        decoder.feed(memoryview(text_frame(frame)), SENT_US + 2_000)
+    decoder.feed(memoryview(text_frame(b"ERROR\nmessage:no\n\n\0\n")))
+
+    assert decoder.updates == 3
+    assert decoder.ledger.wrong == {"lost": 1, "error": 1}
+    assert decoder.ledger.ages.percentile_ms(1) == 2.1
+
+
 def test_a_missing_update_breaks_the_chain() -> None:
     """The hole shows in the numbers and in ``prev``."""
     ledger = Ledger(lossless=True)

@@ -55,6 +55,20 @@ def test_a_peer_that_lost_something_does_not_count() -> None:
     assert ours.of_nchan == 0.25
 
 
+def test_a_peer_that_fell_behind_does_not_count() -> None:
+    """Nothing lost in the end is not the rate held: a second's worth may wait, not more."""
+    ours = row(shape="B", cpu_us=1.25)
+    load: dict[str, Any] = {"shape": "B", "in_per_s": 200.0, "clients": 500}
+    late = row(server="nchan WebSocket", cpu_us=2.0, backlog=(1_000, 101_001), **load)
+    held = row(server="nchan WebSocket", cpu_us=5.0)
+    relate([ours, late, held])
+    assert ours.of_nchan == 0.25
+
+    late.backlog = (1_000, 101_000)
+    relate([ours, late, held])
+    assert ours.of_nchan == 0.625
+
+
 def test_what_was_missed_is_said_with_both_figures() -> None:
     """A sentence for each reach that was not met, and for each broken promise."""
     found = missed([row(p99_ms=33.0, checked="lost: 2")])

@@ -1,0 +1,54 @@
+"""The bench's peers deliver every update that is published, and are checked as we are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadtest.bench.machine import Cores
+from loadtest.bench.run import Bench, absent
+from loadtest.bench.shapes import STEADY
+from loadtest.bench.steady import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.rabbitmq import RabbitNode
+
+CLIENTS, RATE, DECODE = 5, 40, 2
+SHAPE = replace(STEADY[0], clients=CLIENTS, rate=RATE, decode=DECODE)
+
+
+@pytest.fixture
+def bench(own_rabbitmq: RabbitNode, tmp_path: Path) -> Iterator[Bench]:
+    """A bench of very short runs."""
+    cores = os.sched_getaffinity(0)
+    own_rabbitmq.start()
+    span = Span(0.2, 1)
+    try:
+        yield Bench(tmp_path, own_rabbitmq, own_rabbitmq.pid, Cores(), span, 1, False, print)
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.parametrize(
+    ("peer", "server"), [("ws", "ws on Node"), ("stomp", "RabbitMQ Web-STOMP")]
+)
+def test_a_peer_delivers_and_is_measured(bench: Bench, peer: str, server: str) -> None:
+    """Counted by all clients, decoded by some: nothing lost, with its cost and its ages."""
+    if reason := absent().get(peer):
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    [row] = {"ws": bench._ws, "stomp": bench._stomp}[peer](SHAPE)
+
+    assert (row.server, row.checked) == (server, "ok")
+    assert row.extra["decoded"] >= DECODE * RATE * bench.span.measure_s / 2
+    assert row.out_per_s > 0
+    assert row.cpu_us
+    assert row.p50_ms is not None
