@@ -9,35 +9,57 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
+from prometheus_client import generate_latest
 
 from service.app import Service
 from service.config import load
 from service.core.closing import REASONS
 from service.metrics import registry
 from tests.chart.rendering import CHART, NAMESPACE
+from tests.support.prometheus import promtool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from prometheus_client import CollectorRegistry
 
     from tests.chart.rendering import Rendered
 
 PROMETHEUS_OWN = {"up"}
 METRIC = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{")
+PAGE = (CHART.parents[1] / "docs" / "operations.md").read_text()
 BARE = re.compile(r"\b(?:tickfan|process|python)_[a-z_]+\b(?!\{)")
 
 
 @pytest.fixture
-async def exported() -> dict[str, set[str]]:
-    """The samples that a scrape may give, each with its labels."""
+async def metrics() -> CollectorRegistry:
+    """The service's own, before anything has happened."""
     service = Service(load(None, {}))
+    return registry(service.hub, service.connections, service.formats.encodings)
+
+
+@pytest.fixture
+def exported(metrics: CollectorRegistry) -> dict[str, set[str]]:
+    """The samples that a scrape may give, each with its labels."""
     found = {}
-    for family in registry(service.hub, service.connections, service.formats.encodings).collect():
+    for family in metrics.collect():
         labels = set(getattr(family, "_labelnames", ()))
         if family.type == "histogram":
             found[family.name + "_bucket"] = labels | {"le"}
         else:
             found[family.name + ("_total" if family.type == "counter" else "")] = labels
     return found
+
+
+def _section(title: str) -> str:
+    """A chapter of the operators' page."""
+    _, _, rest = PAGE.partition(f"\n## {title}\n")
+    assert rest, title
+    return rest.partition("\n## ")[0]
 
 
 def _alerts(rendered: Rendered) -> list[dict[str, Any]]:
@@ -83,12 +105,24 @@ def test_every_metric_of_ours_is_shown(everything: Rendered, exported: dict[str,
     assert {name for name in exported if name.startswith("tickfan_")} <= shown
 
 
-def test_every_metric_and_reason_is_explained(exported: dict[str, set[str]]) -> None:
-    """In the operators' page, under the name that one looks for."""
-    page = (CHART.parents[1] / "docs" / "operations.md").read_text()
-    words = set(re.findall(r"`(\w+)[`{]", page))
+def test_prometheus_likes_the_names(metrics: CollectorRegistry) -> None:
+    """Its linter finds no fault in what a scrape gives: names, units, types, help."""
+    done = promtool("check", "metrics", text=generate_latest(metrics).decode())
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_metric_is_explained(exported: dict[str, set[str]]) -> None:
+    """Where the operators' page speaks of metrics; and it names none that does not exist."""
     names = {name.removesuffix("_bucket") for name in exported if name.startswith("tickfan_")}
-    assert names | REASONS.keys() <= words, (names | REASONS.keys()) - words
+    assert names <= set(re.findall(r"`(\w+)[`{]", _section("Metrics")))
+    assert set(re.findall(r"\btickfan_[a-z_]+", PAGE)) <= names
+
+
+def test_every_reason_is_explained() -> None:
+    """Each reason why a connection ends begins a row of the table of them."""
+    rows = re.findall(r"^\| (`.*?) \|", _section("Why connections end"), re.MULTILINE)
+    explained = [reason for row in rows for reason in re.findall(r"`(\w+)`", row)]
+    assert sorted(explained) == sorted(REASONS)
 
 
 def test_closing_reasons_are_of_the_table(everything: Rendered) -> None:
@@ -99,14 +133,25 @@ def test_closing_reasons_are_of_the_table(everything: Rendered) -> None:
 
 
 def test_alerts_say_what_a_tired_person_needs(everything: Rendered) -> None:
-    """A name, how bad, what it means; and an entry in the operators' page."""
-    page = (CHART.parents[1] / "docs" / "operations.md").read_text()
+    """A name, how bad, what it means, and the way to its entry in the operators' page."""
     names = [alert["alert"] for alert in _alerts(everything)]
+    assert re.findall(r"^### (\w+)$", _section("Alerts"), re.MULTILINE) == names
     assert len(set(names)) == len(names)
+    address = everything.values["monitoring"]["prometheusRule"]["runbook"]
+    assert address.startswith("https:")
     for alert in _alerts(everything):
         assert alert["labels"]["severity"] in ("warning", "critical")
-        assert set(alert["annotations"]) == {"summary", "description"}
-        assert f"**{alert['alert']}**" in page, f"{alert['alert']} has no entry"
+        assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+        # The heading's anchor, as Git's web pages make it.
+        assert alert["annotations"]["runbook_url"] == f"{address}#{alert['alert'].lower()}"
+
+
+def test_prometheus_takes_the_rules_as_rendered(everything: Rendered, tmp_path: Path) -> None:
+    """What the operator hands on: promtool refuses fields that it does not know."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(yaml.safe_dump(everything.only("PrometheusRule")["spec"]))
+    done = promtool("check", "rules", rules)
+    assert done.returncode == 0, done.stderr
 
 
 def test_alerts_are_of_this_release(everything: Rendered) -> None:
@@ -115,8 +160,7 @@ def test_alerts_are_of_this_release(everything: Rendered) -> None:
     for alert in _alerts(everything):
         for selector in re.findall(r"\{(.*?)\}", alert["expr"]):
             assert selector.startswith(job)
-        assert "$SELECTOR" not in json.dumps(alert)
-        assert "$CONNECTIONS_MAX" not in json.dumps(alert)
+        assert not re.search(r"\$[A-Z]", json.dumps(alert))
 
 
 def test_saturation_is_measured_by_the_setting(everything: Rendered) -> None:
@@ -135,6 +179,30 @@ def test_the_monitor_finds_the_admin_service(everything: Rendered) -> None:
     ]
     assert [service["metadata"]["name"] for service in found] == ["prices-admin"]
     assert spec["endpoints"][0]["port"] == found[0]["spec"]["ports"][0]["name"]
+
+
+def test_grafana_knows_every_field_of_the_dashboard(everything: Rendered) -> None:
+    """Read and written by Grafana's own types, nothing is lost: they drop unknown names."""
+    plugins.register_default_plugins()  # of panels and data sources
+    ours = _dashboard(everything)
+    theirs = json.loads(json.dumps(Dashboard.from_json(ours), cls=JSONEncoder))
+    assert list(_lost(ours, theirs)) == []
+    assert {panel["type"] for panel in ours["panels"]} == {"row", "stat", "timeseries"}
+
+
+def _lost(ours: Any, theirs: Any, path: str = "dashboard") -> Iterator[str]:
+    """Where ``theirs`` has not what ``ours`` has; it may have more."""
+    if isinstance(ours, dict):
+        for name, value in ours.items():
+            if name in theirs:
+                yield from _lost(value, theirs[name], f"{path}.{name}")
+            else:
+                yield f"{path}.{name}"
+    elif isinstance(ours, list):
+        for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            yield from _lost(one, other, f"{path}[{index}]")
+    elif ours != theirs:
+        yield path
 
 
 def test_the_dashboard_holds_together(everything: Rendered) -> None:

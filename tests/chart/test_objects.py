@@ -196,6 +196,8 @@ def test_the_drain_fits_into_the_grace(rendered: Rendered) -> None:
     spec = rendered.deployment["spec"]
     assert 0 <= spec["minReadySeconds"] - sleep - drain_s < 1
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    # Kubernetes refuses a deadline (600 by default) that is not above minReadySeconds.
+    assert spec["progressDeadlineSeconds"] == spec["minReadySeconds"] + 600
 
 
 def test_streams_pass_the_gateway_without_an_end(everything: Rendered) -> None:
@@ -206,10 +208,17 @@ def test_streams_pass_the_gateway_without_an_end(everything: Rendered) -> None:
     assert everything.all("Service")[0]["spec"]["ports"][0]["port"] == 443
 
 
+def test_the_test_stands_where_the_service_may(rendered: Rendered) -> None:
+    """Where nodes are tainted, or of two kinds, helm test's pod needs the same words."""
+    for key in ("nodeSelector", "tolerations", "affinity"):
+        assert rendered.only("Pod")["spec"].get(key) == rendered.pod.get(key)
+
+
 def test_the_demo_is_one_replica(defaults: Rendered) -> None:
     """Its broker is in the process: two would be two; and it cannot be scaled."""
     assert defaults.deployment["spec"]["replicas"] == 1
     assert not defaults.all("PodDisruptionBudget")
+    assert "topologySpreadConstraints" not in defaults.pod
     with pytest.raises(Refused, match="autoscaling needs broker"):
         render("--set", "autoscaling.enabled=true")
 

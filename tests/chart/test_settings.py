@@ -13,6 +13,7 @@ import yaml
 from service.config import Settings, load
 from tests.chart.rendering import CHART, Refused, render
 from tests.chart.schema import ELSEWHERE, SCHEMA, settings_schema
+from tests.chart.tools import run, tool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,12 @@ def test_the_schema_knows_the_services_settings() -> None:
     assert schema["definitions"]["settings"] == settings_schema(), (
         "the settings have changed: run `.venv/bin/python -m tests.chart.schema`"
     )
+
+
+def test_the_schema_is_one() -> None:
+    """It fits the schema of schemas: a type that does not exist would refuse nothing, or all."""
+    checked = run(tool("check-jsonschema"), "--check-metaschema", SCHEMA)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_the_schema_closes_every_map() -> None:
@@ -67,6 +74,7 @@ def test_the_schema_closes_every_map() -> None:
         ("image.digest=sha256:12", "image.digest: Does not match pattern"),
         ("httpRoute.enabled=true", "httpRoute.parentRefs: Array must have at least 1"),
         ("ingress.enabled=true", "ingress.hosts: Array must have at least 1"),
+        ("monitoring.prometheusRule.runbook=a b", "runbook: Does not match pattern"),
         ("podLabels.a=1", "podLabels.a: Invalid type. Expected: string"),
         ("autoscaling.cpuPercent=170", "autoscaling.cpuPercent: Must be less than"),
         ('config.feeds=[{"name": "q", "bind": ["q.#"]}]', "config.feeds.0: delivery is required"),

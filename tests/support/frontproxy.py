@@ -10,13 +10,14 @@ import shutil
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import pytest
 
 from tests.support.rabbitmq import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 START_TIMEOUT_S = 10
@@ -33,16 +34,37 @@ def require(program: str) -> str:
     return found
 
 
-class FrontProxy:
-    """Runs ``command`` while inside; it must stay in the foreground and listen on ``port``."""
+class Replica(Protocol):
+    """Where a replica is."""
 
-    def __init__(self, directory: Path) -> None:
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def admin_port(self) -> int: ...
+
+
+class Ports(NamedTuple):
+    """The ports of what stands for a replica."""
+
+    port: int
+    admin_port: int
+
+
+class FrontProxy:
+    """A proxy in front of two replicas, while inside, on a ``port`` of its own."""
+
+    def __init__(
+        self, directory: Path, replicas: Sequence[Replica], *, idle_timeout_s: int | None = None
+    ) -> None:
+        """``idle_timeout_s`` shortens the time-outs; else they are the configuration's."""
         self.port = free_port()
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
+        self._command = self.prepare(replicas, idle_timeout_s)
 
-    def command(self) -> list[str]:
-        """What to run."""
+    def prepare(self, replicas: Sequence[Replica], idle_timeout_s: int | None) -> list[str]:
+        """Write the configuration; the command that runs it in the foreground."""
         raise NotImplementedError
 
     @property
@@ -53,7 +75,7 @@ class FrontProxy:
         log = self._directory / f"proxy-{self.port}.log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:

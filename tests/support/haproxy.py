@@ -14,31 +14,24 @@ from tests.support.frontproxy import FrontProxy, require
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.support.frontproxy import Replica
+
 CONFIG = Path(__file__).parents[2] / "config" / "haproxy.cfg"
 
 
 class Haproxy(FrontProxy):
-    """HAProxy in front of two replicas, on a port of its own."""
+    """HAProxy."""
 
-    def __init__(
-        self,
-        directory: Path,
-        upstreams: Sequence[int],
-        admin_ports: Sequence[int],
-        *,
-        idle_timeout_s: int | None = None,
-    ) -> None:
-        """``upstreams`` are the replicas' ports, ``idle_timeout_s`` shortens the time-outs."""
-        super().__init__(directory)
-        self._binary = require("haproxy")
+    def prepare(self, replicas: Sequence[Replica], idle_timeout_s: int | None) -> list[str]:
+        binary = require("haproxy")
         text = CONFIG.read_text()
-        for number, port, admin_port in zip((1, 2), upstreams, admin_ports, strict=True):
+        for number, replica in zip((1, 2), replicas, strict=True):
             text, count = re.subn(
-                rf"(server {number}) 127\.0\.0\.1:\d+", rf"\1 127.0.0.1:{port}", text
+                rf"(server {number}) 127\.0\.0\.1:\d+", rf"\1 127.0.0.1:{replica.port}", text
             )
             assert count == 2
             text, count = re.subn(
-                rf"(server {number} .* check port) \d+", rf"\1 {admin_port}", text
+                rf"(server {number} .* check port) \d+", rf"\1 {replica.admin_port}", text
             )
             assert count == 1
         text = re.sub(r"bind 127\.0\.0\.1:\d+", f"bind 127.0.0.1:{self.port}", text)
@@ -49,8 +42,6 @@ class Haproxy(FrontProxy):
             assert count == 3
         # A limit of files that every machine has.
         text = text.replace("maxconn 32000", "maxconn 400")
-        self._config = directory / "haproxy.cfg"
-        self._config.write_text(text)
-
-    def command(self) -> list[str]:
-        return [self._binary, "-db", "-f", str(self._config)]
+        config = self._directory / "haproxy.cfg"
+        config.write_text(text)
+        return [binary, "-db", "-f", str(config)]

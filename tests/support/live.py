@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestServer
 from service.app import Service
 from service.broker.base import Message
 from service.config import load
+from service.transports.server import Runner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -203,6 +204,13 @@ def _row(row: list[Any], message: Mapping[str, Any]) -> dict[str, Any]:
     return update
 
 
+class _Server(TestServer):
+    """With the service's own handlers."""
+
+    async def _make_runner(self, **kwargs: Any) -> Runner:
+        return Runner(self.app, **kwargs)
+
+
 @contextlib.asynccontextmanager
 async def live(
     make_client: MakeClient, settings: Mapping[str, str] | None = None
@@ -216,7 +224,7 @@ async def live(
     environ |= {f"TICKFAN_{name}": value for name, value in (settings or {}).items()}
     service = Service(load(None, environ))
     async with service.running():
-        server = TestServer(service.public)
+        server = _Server(service.public)
         # As service.lifecycle has it; that of tests sets handler_cancellation too.
         await server.start_server(shutdown_timeout=0.1, auto_decompress=False)
         client = await make_client(server)

@@ -15,22 +15,21 @@ from tests.support.frontproxy import FrontProxy, require
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.support.frontproxy import Replica
+
 CONFIG = Path(__file__).parents[2] / "config" / "nginx.conf"
 
 
 class Nginx(FrontProxy):
-    """nginx in front of replicas, on a port of its own."""
+    """nginx."""
 
-    def __init__(
-        self, directory: Path, upstreams: Sequence[int], *, idle_timeout_s: int | None = None
-    ) -> None:
-        """``upstreams`` are the replicas' ports, ``idle_timeout_s`` shortens the time-outs."""
-        super().__init__(directory)
-        self._binary = require("nginx")
+    def prepare(self, replicas: Sequence[Replica], idle_timeout_s: int | None) -> list[str]:
+        binary = require("nginx")
+        directory = self._directory
         text = CONFIG.read_text()
-        servers = iter(upstreams)
+        ports = iter(replicas)
         text = re.sub(
-            r"server 127\.0\.0\.1:\d+", lambda _: f"server 127.0.0.1:{next(servers)}", text
+            r"server 127\.0\.0\.1:\d+", lambda _: f"server 127.0.0.1:{next(ports).port}", text
         )
         text = re.sub(r"listen 127\.0\.0\.1:\d+", f"listen 127.0.0.1:{self.port}", text)
         if idle_timeout_s is not None:
@@ -49,8 +48,6 @@ class Nginx(FrontProxy):
             f"    {kind}_temp_path {directory}/{kind};\n"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
-        self._config = directory / "nginx.conf"
-        self._config.write_text(head + text.replace("http {\n", "http {\n" + temp))
-
-    def command(self) -> list[str]:
-        return [self._binary, "-p", str(self._directory), "-c", str(self._config)]
+        config = directory / "nginx.conf"
+        config.write_text(head + text.replace("http {\n", "http {\n" + temp))
+        return [binary, "-p", str(directory), "-c", str(config)]

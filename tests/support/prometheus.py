@@ -46,14 +46,16 @@ def require(name: str) -> str:
 def alert_rules(connections_max: int = 100) -> str:
     """The rules as Prometheus reads them, for the job of config/prometheus.yml."""
     selector = f'job="{JOB}", namespace="{NAMESPACE}"'
-    text = ALERTS.read_text().replace("$SELECTOR", selector)
+    text = ALERTS.read_text().replace("$SELECTOR", selector).replace("$RUNBOOK", "operations.md")
     return text.replace("$CONNECTIONS_MAX", str(connections_max))
 
 
-def promtool(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run promtool to its end."""
+def promtool(*words: str | Path, text: str = "") -> subprocess.CompletedProcess[str]:
+    """Run promtool to its end, with ``text`` as its input."""
     command = [require("promtool"), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, input=text, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 class Prometheus:

@@ -1,55 +1,79 @@
-"""What must hold behind any proxy: the same stories for each of them.
-
-Must not know which proxy it is.
-"""
+"""Behind a real nginx and a real HAProxy, with the configurations that we recommend."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
 
 from service.app import build_broker
 from service.config import load
+from service.core.closing import REASONS
 from tests.support.browser import Browser
 from tests.support.follower import Follower
+from tests.support.frontproxy import Ports
+from tests.support.haproxy import Haproxy
 from tests.support.live import until
+from tests.support.nginx import Nginx
 from tests.support.raw import connect, request
 from tests.support.survival import Publisher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     from service.broker.base import Broker
+    from tests.integration.conftest import MakeService
+    from tests.support.fixtures import MakeLive
     from tests.support.frontproxy import FrontProxy
     from tests.support.live import Live
-    from tests.support.process import ServiceProcess
 
-    MakeProxy = Callable[[Sequence[ServiceProcess]], FrontProxy]
+    Proxy = type[FrontProxy]
 
 MESSAGES = 12_000
 DEADLINE_S = 90
+IDLE_TIMEOUT_S = 3
 
 
-def publisher_for(amqp: dict[str, str], channels: list[str]) -> tuple[Broker, Publisher]:
+@pytest.fixture(params=[Nginx, Haproxy], ids=lambda proxy: proxy.__name__.lower())
+def proxy(request: pytest.FixtureRequest) -> Proxy:
+    """Which one."""
+    found: Proxy = request.param
+    return found
+
+
+def _replicas(live: Live) -> list[Ports]:
+    """One service, as if it were two."""
+    port, admin_port = live.client.port, live.admin.port
+    assert port is not None
+    assert admin_port is not None
+    return [Ports(port, admin_port)] * 2
+
+
+def _publisher(amqp: dict[str, str], channels: list[str]) -> tuple[Broker, Publisher]:
     environ = {f"TICKFAN_{name}": value for name, value in amqp.items()}
     broker = build_broker(load(None, environ), None)
     return broker, Publisher(broker, channels)
 
 
-async def rolling_restart(
-    replicas: Sequence[ServiceProcess],
-    make_proxy: MakeProxy,
+async def test_a_rolling_restart_loses_no_update(
+    proxy: Proxy,
+    make_service: MakeService,
     amqp: dict[str, str],
+    tmp_path: Path,
     figures: Callable[[str], None],
 ) -> None:
-    """Replicas restarted in turn under load: every follower gets every update once."""
+    """Two replicas restarted in turn under load: every follower gets every update once."""
+    settings = {**amqp, "STOP__DRAIN_S": "1", "STREAM__RETRY_MS": "200"}
+    replicas = [make_service(settings) for _ in range(2)]
     await asyncio.gather(*(asyncio.to_thread(replica.start) for replica in replicas))
     channels = [f"trades.C{index}" for index in range(5)]
-    broker, publisher = publisher_for(amqp, channels)
+    broker, publisher = _publisher(amqp, channels)
     everything = {channel: set(range(index, MESSAGES, 5)) for index, channel in enumerate(channels)}
 
     def done(follower: Follower) -> bool:
@@ -57,10 +81,10 @@ async def rolling_restart(
             everything[channel] <= set(follower.seen[channel]) for channel in follower.channels
         )
 
-    with make_proxy(replicas) as proxy:
+    with proxy(tmp_path, replicas) as front:
         followers = [
             Follower(
-                f"follower {index}", [proxy.url], channels[: 1 + index % 3],
+                f"follower {index}", [front.url], channels[: 1 + index % 3],
                 ("sse", "ws", "ndjson")[index % 3], rng=random.Random(index),
             )
             for index in range(18)
@@ -79,7 +103,7 @@ async def rolling_restart(
     await broker.close()
 
     figures(
-        f"rolling restart behind {type(proxy).__name__}: {MESSAGES:,} messages, "
+        f"rolling restart behind {proxy.__name__}: {MESSAGES:,} messages, "
         f"{len(followers)} followers, {sum(f.connects for f in followers)} connects, "
         f"closings {sorted({reason for f in followers for reason in f.closings})}"
     )
@@ -90,15 +114,16 @@ async def rolling_restart(
     assert sum("drain" in follower.closings for follower in followers) == len(followers)
 
 
-async def absence_of_every_replica(
-    replica: ServiceProcess, make_proxy: MakeProxy, amqp: dict[str, str]
+async def test_an_eventsource_outlives_the_absence_of_every_replica(
+    proxy: Proxy, make_service: MakeService, amqp: dict[str, str], tmp_path: Path
 ) -> None:
     """In a real browser: all replicas go and come back, and each update is seen once."""
+    replica = make_service({**amqp, "STOP__DRAIN_S": "0", "STREAM__RETRY_MS": "200"})
     await asyncio.to_thread(replica.start)
-    broker, publisher = publisher_for(amqp, ["trades.X"])
-    with make_proxy([replica, replica]) as proxy:
+    broker, publisher = _publisher(amqp, ["trades.X"])
+    with proxy(tmp_path, [replica, replica]) as front:
         async with Browser() as browser:
-            await browser.open(f"{proxy.url}/v1/channels")
+            await browser.open(f"{front.url}/v1/channels")
             await browser.run("""
                 window.seen = []; window.events = [];
                 window.source = new EventSource('/v1/sse?channels=trades.X');
@@ -112,7 +137,9 @@ async def absence_of_every_replica(
             await publisher.publish(100)
             await _until_script(browser, "seen.length == 100")
 
-            assert await asyncio.to_thread(replica.stop) == 0
+            # The proxy's idle connections to it are no reason to use up the grace, 25 s.
+            async with asyncio.timeout(10):
+                assert await asyncio.to_thread(replica.stop) == 0
             await _until_script(browser, "events.includes('closing:unavailable')")
             assert await browser.run("source.readyState") != 2, "EventSource has given up"
             await publisher.publish(100)
@@ -127,13 +154,65 @@ async def absence_of_every_replica(
     assert not [event for event in events if event.startswith("reset")]
 
 
-async def nothing_is_held_back_or_cut(live: Live, proxy: FrontProxy, idle_timeout_s: int) -> None:
-    """Each update comes at once, and a quiet stream outlives the proxy's idle time-out.
+@pytest.mark.parametrize("fault", ["refuses", "cuts", "is silent"])
+async def test_no_fault_of_the_replicas_ends_an_eventsource(
+    proxy: Proxy, fault: str, tmp_path: Path
+) -> None:
+    """Instead of 502, 503 or 504 it gets a 200 that says when to come back."""
 
-    ``live`` beats faster than that.
-    """
-    with proxy:
-        async with aiohttp.ClientSession(proxy.url) as session:
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if fault == "is silent":
+            await reader.read()
+
+    async def ready(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    async with _listening(take) as port, _listening(ready) as admin_port:
+        replicas = [Ports(1 if fault == "refuses" else port, admin_port)] * 2
+        with proxy(tmp_path, replicas, idle_timeout_s=1) as front:
+            async with (
+                aiohttp.ClientSession(front.url) as session,
+                session.get("/v1/sse?channels=trades.A") as answer,
+            ):
+                lines = (await answer.text()).splitlines()
+                assert answer.status == 200
+                assert answer.headers["Content-Type"].startswith("text/event-stream")
+                assert answer.headers["Cache-Control"] == "no-store, no-transform"
+    assert lines[:2] == ["retry: 2000", "event: closing"]
+    assert REASONS["unavailable"].code == json.loads(lines[2].removeprefix("data: "))["code"]
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    take: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[int]:
+    """A server's port; all its connections are over in the end, so the proxy must be."""
+    handling: set[asyncio.Task[None] | None] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handling.add(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await take(reader, writer)
+        with contextlib.suppress(ConnectionError):
+            writer.close()
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.gather(*filter(None, handling))
+
+
+async def test_nothing_is_held_back_and_no_quiet_stream_is_cut(
+    proxy: Proxy, make_live: MakeLive, tmp_path: Path
+) -> None:
+    """SSE, NDJSON and WebSocket, with the proxy's time-outs shortened as much as our beats."""
+    live = await make_live(STREAM__HEARTBEAT_S="1", STREAM__PING_S="1")
+    with proxy(tmp_path, _replicas(live), idle_timeout_s=IDLE_TIMEOUT_S) as front:
+        async with aiohttp.ClientSession(front.url) as session:
             sse = await session.get("/v1/sse?channels=trades.A")
             lines = await session.get("/v1/ndjson?channels=trades.A")
             socket = await session.ws_connect("/v1/ws", protocols=["tickfan.json.v1"])
@@ -147,7 +226,7 @@ async def nothing_is_held_back_or_cut(live: Live, proxy: FrontProxy, idle_timeou
             # Half as long again as the proxy would wait for a stream that is dead.
             began = live.hub.loop.time()
             beats = 0
-            while live.hub.loop.time() < began + 1.5 * idle_timeout_s:
+            while live.hub.loop.time() < began + 1.5 * IDLE_TIMEOUT_S:
                 beats += b"heartbeat" in await asyncio.wait_for(lines.content.readline(), 5)
             assert beats
             await live.publish("trades.A", "the last")
@@ -178,11 +257,14 @@ async def _all_see(
         await asyncio.gather(from_http(sse), from_http(lines), from_socket())
 
 
-async def who_has_gone_is_gone(live: Live, proxy: FrontProxy) -> None:
-    """The service hears of it at once, not when a heartbeat (15 s) cannot be written."""
-    with proxy:
+async def test_a_client_that_goes_is_gone(
+    proxy: Proxy, make_live: MakeLive, tmp_path: Path
+) -> None:
+    """Closed or cut: the service hears of it at once, not when a heartbeat cannot be written."""
+    live = await make_live()
+    with proxy(tmp_path, _replicas(live)) as front:
         for is_cut in (False, True):
-            async with connect(proxy.port, request("/v1/ndjson?channels=trades.A")) as wire:
+            async with connect(front.port, request("/v1/ndjson?channels=trades.A")) as wire:
                 await wire.up_to(b"snapshot_end")
                 assert live.service.connected == 1
                 if is_cut:
@@ -194,17 +276,20 @@ CHANNELS = 300
 VALUE = "x" * 700
 
 
-async def old_data_of_a_stalled_client(live: Live, proxy: FrontProxy) -> int:
-    """Bytes of values that were no longer the newest, and still came after a stall.
+async def test_a_stalled_client_holds_a_bounded_amount_of_old_data(
+    proxy: Proxy, make_live: MakeLive, tmp_path: Path
+) -> None:
+    """Of 20 MB that went by; without a bound for send buffers it is more than 4 MiB.
 
-    20 MB go by while the client does not read. Its subscription is conflated:
-    what is old was written before the stall was felt, and could not be taken back.
+    The client does not read. Its subscription is conflated: what is old was written
+    before the stall was felt, and could not be taken back.
     """
-    with proxy:
+    live = await make_live(STREAM__HEARTBEAT_S="1")
+    with proxy(tmp_path, _replicas(live)) as front:
         path = "/v1/ndjson?channels=quotes.%23&interval_ms=50&snapshot=0"
         # HTTP/1.0, whose body has no chunks: a proxy's may begin in mid-line.
         asked = request(path, version="1.0")
-        async with connect(proxy.port, asked, receive_bytes=4096) as wire:
+        async with connect(front.port, asked, receive_bytes=4096) as wire:
             await wire.up_to(b'"snapshot_end"')
             for round_ in range(100):
                 entries = [
@@ -225,7 +310,7 @@ async def old_data_of_a_stalled_client(live: Live, proxy: FrontProxy) -> int:
                     newest.add(update["channel"])
                 else:
                     old += len(line)
-    return old
+    assert old < 512 * 1024
 
 
 async def _until_script(browser: Browser, condition: str) -> None:
