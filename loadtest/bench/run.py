@@ -16,10 +16,10 @@ from loadtest.bench.machine import Child, Cores, Shares, cpu_s, prefer
 from loadtest.bench.peers import nchan, nodejs, webstomp
 from loadtest.bench.publish import PublishSpec
 from loadtest.bench.steady import Row, Span, Steady, Target
-from loadtest.bench.subject import service
+from loadtest.bench.subject import ON_ASYNCIO, service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from loadtest.bench.shapes import Shape
@@ -64,7 +64,8 @@ class Bench:
         if self.alone:
             return rows
         measures = {
-            "nchan": self._nchan, "ws": self._ws, "stomp": self._stomp, "naive": self._naive,
+            "asyncio": self._asyncio, "nchan": self._nchan, "ws": self._ws, "stomp": self._stomp,
+            "naive": self._naive,
         }  # fmt: skip
         for peer, measure in measures.items():
             if peer in shape.peers and peer not in self.absent:
@@ -89,11 +90,16 @@ class Bench:
             best.checked = "; ".join(sorted({row.checked for row in rows} - {"ok"}))
         return best
 
-    def _once(self, shape: Shape, wire: str) -> Row:
-        name = "tickfan WebSocket" if wire == "rows" else "tickfan SSE"
+    def _asyncio(self, shape: Shape) -> Iterator[Row]:
+        yield self._once(shape, "rows", "ours on asyncio", ON_ASYNCIO)
+
+    def _once(self, shape: Shape, wire: str, name: str = "", runs: Sequence[str] = ()) -> Row:
+        name = name or ("tickfan WebSocket" if wire == "rows" else "tickfan SSE")
         self.say(f"{shape.name}: {name}")
         path = "/v1/ws" if wire == "rows" else "/v1/sse"
-        with service(self.directory, self.node.url, self.cores, flush_ms=shape.flush_ms) as process:
+        with service(
+            self.directory, self.node.url, self.cores, flush_ms=shape.flush_ms, runs=runs
+        ) as process:
             assert process.process is not None
             pid = process.process.pid
             publish = self.publish(shape)

@@ -52,7 +52,7 @@ class Shape:
 STEADY = (
     Shape("A", "500 x 200/s, one update a message", 500, 200, decode=20,
           age_p99_ms=20, of_nchan=0.7, sse=True,
-          peers=("nchan", "ws", "stomp", "naive", "raw")),
+          peers=("asyncio", "nchan", "ws", "stomp", "naive", "raw")),
     Shape("A0", "A with flush_ms = 0", 500, 200, flush_ms=0, decode=20,
           of_nchan=1.0, peers=("raw",)),
     Shape("B", "500 x 2,000/s", 500, 2000, decode=5, age_p99_ms=50, cost_us=0.5,

@@ -14,12 +14,22 @@ from loadtest.bench.machine import prefer
 from tests.support.process import ServiceProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from loadtest.bench.machine import Cores
 
 _RUNS = itertools.count(1)
+
+_ON_ASYNCIO = """
+import asyncio, sys, uvloop
+uvloop.new_event_loop = asyncio.new_event_loop
+from service.cli import main
+sys.argv = ["tickfan", "serve"]
+main()
+"""
+ON_ASYNCIO = ("-c", _ON_ASYNCIO)
+"""The service on asyncio's own loop, to see what uvloop is worth."""
 
 QUOTES, TRADES = "quotes", "trades"
 
@@ -50,10 +60,11 @@ def service(  # noqa: PLR0913 - all by name
     warm: str = "",
     prefix: str = "",
     wait: bool = True,
+    runs: Sequence[str] = (),
 ) -> Iterator[ServiceProcess]:
     """The service, ready, with streams of its own unless ``prefix`` names some.
 
-    ``wait`` False: it only listens.
+    ``wait`` False: it only listens. ``runs`` instead of the command: Python's arguments.
     """
     process = ServiceProcess(
         directory,
@@ -63,6 +74,7 @@ def service(  # noqa: PLR0913 - all by name
             "FEEDS": feeds(flush_ms=flush_ms, warm=warm),
             "LOG__LEVEL": "warning",
         },
+        runs,
     )
     try:
         with cores.on_server():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.support.rabbitmq import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 START_TIMEOUT_S = 30.0
@@ -29,10 +29,14 @@ class ServiceProcess:
     """``tickfan serve`` with settings from the environment, on ports of its own.
 
     ``settings`` are variables without their ``TICKFAN_``. Its output goes to a
-    file in ``directory`` and is readable as ``output``.
+    file in ``directory`` and is readable as ``output``. ``runs`` are Python's
+    arguments instead of the command's.
     """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, directory: Path, settings: Mapping[str, str], runs: Sequence[str] = ()
+    ) -> None:
+        self._runs = runs or ("-m", "service", "serve")
         self.port = free_port()
         self.admin_port = free_port()
         self._output = directory / f"tickfan-{self.port}.log"
@@ -57,7 +61,7 @@ class ServiceProcess:
         """Start it and wait until it is ready (or only listens)."""
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "service", "serve"],
+                [sys.executable, *self._runs],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
