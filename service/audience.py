@@ -1,33 +1,24 @@
-"""The subscribers that are due exactly the same bytes, and their shared flush.
+"""What the two kinds of audience share.
 
-An audience is one wire format, one set of subscriptions, one rhythm. It takes
-references to updates, encodes what is not yet encoded when it flushes, joins it
-once, and hands the same bytes to every member on the shared path. A member
-whose transport still holds bytes is parked and gets references instead.
+An audience is the subscribers that are due exactly the same bytes: one wire
+format, one set of subscriptions, one rhythm. It takes references to updates,
+encodes what is not yet encoded when it flushes, joins it once, and hands the
+same bytes to every member on the shared path. A member whose transport still
+holds bytes is parked and gets references instead.
 
-Must not know how members connect, which audiences exist, or when it is flushed.
+Must not know how members connect, which audiences exist, or when they are flushed.
 """
 
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING, Any
-
-from service.core import closing
-from service.core.cursor import Trail
-from service.subscriber import SLACK_BYTES, cut_at
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from service.core.channel import Channel
-    from service.core.closing import Reason
-    from service.core.feed import Feed
     from service.core.tally import Histogram, Tally
     from service.core.update import Update
-    from service.key import Key
-    from service.rhythm import Flusher
-    from service.subscriber import Subscriber
 
 MEMBERS_MAX = 500
 """Members of one audience; more with the same key make another. So one flush is
@@ -38,286 +29,17 @@ FLUSH_BYTES = 64 * 1024
 the most that a conflated flush writes to everybody at once."""
 
 
-class ConflatedAudience:
-    """Members that get the newest values of the same channels at the same ticks."""
+def note_flush(
+    tally: Tally, ages: Histogram, updates: Sequence[Update], written: int, size: int
+) -> None:
+    """Count a frame that went to ``written`` members.
 
-    __slots__ = ("_clock", "_park", "_pending", "_tally", "channels", "key", "members")
-
-    def __init__(
-        self,
-        key: Key,
-        tally: Tally,
-        park: Callable[[Subscriber], None],
-        clock: Callable[[], float],
-    ) -> None:
-        self.key = key
-        self.members: dict[Subscriber, None] = {}
-        self.channels: set[Channel] = set()
-        self._pending: set[Channel] = set()
-        self._tally = tally
-        self._park = park
-        self._clock = clock
-
-    def take(self, changed: set[Channel]) -> bool:
-        """Make the changes that concern it part of the next flush; whether there are any."""
-        # In C, over the smaller side; nearly always all have changed, and then
-        # no set has to be made.
-        channels = self.channels
-        due = channels if channels <= changed else channels & changed
-        if not due:
-            return False
-        if self._pending:  # the flush of the last tick has not come round yet
-            self._pending = self._pending | due  # never in place: it may be ``channels``
-            return False
-        self._pending = due
-        return True
-
-    def leave(self, member: Subscriber, changed: set[Channel]) -> None:
-        """Remove a member; ``changed`` since the last tick goes into its backlog."""
-        self.members.pop(member, None)
-        owed = (self.channels & changed) | self._pending
-        if owed:
-            self._park(member)
-            member.marks.mark_all(owed)
-
-    def flush(self) -> None:
-        """Write the newest value of each changed channel to every member."""
-        pending, self._pending = tuple(self._pending), set()
-        if not pending or not self.members:
-            return
-        now = self._clock()
-        updates, rest = _within(pending, FLUSH_BYTES)
-        frame = self.key.format.live(updates, None)
-        count = len(updates)
-        written = 0
-        lost: list[Subscriber] = []
-        for member in self.members:
-            if member.parked:
-                member.marks.mark_all(pending)
-                continue
-            try:
-                if member.buffered() > SLACK_BYTES:
-                    self._tally.parked += 1
-                    self._park(member)
-                    member.marks.mark_all(pending)
-                    continue
-                member.write(frame)
-            except RuntimeError:  # uvloop: the transport is closed
-                lost.append(member)
-                continue
-            if not member.updates:
-                self._tally.first_update.observe(now - member.opened_at)
-            member.updates += count
-            member.written_at = now
-            written += 1
-            if rest:
-                self._park(member)
-                member.marks.mark_all(rest)
-        _count(self._tally, written, count, len(frame))
-        _note_age(self._tally.conflated_age, updates, written)
-        for member in lost:
-            member.end(closing.LOST)
-
-
-class LosslessAudience:
-    """Members that get every update of the same channels, in order."""
-
-    __slots__ = (
-        "_clock", "_feeds", "_flusher", "_is_urgent", "_park", "_pending_bytes", "_skips", "_tally",
-        "channels", "flushed_at", "key", "members", "pending", "trail",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        key: Key,
-        tally: Tally,
-        park: Callable[[Subscriber], None],
-        clock: Callable[[], float],
-        flusher: Flusher,
-    ) -> None:
-        self.key = key
-        self.members: dict[Subscriber, None] = {}
-        self.channels: set[Channel] = set()
-        self.pending: list[Update] = []
-        self._pending_bytes = 0
-        self._is_urgent = False
-        self._tally = tally
-        self._park = park
-        self._clock = clock
-        self._flusher = flusher
-        self._feeds = tuple(sorted(key.feeds, key=lambda feed: feed.name))
-        # How many of the pending updates a joiner is not due: it joined, or
-        # caught up from history, after they came.
-        self._skips: dict[Subscriber, int] = {}
-        self.trail = self.tails()
-        self.flushed_at = 0.0
-
-    def tails(self) -> Trail:
-        """The places that the feeds have reached."""
-        return Trail({feed.name: feed.place for feed in self._feeds})
-
-    def reached(self) -> Trail:
-        """The places that the members on the shared path have reached."""
-        return self.trail.copy() if self.pending else self.tails()
-
-    def take(self, update: Update) -> None:
-        """Make the update part of the next flush. Its feed's place is still the one before it."""
-        pending = self.pending
-        if not pending:
-            # Everything up to here has been written or queued, of quiet feeds
-            # too: their places move on although nothing was sent.
-            self.trail = self.tails()
-            self._flusher.due(self)
-        pending.append(update)
-        self._pending_bytes += update.size
-        if self._pending_bytes >= FLUSH_BYTES and not self._is_urgent:
-            self._is_urgent = True
-            self._flusher.at_once(self)
-
-    def join(self, member: Subscriber) -> None:
-        """Add a parked member that is due everything from now on."""
-        self.members[member] = None
-        self.caught_up(member)
-
-    def caught_up(self, member: Subscriber) -> None:
-        """The member has everything up to now, what is pending included."""
-        if self.pending:
-            self._skips[member] = len(self.pending)
-            member.awaits_flush = True
-
-    def leave(self, member: Subscriber) -> None:
-        """Remove a member; what it was due and is pending goes into its backlog."""
-        self.members.pop(member, None)
-        skip = self._skips.pop(member, 0)
-        member.awaits_flush = False
-        if self.pending[skip:]:
-            self._park(member)
-            member.offer(self.pending[skip:])
-
-    def forget(self, member: Subscriber) -> None:
-        """Remove a member that is due nothing any more."""
-        self.members.pop(member, None)
-        self._skips.pop(member, None)
-
-    def flush(self) -> None:
-        """Write what is pending to every member, or into its backlog.
-
-        Of a burst at most FLUSH_BYTES go in one turn of the loop, so that a
-        client that has stopped reading is found before all of it is written.
-        """
-        pending = self._take_pending()
-        if not pending or not self.members:
-            return
-        self.flushed_at = now = self._clock()
-        before = self.trail.copy()
-        due, is_done = cut_at(pending, self.key.until)
-        frame = self.key.format.live(due, self.trail)
-        count = len(due)
-        written = 0
-        over: list[tuple[Subscriber, Reason]] = []
-        for member in self.members:
-            if member.parked:
-                self._offer(member, pending)
-                continue
-            try:
-                if member.buffered() > SLACK_BYTES:
-                    self._tally.parked += 1
-                    member.trail = before.copy()
-                    self._park(member)
-                    member.offer(pending)
-                    continue
-                member.write(frame)
-            except RuntimeError:  # uvloop: the transport is closed
-                over.append((member, closing.LOST))
-                continue
-            if not member.updates:
-                self._tally.first_update.observe(now - member.opened_at)
-            member.updates += count
-            member.written_at = now
-            written += 1
-            if is_done:
-                over.append((member, closing.DONE))
-        _count(self._tally, written, count, len(frame))
-        _note_age(self._tally.lossless_age, due, written)
-        for member, reason in over:
-            member.end(reason)
-
-    def restart(self, feed: Feed, fields: dict[str, Any]) -> None:
-        """The feed's stream was lost: forget what is owed of it, and send ``reset``.
-
-        What has come before is still written, in order; what waits for slow
-        members is dropped, since the event says so. ``fields`` are the event's.
-        """
-        while self.pending:
-            self.flush()
-        fresh = {feed.name: feed.place}
-        frames: dict[str, bytes] = {}
-        now = self._clock()
-        for member in self.members:
-            if member.ended is not None:
-                continue  # its last cursor is one of the old stream
-            # Off the shared path, so that nothing of the new stream comes first.
-            self._park(member)
-            member.drop_feed(feed)
-            if member.replay is not None:
-                member.replay.restart(feed)
-            assert member.trail is not None
-            member.trail.jump(fresh)
-            cursor = member.trail.text()
-            if cursor not in frames:
-                frames[cursor] = self.key.format.event("reset", fields, cursor)
-            member.control(frames[cursor], now)
-
-    def _take_pending(self) -> list[Update]:
-        """What is flushed now; the rest of a large burst stays, and is due at once."""
-        pending, self.pending = self.pending, []
-        self._is_urgent = False
-        if self._pending_bytes > FLUSH_BYTES and self.members:
-            size = 0
-            for index, update in enumerate(pending):
-                if size >= FLUSH_BYTES:
-                    pending, self.pending = pending[:index], pending[index:]
-                    break
-                size += update.size
-        self._pending_bytes = sum([update.size for update in self.pending])
-        if self.pending:
-            self._is_urgent = True
-            self._flusher.at_once(self)
-        return pending
-
-    def _offer(self, member: Subscriber, pending: list[Update]) -> None:
-        skip = self._skips.pop(member, 0) if self._skips else 0
-        if skip > len(pending):
-            self._skips[member] = skip - len(pending)
-            return
-        member.awaits_flush = False
-        member.offer(pending[skip:])
-
-
-def _within(changed: Sequence[Channel], size_most: int) -> tuple[list[Update], Sequence[Channel]]:
-    """The newest values up to about ``size_most`` bytes, and the channels left over."""
-    updates = [channel.latest for channel in changed if channel.latest is not None]
-    if sum([update.size for update in updates]) <= size_most:
-        return updates, ()
-    size = 0
-    for index, update in enumerate(updates):
-        size += update.size
-        if size > size_most and index:
-            return updates[:index], changed[index:]
-    return updates, ()
-
-
-def _count(tally: Tally, written: int, updates: int, size: int) -> None:
-    tally.writes += written
-    tally.updates_out += written * updates
-    tally.bytes_out += written * size
-
-
-def _note_age(ages: Histogram, updates: Sequence[Update], written: int) -> None:
-    """The first update's age, for the whole write: the oldest of a lossless one.
-
-    Of a conflated one it is any, as good as another for a distribution.
+    Its age is its first update's: the oldest of a lossless one; of a conflated
+    one any, as good as another for a distribution.
     """
-    if written and updates:
+    if written:
+        tally.writes += written
+        tally.updates_out += written * len(updates)
+        tally.bytes_out += written * size
         # Clocks differ: a publisher's may be ahead of ours.
         ages.observe(max(0.0, time() - updates[0].ts / 1000), written)

@@ -20,7 +20,7 @@ from service.core.errors import Refusal
 from service.membership import Connection, regroup, resume
 from service.opening import Opening
 from service.subscriber import Subscriber
-from service.subscriptions import plan
+from service.subscriptions import Planner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -56,7 +56,7 @@ class Connections:
         """
         self._max_age_s = max_age_s
         self._hub = hub
-        self._rules = rules
+        self.planner = Planner(hub.feeds.values(), rules)
         self.epoch = epoch
         self._all: dict[Connection, None] = {}
         hub.listener = self._announce
@@ -139,12 +139,13 @@ class Connections:
         places = None if request.cursor is None else cursors.parse(request.cursor)
         if places is not None and connection.lossless is not None:
             raise Refusal("late_cursor", "a cursor goes with the first subscribe", "cursor")
-        result = plan(request, self._hub.feeds.values(), self._rules, list(connection.grants))
-        if not result.grants:
+        result = self.planner.plan(request, connection.grants)
+        grants = result.grants
+        if not grants:
             return Granted(None, result.refusals)
         subscriber = connection.subscriber
         had = set() if connection.lossless is None else connection.lossless.channels
-        fresh = connection.take_grants(result.grants)
+        fresh = connection.take_grants(result.granted)
         regroup(connection, self._hub)
         recovered = resume(connection, fresh, places, self._hub.pace)
         if places is not None and any(name not in self._hub.feeds for name in places):
@@ -153,10 +154,10 @@ class Connections:
         snapshot: ConflatingQueue[Channel] = ConflatingQueue()
         states: list[Channel] = []
         if request.snapshot:
-            snapshot.mark_all(_with_values(result.grants))
+            snapshot.mark_all(_with_values(grants))
             states = [
                 channel
-                for channel in _with_states(result.grants)
+                for channel in _with_states(grants)
                 # Neither after an exact continuation nor for a channel that is
                 # read already: what waits of it would come after its state.
                 if not recovered.get(channel.feed) and channel not in had
@@ -164,7 +165,7 @@ class Connections:
         fields = {
             "epoch": self.epoch,
             "server_time": now_ms(),
-            "channels": [_describe(grant, request, recovered) for grant in result.grants],
+            "channels": [_describe(grant, request, recovered) for grant in grants],
         }
         parts = [head(fields)]
         for feed, is_recovered in recovered.items():

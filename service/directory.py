@@ -5,9 +5,11 @@ Must not know connections, nor what a subscription looked like when it came in.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from service.audience import MEMBERS_MAX, ConflatedAudience, LosslessAudience
+from service.audience import MEMBERS_MAX
+from service.conflated import ConflatedAudience
+from service.lossless import LosslessAudience
 from service.rhythm import Flusher, Slot
 
 if TYPE_CHECKING:
@@ -24,9 +26,13 @@ if TYPE_CHECKING:
 
     Audience = ConflatedAudience | LosslessAudience
 
+K = TypeVar("K")
+
 SLOTS_MAX = 10
 SLOT_MS_MIN = 10
 """Slots of one interval are at least this far apart."""
+REST_MS = 10
+"""How long after a part of a large tick the next part follows: sockets take time."""
 
 
 class Circle:
@@ -71,7 +77,7 @@ class Circle:
         self._seen = self._changes.seal()
         if changed:
             for audience in self.audiences:
-                if audience.take(changed):
+                if audience.take(changed, self._seen):
                     self._slices.add(audience.flush)
 
 
@@ -95,8 +101,8 @@ class Directory:
         self._flushers: dict[int, Flusher] = {}
         self._circles: dict[int, list[Circle]] = {}
         self._home: dict[ConflatedAudience, Circle] = {}
-        # A new channel finds its audiences by name, or by the few different
-        # wildcards in use; not by asking every audience.
+        # A new channel finds its audiences by its name, if somebody waits for it,
+        # or by the few different wildcards in use; not by asking every audience.
         self._exact: dict[str, dict[Key, None]] = {}
         self._wild: dict[Selector, dict[Key, None]] = {}
 
@@ -147,7 +153,7 @@ class Directory:
 
     def add_channel(self, channel: Channel) -> None:
         """Link a new channel with the audiences that are due it."""
-        keys = dict(self._exact.get(channel.name, ()))
+        keys = self._exact.pop(channel.name, {})
         for selector, others in self._wild.items():
             if selector.matches(channel):
                 keys.update(others)
@@ -179,24 +185,33 @@ class Directory:
                 key, self._tally, self._park, self._loop.time, self._flusher(flush_ms)
             )
         else:
-            audience = ConflatedAudience(key, self._tally, self._park, self._loop.time)
+            audience = ConflatedAudience(
+                key,
+                self._tally,
+                self._park,
+                self._loop.time,
+                self._flusher(REST_MS),
+                self._changes.version,
+            )
             circle = min(self._circles_of(key.interval_ms), key=lambda c: len(c.audiences))
             circle.add(audience)
             self._home[audience] = circle
         siblings = self._audiences.setdefault(key, [])
         if not siblings:
-            for selector in key.include:
-                self._index(selector).setdefault(key)
+            self._index(key)
         siblings.append(audience)
         for channel in _channels(key):
-            if key.matches(channel):
+            if not key.excludes(channel):
                 _link(audience, channel)
         return audience
 
-    def _index(self, selector: Selector) -> dict[Key, None]:
-        if selector.pattern.is_wild:
-            return self._wild.setdefault(selector, {})
-        return self._exact.setdefault(selector.pattern.text, {})
+    def _index(self, key: Key) -> None:
+        for selector in key.include:
+            name = selector.pattern.text
+            if selector.pattern.is_wild:
+                self._wild.setdefault(selector, {})[key] = None
+            elif name not in selector.feed.channels:
+                self._exact.setdefault(name, {})[key] = None
 
     def _end_if_empty(self, audience: Audience) -> None:
         if audience.members:
@@ -205,23 +220,19 @@ class Directory:
         siblings.remove(audience)
         if not siblings:
             del self._audiences[audience.key]
-            for selector in audience.key.include:
-                self._unindex(selector, audience.key)
+            self._unindex(audience.key)
         if isinstance(audience, ConflatedAudience):
             self._home.pop(audience).remove(audience)
         else:
             for channel in audience.channels:
                 channel.audiences.remove(audience)
 
-    def _unindex(self, selector: Selector, key: Key) -> None:
-        index = self._index(selector)
-        index.pop(key)
-        if index:
-            return
-        if selector.pattern.is_wild:
-            del self._wild[selector]
-        else:
-            del self._exact[selector.pattern.text]
+    def _unindex(self, key: Key) -> None:
+        for selector in key.include:
+            if selector.pattern.is_wild:
+                _drop(self._wild, selector, key)
+            else:
+                _drop(self._exact, selector.pattern.text, key)
 
     def _flusher(self, flush_ms: int) -> Flusher:
         flusher = self._flushers.get(flush_ms)
@@ -241,12 +252,20 @@ class Directory:
 
 
 def _channels(key: Key) -> Iterator[Channel]:
-    """The existing channels that may match: looked up where names are exact."""
+    """The existing channels that are included: looked up where names are exact."""
     for selector in key.include:
         if selector.pattern.is_wild:
-            yield from selector.feed.channels.values()
+            yield from filter(selector.matches, selector.feed.channels.values())
         elif channel := selector.feed.channels.get(selector.pattern.text):
             yield channel
+
+
+def _drop(index: dict[K, dict[Key, None]], entry: K, key: Key) -> None:
+    keys = index.get(entry)
+    if keys is not None:
+        keys.pop(key, None)
+        if not keys:
+            del index[entry]
 
 
 def _link(audience: Audience, channel: Channel) -> None:

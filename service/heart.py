@@ -14,10 +14,10 @@ from service.wire.framing import PING_FRAME
 if TYPE_CHECKING:
     import asyncio
 
-    from service.audience import LosslessAudience
     from service.connections import Connections
     from service.core.feed import Feed
     from service.hub import Hub
+    from service.lossless import LosslessAudience
     from service.membership import Connection
     from service.subscriber import Subscriber
     from service.wire.base import Format

@@ -87,6 +87,8 @@ class Hub:
                 feed, Update(channel, seq, ts, data, type_, channel.seq, mark, size)
             )
             return
+        if size > feed.size_most:  # noqa: PLR1730 - a call costs three times as much
+            feed.size_most = size
         seq = channel.seq = (channel.seq or 0) + 1
         channel.latest = Update(channel, seq, ts, data, type_, None, None, size)
         if self._changes.mark(channel):

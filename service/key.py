@@ -38,11 +38,6 @@ class Key(NamedTuple):
     exclude: frozenset[Selector]
     until: str | None
 
-    def matches(self, channel: Channel) -> bool:
-        """Whether an audience with this key is due the channel."""
-        included = any(selector.matches(channel) for selector in self.include)
-        return included and not self.excludes(channel)
-
     def excludes(self, channel: Channel) -> bool:
         """Whether the connection gets the channel at a shorter interval."""
         return any(selector.matches(channel) for selector in self.exclude)

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 
 from service.core.bounded import BoundedQueue
 from service.core.cursor import Trail
-from service.key import Key, Selector
+from service.key import Key
 from service.replay import HistoryReplay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from service.audience import ConflatedAudience, LosslessAudience
+    from service.conflated import ConflatedAudience
     from service.core.channel import Channel, Pattern
     from service.core.cursor import Place
     from service.core.feed import Feed
     from service.hub import Hub
+    from service.key import Selector
+    from service.lossless import LosslessAudience
     from service.pace import Pace
     from service.subscriber import Subscriber
     from service.subscriptions import Grant
@@ -35,8 +37,8 @@ class Connection:
         self.subscriber = subscriber
         self.leaves_at = inf  # when it is asked to move on, on the loop's clock
         # A later request for the same pattern replaces the earlier one.
-        self.grants: dict[Pattern, list[Grant]] = {}
-        self.feeds: set[Feed] = set()
+        self.grants: dict[Pattern, tuple[Grant, ...]] = {}
+        self.feeds: tuple[Feed, ...] = ()
         self.lossless: LosslessAudience | None = None
         self.conflated: dict[int, ConflatedAudience] = {}
 
@@ -52,22 +54,21 @@ class Connection:
         due = set() if self.lossless is None else set(self.lossless.channels)
         return due.union(*(audience.channels for audience in self.conflated.values()))
 
-    def take_grants(self, grants: Iterable[Grant]) -> set[Feed]:
+    def take_grants(self, granted: Mapping[Pattern, tuple[Grant, ...]]) -> set[Feed]:
         """Add grants; returns the lossless feeds that are new to the connection."""
-        grants = list(grants)
-        for grant in grants:
-            self.grants.pop(grant.pattern, None)
-        for grant in grants:
-            self.grants.setdefault(grant.pattern, []).append(grant)
-        fresh = {grant.feed for grant in grants if grant.feed.is_lossless} - self.feeds
-        self.feeds.update(grant.feed for grant in grants)
-        return fresh
+        had = self.feeds
+        self.grants.update(granted)
+        self._note_feeds()
+        return {feed for feed in self.feeds if feed.is_lossless and feed not in had}
 
     def drop_grants(self, patterns: Iterable[Pattern]) -> None:
         """Remove the grants of these patterns."""
         for pattern in patterns:
             self.grants.pop(pattern, None)
-        self.feeds = {grant.feed for grants in self.grants.values() for grant in grants}
+        self._note_feeds()
+
+    def _note_feeds(self) -> None:
+        self.feeds = tuple({grant.feed for grants in self.grants.values() for grant in grants})
 
 
 def regroup(connection: Connection, hub: Hub) -> None:
@@ -80,11 +81,10 @@ def regroup(connection: Connection, hub: Hub) -> None:
     by_interval: dict[int, set[Selector]] = {}
     for grants in connection.grants.values():
         for grant in grants:
-            selector = Selector(grant.feed, grant.pattern)
             if grant.interval_ms is None:
-                lossless.add(selector)
+                lossless.add(grant.selector)
             else:
-                by_interval.setdefault(grant.interval_ms, set()).add(selector)
+                by_interval.setdefault(grant.interval_ms, set()).add(grant.selector)
     _regroup_lossless(connection, hub, lossless)
     _regroup_conflated(connection, hub, by_interval)
 
@@ -138,9 +138,14 @@ def _regroup_conflated(
     for interval_ms in sorted(by_interval):
         include = by_interval[interval_ms]
         feeds = {selector.feed for selector in include}
-        # A channel that several subscriptions match comes once, at the
-        # shortest interval.
-        exclude = frozenset(selector for selector in shorter if selector.feed in feeds)
+        wild = {selector.feed for selector in include if selector.pattern.is_wild}
+        # A channel that several subscriptions match comes once, at the shortest
+        # interval. Two names never match the same one: they are two names.
+        exclude = frozenset(
+            selector
+            for selector in shorter
+            if selector.feed in (feeds if selector.pattern.is_wild else wild)
+        )
         keys[interval_ms] = Key(
             subscriber.format, interval_ms, frozenset(include), exclude, subscriber.until
         )

@@ -107,7 +107,7 @@ class HubCollector(Collector):
         tally, encodings = self._hub.tally, self._encodings
         yield _plain("tickfan_updates_out", "Updates written to clients", tally.updates_out)
         yield _plain("tickfan_writes", "Writes of updates to clients", tally.writes)
-        yield _plain("tickfan_sent_bytes", "Bytes written on the shared path", tally.bytes_out)
+        yield _plain("tickfan_sent_bytes", "Bytes of updates written to clients", tally.bytes_out)
         yield _plain("tickfan_parkings", "Times a client left the shared path", tally.parked)
         encoded = CounterMetricFamily("tickfan_encodings", "Updates encoded", labels=("encoder",))
         encoded.add_metric(("json_object",), encodings.json_objects)

@@ -41,10 +41,10 @@ def newest(marks: ConflatingQueue[Channel], size_most: int) -> list[Update]:
     updates: list[Update] = []
     budget = size_most
     while budget > 0 and marks:
-        (channel,) = marks.take(1)
-        if channel.latest is not None:
-            updates.append(channel.latest)
-            budget -= channel.latest.size
+        latest = marks.pop().latest
+        if latest is not None:
+            updates.append(latest)
+            budget -= latest.size
     return updates
 
 

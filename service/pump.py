@@ -71,25 +71,26 @@ class Pump:
             return False
         before = subscriber.updates
         try:
-            progress = subscriber.step(now)
+            size = subscriber.step(now)
         except RuntimeError:  # uvloop: the transport is closed
             subscriber.end(closing.LOST)
-            progress = False
+            size = 0
         except Exception as error:  # noqa: BLE001 - a fault of ours: the others are still due
             self._loop.call_exception_handler(
                 {"message": "a subscriber's step failed", "exception": error}
             )
             subscriber.end(closing.INTERNAL)
-            progress = False
-        self._tally.writes += progress
+            size = 0
+        self._tally.writes += size > 0
+        self._tally.bytes_out += size
         self._tally.updates_out += subscriber.updates - before
         if not before and subscriber.updates:
             self._tally.first_update.observe(now - subscriber.opened_at)
         if not subscriber.parked:
             self._parked.pop(subscriber, None)
-        elif not progress and now - subscriber.stuck_at > self._stall_timeout_s:
+        elif not size and now - subscriber.stuck_at > self._stall_timeout_s:
             subscriber.end(closing.STALLED)
-        return progress
+        return size > 0
 
     def _poll(self) -> None:
         """Queue a look at everybody, as one job each so that slices stay short."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from service.core.errors import QueueFull
 
 if TYPE_CHECKING:
-    from service.audience import LosslessAudience
     from service.core.feed import Feed
     from service.core.update import Update
+    from service.lossless import LosslessAudience
     from service.pace import Pace
     from service.subscriber import Subscriber
 

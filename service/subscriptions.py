@@ -6,17 +6,22 @@ Must not know how a request came in, nor audiences or sockets.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from service.core.channel import Pattern
 from service.core.errors import Refusal
+from service.key import Selector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
     from service.core.feed import Feed
 
 REQUEST_FIELDS = ("channels", "cursor", "interval_ms", "snapshot", "until")
+
+PATTERNS_KEPT = 10_000
+"""Patterns whose grants are remembered, those asked for last; each is about 1 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +41,41 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One pattern within one feed, as granted. ``interval_ms`` None: lossless."""
+    """One pattern within one feed, as granted. ``interval_ms`` None: lossless.
 
-    feed: Feed
-    pattern: Pattern
+    Connections that are granted the same share it.
+    """
+
+    selector: Selector
     interval_ms: int | None
+
+    @property
+    def feed(self) -> Feed:
+        """The feed that the pattern is granted in."""
+        return self.selector.feed
+
+    @property
+    def pattern(self) -> Pattern:
+        """The pattern that was asked for."""
+        return self.selector.pattern
 
 
 @dataclass(slots=True)
 class Plan:
-    """What of a request can be granted, and what not."""
+    """What of a request can be granted, one grant a feed, and what not."""
 
-    grants: list[Grant] = field(default_factory=list)
+    granted: dict[Pattern, tuple[Grant, ...]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
+
+    @property
+    def grants(self) -> list[Grant]:
+        """All grants, in the order of the request."""
+        return [grant for grants in self.granted.values() for grant in grants]
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether something lossless is granted."""
+        return any(grant.interval_ms is None for grant in self.grants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,59 +124,62 @@ def _bad(name: str, allowed: str, value: Any) -> Refusal:
     return Refusal("bad_field", f"{name} must be {allowed}, not {value!r:.80}", name)
 
 
-def plan(
-    request: Request, feeds: Iterable[Feed], rules: Rules, held: Sequence[Pattern] = ()
-) -> Plan:
-    """Grant each pattern in every feed that it can match; refuse the rest, one by one.
+class Planner:
+    """Grants what the feeds have, within the operator's rules."""
 
-    ``held`` are the patterns that the connection has already: together with
-    the new ones they count against ``channels_per_connection_max``.
-    """
-    result = Plan()
-    feeds = list(feeds)
-    count = len(held)
-    known = set(held)
-    for text in dict.fromkeys(request.channels):
-        try:
-            pattern = Pattern(text)
-            if pattern not in known:
-                _check_count(count, rules, text)
-            grants = _grants(pattern, request.interval_ms, feeds, rules)
-        except Refusal as refusal:
-            result.refusals.append(refusal)
-            continue
-        count += pattern not in known
-        result.grants.extend(grants)
-    return result
+    def __init__(self, feeds: Iterable[Feed], rules: Rules) -> None:
+        self._feeds = tuple(feeds)
+        self._rules = rules
+        # Thousands of clients ask for the same few channels: what is decided and
+        # built once costs a subscription neither its time nor its memory again.
+        self._grants = lru_cache(PATTERNS_KEPT)(self._grants_of)
 
+    def plan(self, request: Request, held: Collection[Pattern] = ()) -> Plan:
+        """Grant each pattern in every feed that it can match; refuse the rest, one by one.
 
-def _check_count(count: int, rules: Rules, text: str) -> None:
-    if count >= rules.channels_per_connection_max:
-        raise Refusal(
-            "too_many_channels",
-            f"a connection has at most {rules.channels_per_connection_max} channels and patterns: "
-            "use a wildcard, or a second connection",
-            text,
+        ``held`` are the patterns that the connection has already: together with
+        the new ones they count against ``channels_per_connection_max``.
+        """
+        result = Plan()
+        count = len(held)
+        asked_ms = self._rules.round_up(request.interval_ms or 0)
+        for text in dict.fromkeys(request.channels):
+            try:
+                pattern, grants = self._grants(text, asked_ms)
+                if pattern not in held:
+                    self._check_count(count, text)
+                if not grants:
+                    raise self._no_feed(text)
+            except Refusal as refusal:
+                result.refusals.append(refusal)
+                continue
+            count += pattern not in held
+            result.granted[pattern] = grants
+        return result
+
+    def _check_count(self, count: int, text: str) -> None:
+        if count >= self._rules.channels_per_connection_max:
+            raise Refusal(
+                "too_many_channels",
+                f"a connection has at most {self._rules.channels_per_connection_max} channels "
+                "and patterns: use a wildcard, or a second connection",
+                text,
+            )
+
+    def _no_feed(self, text: str) -> Refusal:
+        bound = ", ".join(own.text for feed in self._feeds for own in feed.patterns)
+        return Refusal("no_feed", f"no feed covers {text!r}; the feeds bind: {bound}", text)
+
+    def _grants_of(self, text: str, asked_ms: int) -> tuple[Pattern, tuple[Grant, ...]]:
+        pattern = Pattern(text)
+        return pattern, tuple(
+            Grant(
+                Selector(feed, pattern),
+                None
+                if feed.is_lossless
+                # A client may ask for less than the feed gives, never for more.
+                else self._rules.round_up(max(asked_ms, feed.spec.interval_ms)),
+            )
+            for feed in self._feeds
+            if feed.overlaps(pattern)
         )
-
-
-def _grants(
-    pattern: Pattern, interval_ms: int | None, feeds: Iterable[Feed], rules: Rules
-) -> list[Grant]:
-    covering = [feed for feed in feeds if feed.overlaps(pattern)]
-    if not covering:
-        bound = ", ".join(own.text for feed in feeds for own in feed.patterns)
-        raise Refusal(
-            "no_feed", f"no feed covers {pattern.text!r}; the feeds bind: {bound}", pattern.text
-        )
-    return [
-        Grant(
-            feed,
-            pattern,
-            None
-            if feed.is_lossless
-            # A client may ask for less than the feed gives, never for more.
-            else rules.round_up(max(interval_ms or 0, feed.spec.interval_ms)),
-        )
-        for feed in covering
-    ]

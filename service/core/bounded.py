@@ -30,18 +30,21 @@ class BoundedQueue(Generic[T]):
         self.items_max = items_max
         self.size_max = size_max
         self.size = 0
-        self._items: deque[tuple[T, int]] = deque()
+        # None while empty, as nearly always: an empty deque holds 0.7 KB.
+        self._items: deque[tuple[T, int]] | None = None
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._items or ())
 
     def __iter__(self) -> Iterator[T]:
-        return (item for item, _ in self._items)
+        return (item for item, _ in self._items or ())
 
     def put(self, item: T, size: int) -> None:
         """Append one item of ``size`` bytes, or raise :class:`QueueFull`."""
-        if len(self._items) >= self.items_max or self.size + size > self.size_max:
-            raise QueueFull(len(self._items), self.size)
+        if len(self) >= self.items_max or self.size + size > self.size_max:
+            raise QueueFull(len(self), self.size)
+        if self._items is None:
+            self._items = deque()
         self._items.append((item, size))
         self.size += size
 
@@ -59,9 +62,11 @@ class BoundedQueue(Generic[T]):
             taken.append(item)
             self.size -= size
             budget -= size
+        if not items:
+            self._items = None
         return taken
 
     def clear(self) -> None:
         """Empty the queue: for an owner that has just said what is lost."""
-        self._items.clear()
+        self._items = None
         self.size = 0

@@ -48,10 +48,14 @@ class ConflatingQueue(Generic[K]):
             offered += 1
         self.folded += offered - (len(marks) - before)
 
-    def take(self, most: int) -> list[K]:
-        """Remove and return up to ``most`` keys, first changed first."""
-        pop = self._marks.popitem
-        return [pop(last=False)[0] for _ in range(min(most, len(self._marks)))]
+    def forget(self, keys: Iterable[K]) -> None:
+        """Remove the marks of ``keys``: their newest values were taken elsewhere."""
+        for key in keys:
+            self._marks.pop(key, None)
+
+    def pop(self) -> K:
+        """Remove and return the key that changed first. Raises :class:`KeyError` if none waits."""
+        return self._marks.popitem(last=False)[0]
 
     def retain(self, keys: Iterable[K]) -> None:
         """Forget the marks of all but ``keys`` (a reader unsubscribed)."""

@@ -84,8 +84,7 @@ class Feed:
 
     __slots__ = (
         "channels", "confirmed_after", "first_seq", "heard_ms", "history", "is_lossless", "name",
-        "patterns", "newest",
-        "since_ms", "spec", "state_size", "upstream", "why",
+        "newest", "patterns", "since_ms", "size_most", "spec", "state_size", "upstream", "why",
     )  # fmt: skip
 
     def __init__(self, spec: FeedSpec) -> None:
@@ -97,6 +96,8 @@ class Feed:
         self.history = History(spec.history_bytes_max if spec.is_lossless else 0)
         # The newest update of a lossless feed.
         self.newest: Update | None = None
+        # The largest size of an update so far: what many are at most, without adding up.
+        self.size_most = 0
         # What the channels' states count for, in bytes.
         self.state_size = 0
         # The seq of the first update read from the stream, None before it.
@@ -121,6 +122,8 @@ class Feed:
 
     def overlaps(self, pattern: Pattern) -> bool:
         """Whether the pattern can match any of the feed's channels."""
+        if not pattern.is_wild:
+            return self.covers(pattern.text)
         return any(own.overlaps(pattern) for own in self.patterns)
 
     def recovers(self, at: Place) -> bool:

@@ -45,8 +45,8 @@ def decode_msgpack(data: bytes) -> Any:
         raise Refusal("bad_message", f"not MessagePack: {type(error).__name__}: {error}") from None
 
 
-def decode_json(data: str) -> Any:
-    """One command in JSON. Raises :class:`Refusal` (``bad_message``)."""
+def decode_json(data: str | bytes) -> Any:
+    """One command in JSON (UTF-8). Raises :class:`Refusal` (``bad_message``)."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:

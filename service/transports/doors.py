@@ -16,6 +16,7 @@ from aiohttp import web
 from service.core import closing
 from service.core import cursor as cursors
 from service.core.feed import Upstream
+from service.transports.server import Taker
 
 if TYPE_CHECKING:
     from service.connections import Connections
@@ -181,6 +182,68 @@ class Doors:
             channels=len(connection.grants),
             remote=subscriber.remote,
         )
+
+
+class Guest(Taker):
+    """A connection that the hub writes to, from its welcome to its last byte.
+
+    It has no task and no timer of its own while it is quiet.
+    """
+
+    __slots__ = ("_cut", "connection", "doors", "name")
+
+    def __init__(self, doors: Doors, name: str) -> None:
+        """``name`` of the transport, for the log."""
+        self.doors = doors
+        self.name = name
+        self.connection: Connection | None = None  # once the hub knows it, until it has left
+        self._cut: asyncio.TimerHandle | None = None
+
+    def on_end(self, _reason: Reason) -> None:
+        """The hub has ended it; an audience may be in the middle of a flush, so: later."""
+        self.doors.hub.loop.call_soon(self._ended)
+
+    def _ended(self) -> None:
+        if self.connection is not None:
+            self.goodbye(self.connection.subscriber.ended or closing.INTERNAL)
+
+    def goodbye(self, reason: Reason) -> None:
+        """Leave the hub and say why, with :meth:`last_words`; cut who does not read them."""
+        connection = self.connection
+        cursor = None
+        # A finished stream ends at its last update, not at its feed's tail.
+        if connection is not None and reason is not closing.DONE:
+            cursor = connection.cursor
+        self.leave(reason)
+        self.cut_later()
+        if reason is closing.LOST:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self.last_words(reason, cursor)
+
+    def cut_later(self) -> None:
+        """Whatever the client does, the socket is closed within ``closing_timeout_s``."""
+        if self._cut is None:
+            self._cut = self.doors.hub.loop.call_later(
+                self.doors.limits.closing_timeout_s, self.transport.abort
+            )
+
+    def last_words(self, reason: Reason, cursor: str | None) -> None:
+        """Write why it ends, and close."""
+        raise NotImplementedError
+
+    def leave(self, reason: Reason) -> None:
+        """Leave the hub. Idempotent."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            self.doors.connections.leave(connection, reason)
+            self.doors.farewell(connection, self.name)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        super().connection_lost(exc)
+        if self._cut is not None:
+            self._cut.cancel()
 
 
 DOORS = web.AppKey("doors", Doors)

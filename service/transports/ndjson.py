@@ -21,8 +21,6 @@ async def ndjson(request: web.Request) -> web.StreamResponse:
         return instead
     response = web.StreamResponse(headers=streams.HEADERS)
     response.content_type = "application/x-ndjson"
-    response.force_close()
-    await response.prepare(request)
-    chunked = request.version >= HttpVersion11
-    await streams.run(doors, request, wanted, doors.formats.ndjson(chunked=chunked), "ndjson")
+    format_ = doors.formats.ndjson(chunked=request.version >= HttpVersion11)
+    await streams.run(doors, request, response, wanted, format_, "ndjson")
     return response

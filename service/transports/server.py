@@ -1,15 +1,22 @@
 """aiohttp's server, with JSON for what it refuses before any of our code is asked.
 
-Must not know applications or routes.
+And the way out of it: a connection that goes on for hours is handed over to a
+small protocol of ours. Must not know applications, routes, or who takes over.
 """
 
 from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from service.core.errors import Refusal
 from service.transports.errors import error_response
+
+if TYPE_CHECKING:
+    from aiohttp.http import WebSocketReader
 
 
 class Handler(web.RequestHandler):
@@ -36,13 +43,84 @@ class Handler(web.RequestHandler):
         response.force_close()
         return response
 
+    def close(self) -> None:
+        """As the base, and end the connection of a client that waits for its next request.
+
+        The base cancels the wait and leaves the connection open: one idle
+        connection of a proxy would hold up a stop for the whole ``stop.grace_s``.
+        """
+        is_idle = self._waiter is not None
+        super().close()
+        if is_idle and self.transport is not None:
+            self.transport.close()
+
+    def hand_over(self, taker: Taker) -> None:
+        """Let ``taker`` have the connection; the request's handler must end now, by a cancel.
+
+        To aiohttp it is as if the client had gone: it lets go of the request,
+        its parser and its two tasks: 10 of the 13 KB that an idle stream would
+        hold, and more with a browser's headers.
+        """
+        transport, server, behind = self.transport, self._manager, self._message_tail
+        assert isinstance(server, Server)
+        assert transport is not None
+        taker.server = server
+        server.taken.add(taker)
+        transport.set_protocol(taker)
+        self.transport = None  # or the next line would close it
+        self.connection_lost(None)
+        try:
+            taker.connection_made(transport)
+        except Exception:
+            transport.abort()  # it is nobody's
+            raise
+        if not (transport.is_reading() or transport.is_closing()):  # too much was sent at once
+            transport.resume_reading()
+        if behind:
+            taker.data_received(behind)
+
+    def set_parser(self, parser: WebSocketReader, data_received_cb: object = None) -> None:
+        """No reader of aiohttp's own: it keeps what comes until who takes over reads it."""
+
+
+class Taker(asyncio.Protocol):
+    """Whoever has a connection after aiohttp. What the client sends is dropped."""
+
+    __slots__ = ("server", "transport")
+
+    transport: asyncio.Transport
+    server: Server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is ours."""
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        del exc
+        self.server.taken.discard(self)
+
 
 class Server(web.Server):
     """Makes our handlers; aiohttp has no setting for it."""
 
+    taken: set[Taker]
+    """Connections that are open, but not aiohttp's any more."""
+
     def __call__(self) -> Handler:
         """A handler for a new connection."""
         return Handler(self, loop=self._loop, **self._kwargs)
+
+    @property
+    def connections(self) -> list[Any]:
+        """All that are open."""
+        return [*super().connections, *self.taken]
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as the base
+        """Cut what is still open."""
+        for taker in self.taken:
+            taker.transport.abort()
+        await super().shutdown(timeout)
 
 
 class Runner(web.AppRunner):
@@ -51,4 +129,6 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         server.__class__ = Server
+        assert isinstance(server, Server)
+        server.taken = set()
         return server

@@ -6,12 +6,17 @@ transport prebuilt. The only importer of aiohttp_sse.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aiohttp import HttpVersion11, web
 from aiohttp_sse import EventSourceResponse
 
 from service.transports import streams
 from service.transports.doors import DOORS
 from service.transports.requests import read_request
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
 
 
 async def sse(request: web.Request) -> web.StreamResponse:
@@ -21,7 +26,7 @@ async def sse(request: web.Request) -> web.StreamResponse:
     instead = streams.refusal_before(doors, wanted) or streams.finished(doors, wanted)
     if instead is not None:
         return instead
-    response = EventSourceResponse(
+    response = _Response(
         sep="\n",
         allow_all_methods=True,
         # It would set TCP_USER_TIMEOUT, which kills a living client whose
@@ -31,11 +36,14 @@ async def sse(request: web.Request) -> web.StreamResponse:
     response.headers.update(streams.HEADERS)
     # Not to be reused: what the hub writes late must reach nobody else.
     response.headers["Connection"] = "close"
-    response.force_close()
-    await response.prepare(request)
-    # Heartbeats come from one shared timer, not from a task for each client.
-    response.stop_streaming()
-    await response.wait()
-    chunked = request.version >= HttpVersion11
-    await streams.run(doors, request, wanted, doors.formats.sse(chunked=chunked), "sse")
+    format_ = doors.formats.sse(chunked=request.version >= HttpVersion11)
+    await streams.run(doors, request, response, wanted, format_, "sse")
     return response
+
+
+class _Response(EventSourceResponse):
+    """Heartbeats come from one shared timer, not from a task for each client."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """As any response's: aiohttp-sse's would start to ping."""
+        return await web.StreamResponse.prepare(self, request)

@@ -1,33 +1,35 @@
 """One HTTP response that goes on: what SSE and NDJSON share.
 
-Must not know either of them: it is given a prepared response and a format.
+Must not know either of them: it is given a response and a format.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from service.core import closing
 from service.core import cursor as cursors
 from service.core.channel import Pattern
-from service.subscriptions import plan
+from service.transports.doors import Guest
 from service.transports.errors import error_response
 from service.transports.requests import check_count
+from service.transports.server import Handler
 
 if TYPE_CHECKING:
-    import asyncio
-
     from service.core.closing import Reason
     from service.subscriptions import Request
     from service.transports.doors import Doors
     from service.wire.base import Format
 
 log = structlog.get_logger("tickfan.stream")
+
+LAST_CHUNK = b"0\r\n\r\n"
+"""The end of a chunked body (RFC 9112, section 7.1)."""
 
 HEADERS = {
     # Never kept, never changed on the way: a proxy that gzips a stream holds
@@ -46,7 +48,7 @@ def refusal_before(doors: Doors, request: Request) -> web.Response | None:
     if request.cursor is not None:
         cursors.parse(request.cursor)
     check_count(request, doors.rules.channels_per_connection_max)
-    refusals = plan(request, doors.hub.feeds.values(), doors.rules).refusals
+    refusals = doors.connections.planner.plan(request).refusals
     return error_response(refusals) if refusals else None
 
 
@@ -72,79 +74,95 @@ def finished(doors: Doors, request: Request) -> web.Response | None:
     return None
 
 
-async def run(
-    doors: Doors, web_request: web.Request, request: Request, format_: Format, transport_name: str
-) -> None:
-    """Serve the stream until either side ends it.
-
-    The response must be prepared. On return the connection must be closed:
-    a stream ends with its connection.
-    """
-    transport = web_request.transport
-    if transport is None:  # gone while the headers were written
-        return
-    reason, cursor = closing.INTERNAL, None
-    try:
-        if doors.tune(transport):
-            remote = web_request.remote or ""
-            reason, cursor = await _serve(
-                doors, transport, request, format_, transport_name, remote
-            )
-    except Exception:
-        log.exception("a stream failed", transport=transport_name)
-    if not transport.is_closing() and reason is not closing.LOST:
-        transport.write(doors.closing_event(format_, reason, cursor))
-    await doors.drained(transport)
-
-
-async def _serve(  # noqa: PLR0913 - the second half of run
+async def run(  # noqa: PLR0913 - one call, by the two doors
     doors: Doors,
-    transport: asyncio.Transport,
+    web_request: web.Request,
+    response: web.StreamResponse,
     request: Request,
     format_: Format,
     transport_name: str,
-    remote: str,
-) -> tuple[Reason, str | None]:
-    """Let the hub write until the end; returns why it came, and the cursor then."""
-    is_lossless = any(
-        grant.interval_ms is None
-        for grant in plan(request, doors.hub.feeds.values(), doors.rules).grants
-    )
-    refused = (
+) -> None:
+    """Begin the stream, which then goes on without aiohttp: by a cancel.
+
+    Returns if it cannot begin. The connection is closed then: a stream ends with its connection.
+    """
+    response.force_close()
+    await response.prepare(web_request)
+    transport, handler = web_request.transport, web_request.protocol
+    if transport is None:  # gone while the headers were written
+        return
+    reason: Reason | None = closing.INTERNAL
+    is_chunked = web_request.version >= HttpVersion11
+    stream = Stream(doors, transport_name, format_, is_chunked=is_chunked)
+    remote = web_request.remote or ""
+    try:
+        if doors.tune(transport):
+            reason = await _refused(doors, request)
+            if reason is None:
+                stream.begin(transport, request, remote)
+            else:
+                # 200, retry:, status and closing: an EventSource comes back.
+                upstream = {feed.name: feed.upstream.value for feed in doors.hub.feeds.values()}
+                transport.write(format_.opening("status", {"upstream": upstream}, doors.retry_ms()))
+                doors.turned_away(format_, reason, transport_name, remote)
+    except Exception:
+        log.exception("a stream failed", transport=transport_name)
+        reason = closing.INTERNAL
+    if reason is None:
+        assert isinstance(handler, Handler)
+        handler.hand_over(stream)
+        raise asyncio.CancelledError
+    if not transport.is_closing():
+        transport.write(doors.closing_event(format_, reason, None))
+    await doors.drained(transport)
+
+
+async def _refused(doors: Doors, request: Request) -> Reason | None:
+    """Why the stream cannot begin now; waits for this replica if it is behind."""
+    is_lossless = doors.connections.planner.plan(request).is_lossless
+    return (
         doors.refuses(lossless=is_lossless)
         or await doors.wait_for(request.cursor)
         or doors.refuses(lossless=is_lossless)  # things change while one waits
     )
-    if refused is not None:
-        # 200, retry:, status and closing: an EventSource comes back.
-        upstream = {feed.name: feed.upstream.value for feed in doors.hub.feeds.values()}
-        transport.write(format_.opening("status", {"upstream": upstream}, doors.retry_ms()))
-        doors.turned_away(format_, refused, transport_name, remote)
-        return refused, None
-    ended: asyncio.Future[Reason] = doors.hub.loop.create_future()
-    connection = doors.connections.connect(
-        format_, transport, partial(_set, ended), until=request.until, remote=remote
-    )
-    reason = closing.LEFT  # a client that goes cancels this handler
-    try:
-        doors.connections.subscribe(
-            connection,
-            request,
-            lambda fields: format_.opening("subscribed", fields, doors.retry_ms()),
-            lambda cursor: format_.event("snapshot_end", {}, cursor),
+
+
+class Stream(Guest):
+    """One stream's connection once it has begun: the hub writes, the end comes here."""
+
+    __slots__ = ("_format", "_last")
+
+    def __init__(self, doors: Doors, name: str, format_: Format, *, is_chunked: bool) -> None:
+        super().__init__(doors, name)
+        self._format = format_
+        self._last = LAST_CHUNK if is_chunked else b""
+
+    def begin(self, transport: asyncio.Transport, request: Request, remote: str) -> None:
+        """Let the hub write. Whatever is raised, the hub has forgotten the connection then."""
+        doors, format_ = self.doors, self._format
+        self.connection = doors.connections.connect(
+            format_, transport, self.on_end, until=request.until, remote=remote
         )
-        reason = await ended
-    except Exception:
-        reason = closing.INTERNAL
-        raise
-    finally:
-        # A finished stream ends at its last update, not at its feed's tail.
-        cursor = None if reason is closing.DONE else connection.cursor
-        doors.connections.leave(connection, reason)
-        doors.farewell(connection, transport_name)
-    return reason, cursor
+        try:
+            doors.connections.subscribe(
+                self.connection,
+                request,
+                lambda fields: format_.opening("subscribed", fields, doors.retry_ms()),
+                lambda cursor: format_.event("snapshot_end", {}, cursor),
+            )
+        except Exception:
+            self.leave(closing.INTERNAL)
+            raise
 
+    def last_words(self, reason: Reason, cursor: str | None) -> None:
+        """The ``closing`` event and the end of the body."""
+        try:
+            event = self.doors.closing_event(self._format, reason, cursor)
+            self.transport.write(event + self._last)
+        finally:
+            self.transport.close()
 
-def _set(ended: asyncio.Future[Reason], reason: Reason) -> None:
-    if not ended.done():
-        ended.set_result(reason)
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, or all has been said."""
+        super().connection_lost(exc)
+        self.leave(closing.LEFT)

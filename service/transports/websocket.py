@@ -1,8 +1,8 @@
 """``/v1/ws``: WebSocket, as MessagePack or JSON by subprotocol.
 
-aiohttp does the handshake and reads; the hub's frames go to the transport
-prebuilt (server frames are unmasked, so one serves all). Must not know what a
-subscription does.
+aiohttp does the handshake and hands the connection over; the hub's frames go to
+the transport prebuilt (server frames are unmasked, so one serves all). Must not
+know what a subscription does.
 """
 
 from __future__ import annotations
@@ -11,30 +11,31 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from aiohttp import WebSocketError, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, web
 
 from service.connections import now_ms
 from service.core import closing
 from service.core.errors import Refusal
-from service.subscriptions import parse_request, plan
-from service.transports import commands
-from service.transports.doors import DOORS
+from service.subscriptions import parse_request
+from service.transports import commands, frames
+from service.transports.doors import DOORS, Guest
+from service.transports.frames import FrameReader
 from service.transports.requests import check_count
+from service.transports.server import Handler
 from service.wire.formats import JSON_V1, MSGPACK_V1
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from service.core.closing import Reason
-    from service.membership import Connection
+    from service.subscriptions import Request
     from service.transports.doors import Doors
-    from service.wire.base import Format
 
 log = structlog.get_logger("tickfan.websocket")
 
 SUBPROTOCOLS = (MSGPACK_V1, JSON_V1)
 HARD_LIMIT = 4
-"""aiohttp cuts the connection above this many times ``message_bytes_max``; up to
+"""The connection is closed above this many times ``message_bytes_max``; up to
 it an oversize message gets an error by name and the connection lives on."""
 
 ERRORS_MAX = 32
@@ -48,24 +49,14 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     socket = web.WebSocketResponse(
         protocols=SUBPROTOCOLS,
         compress=False,  # aiohttp's default is on: a zlib pass for each client
-        autoping=False,  # pongs are looked at here, and pings come from one timer
-        heartbeat=None,
-        max_msg_size=doors.limits.message_bytes_max * HARD_LIMIT,
-        timeout=doors.limits.closing_timeout_s,
     )
     await socket.prepare(request)
-    transport = request.transport
-    if transport is None:  # gone while the headers were written
+    handler = request.protocol
+    if handler.transport is None:  # gone while the headers were written
         return socket
-    format_ = doors.formats.websocket(socket.ws_protocol)
-    refused = doors.refuses(lossless=False) if doors.tune(transport) else closing.INTERNAL
-    if refused is not None:
-        doors.turned_away(format_, refused, format_.name, request.remote or "")
-        transport.write(doors.closing_event(format_, refused, None))
-        await _close(doors, socket, transport, refused)
-        return socket
-    await Conversation(doors, socket, transport, format_, request.remote or "").run()
-    return socket
+    assert isinstance(handler, Handler)
+    handler.hand_over(Conversation(doors, socket.ws_protocol, request.remote or ""))
+    raise asyncio.CancelledError
 
 
 def _check_handshake(request: web.Request) -> None:
@@ -81,138 +72,174 @@ def _check_handshake(request: web.Request) -> None:
         )
 
 
-class Conversation:
+class Conversation(Guest):
     """One client's commands and our answers."""
 
-    def __init__(
-        self,
-        doors: Doors,
-        socket: web.WebSocketResponse,
-        transport: asyncio.Transport,
-        format_: Format,
-        remote: str,
-    ) -> None:
-        self._doors = doors
-        self._socket = socket
-        self._transport = transport
-        self._format = format_
-        self._decode = (
-            commands.decode_json if socket.ws_protocol == JSON_V1 else commands.decode_msgpack
-        )
-        self._frame = WSMsgType.TEXT if socket.ws_protocol == JSON_V1 else WSMsgType.BINARY
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        self._connection: Connection = doors.connections.connect(
-            format_, transport, self._on_end, remote=remote, pings=True
-        )
+    __slots__ = ("_decode", "_format", "_kind", "_protocol", "_reader", "_remote", "_task")
 
-    async def run(self) -> None:
-        """Talk until the end, and close in order."""
-        connection, subscriber = self._connection, self._connection.subscriber
-        reason = closing.LOST
+    def __init__(self, doors: Doors, protocol: str | None, remote: str) -> None:
+        self._format = doors.formats.websocket(protocol)
+        super().__init__(doors, self._format.name)
+        self._protocol = protocol or MSGPACK_V1
+        self._remote = remote
+        is_json = protocol == JSON_V1
+        self._decode = commands.decode_json if is_json else commands.decode_msgpack
+        self._kind = frames.TEXT if is_json else frames.BINARY
+        self._reader = FrameReader(doors.limits.message_bytes_max * HARD_LIMIT)
+        # A command that waits for this replica to catch up; those behind it wait, too.
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Welcome the client, or send it away."""
+        super().connection_made(transport)
+        doors = self.doors
+        refused = doors.refuses(lossless=False) if doors.tune(self.transport) else closing.INTERNAL
+        if refused is not None:
+            doors.turned_away(self._format, refused, self.name, self._remote)
+            self.goodbye(refused)
+            return
         try:
+            self.connection = doors.connections.connect(
+                self._format, self.transport, self.on_end, remote=self._remote, pings=True
+            )
             self._say("welcome", self._welcome())
-            reason = await self._listen()
-        except asyncio.CancelledError:
-            # Ours (see _on_end) if the hub has ended it; else the client has gone.
-            if subscriber.ended is None:
-                raise
-            self._task.uncancel()
         except Exception:
             log.exception("a conversation failed")
-            reason = closing.INTERNAL
-        finally:
-            cursor = connection.cursor
-            self._doors.connections.leave(connection, reason)
-            self._doors.farewell(connection, self._format.name)
-        reason = subscriber.ended or reason
-        if reason not in (closing.LEFT, closing.LOST) and not self._transport.is_closing():
-            self._transport.write(self._doors.closing_event(self._format, reason, cursor))
-        await _close(self._doors, self._socket, self._transport, reason)
+            self.goodbye(closing.INTERNAL)
 
-    def _on_end(self, _reason: Reason) -> None:
-        # The handler is waiting for the client's next message; a cancel wakes
-        # it without a task of its own for each connection.
-        self._task.cancel()
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sends; as much at once as one message may be."""
+        self._reader.add(data)
+        if self._task is None:
+            self._read()
+        elif len(self._reader) > self._reader.size_max:
+            self.transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed, by whomever."""
+        super().connection_lost(exc)
+        self.leave(closing.LOST)
+
+    def leave(self, reason: Reason) -> None:
+        """As the base; what waits is not done any more."""
+        super().leave(reason)
+        if self._task is not None:
+            self._task.cancel()
+
+    def last_words(self, reason: Reason, cursor: str | None) -> None:
+        """The ``closing`` event and the close frame; the client's closes the socket."""
+        goodbye = frames.close_frame(reason.code, reason.name)
+        self.transport.write(self.doors.closing_event(self._format, reason, cursor) + goodbye)
 
     def _welcome(self) -> dict[str, Any]:
-        limits = self._doors.limits
+        limits = self.doors.limits
         return {
-            "protocol": self._socket.ws_protocol or MSGPACK_V1,
-            "epoch": self._doors.connections.epoch,
+            "protocol": self._protocol,
+            "epoch": self.doors.connections.epoch,
             "server_time": now_ms(),
             "limits": {
                 "message_bytes_max": limits.message_bytes_max,
-                "channels_per_connection_max": self._doors.rules.channels_per_connection_max,
+                "channels_per_connection_max": self.doors.rules.channels_per_connection_max,
             },
         }
 
-    async def _listen(self) -> Reason:
-        """Take the client's messages until there are no more; returns why."""
-        socket, subscriber = self._socket, self._connection.subscriber
-        while True:
-            message = await socket.receive()
-            subscriber.heard_at = self._doors.hub.loop.time()
-            kind = message.type
-            if kind is WSMsgType.PING:
-                await socket.pong(message.data)
-            elif kind in (WSMsgType.TEXT, WSMsgType.BINARY):
-                await self._answer(kind, message.data)
-            elif kind is WSMsgType.ERROR:
-                # Frames that break the protocol, or its limits: aiohttp has
-                # sent the close frame that names which.
-                is_theirs = isinstance(message.data, WebSocketError)
-                return closing.BAD_REQUEST if is_theirs else closing.LOST
-            elif kind is not WSMsgType.PONG:
-                return closing.LOST if socket.close_code == closing.LOST.code else closing.LEFT
+    def _read(self) -> None:
+        """Take the messages that are here, until one has to wait."""
+        try:
+            while self._task is None and (message := self._reader.next()) is not None:
+                self._take(*message)
+        except WebSocketError as error:
+            self._close(closing.BAD_REQUEST, error.code)
+        except Exception:
+            log.exception("a conversation failed")
+            self.goodbye(closing.INTERNAL)
 
-    async def _answer(self, kind: WSMsgType, data: Any) -> None:
+    def _take(self, kind: int, body: bytes) -> None:
+        if kind == frames.CLOSE:
+            is_cut = body[:2] == closing.LOST.code.to_bytes(2, "big")
+            self._close(closing.LOST if is_cut else closing.LEFT, WSCloseCode.OK)
+        elif self.connection is not None:
+            self.connection.subscriber.heard_at = self.doors.hub.loop.time()
+            if kind == frames.PING:
+                self._send(frames.control_frame(frames.PONG, body))
+            elif kind != frames.PONG:
+                self._answer(kind, body)
+
+    def _close(self, reason: Reason, code: int) -> None:
+        """Answer a close frame, or what is none of the protocol."""
+        if self.connection is not None and not self.transport.is_closing():
+            self.transport.write(frames.close_frame(code))
+        self.leave(reason)
+        self.cut_later()
+        self.transport.close()
+
+    def _answer(self, kind: int, data: bytes) -> None:
         """Do one command; what is wrong with it is said, and the connection lives on."""
         mark: str | int | None = None
         try:
-            if len(data) > self._doors.limits.message_bytes_max:
+            if len(data) > self.doors.limits.message_bytes_max:
                 raise Refusal(  # noqa: TRY301 - one way out for every refusal
                     "message_too_big",
-                    f"{len(data)} bytes; at most {self._doors.limits.message_bytes_max} go",
+                    f"{len(data)} bytes; at most {self.doors.limits.message_bytes_max} go",
                 )
-            if kind is not self._frame:
-                raise Refusal(  # noqa: TRY301
-                    "wrong_frame",
-                    f"{self._socket.ws_protocol or MSGPACK_V1} takes "
-                    f"{self._frame.name.lower()} frames",
-                )
+            if kind != self._kind:
+                name = "text" if self._kind == frames.TEXT else "binary"
+                raise Refusal("wrong_frame", f"{self._protocol} takes {name} frames")  # noqa: TRY301
             message = self._decode(data)
             mark = commands.command_id(message)
             op = commands.check_command(message)
-            await self._do(op, message, mark)
+            self._do(op, message, mark)
         except Refusal as refusal:
             self._refuse([refusal], mark)
 
-    async def _do(self, op: str, message: dict[str, Any], mark: str | int | None) -> None:
+    def _do(self, op: str, message: dict[str, Any], mark: str | int | None) -> None:
+        assert self.connection is not None
         if op == "ping":
             self._say("pong", _marked({"server_time": now_ms()}, mark))
         elif op == "unsubscribe":
             patterns = commands.patterns_of(message)
-            self._doors.connections.unsubscribe(self._connection, patterns)
+            self.doors.connections.unsubscribe(self.connection, patterns)
             gone = {"channels": [pattern.text for pattern in patterns]}
             self._say("unsubscribed", _marked(gone, mark))
         else:
-            await self._subscribe(message, mark)
+            self._subscribe(message, mark)
 
-    async def _subscribe(self, message: dict[str, Any], mark: str | int | None) -> None:
-        doors, format_ = self._doors, self._format
+    def _subscribe(self, message: dict[str, Any], mark: str | int | None) -> None:
+        doors = self.doors
         request = parse_request({"snapshot": doors.limits.snapshot, **message})
         check_count(request, doors.rules.channels_per_connection_max)
-        wanted = plan(request, doors.hub.feeds.values(), doors.rules)
-        is_lossless = any(grant.interval_ms is None for grant in wanted.grants)
+        is_lossless = doors.connections.planner.plan(request).is_lossless
         refused = doors.refuses(lossless=is_lossless, is_in=True)
-        refused = refused or await doors.wait_for(request.cursor, is_in=True)
+        if refused is None and request.cursor is not None:
+            self._task = doors.hub.loop.create_task(self._catch_up(request, mark))
+        else:
+            self._grant(request, mark, refused)
+
+    async def _catch_up(self, request: Request, mark: str | int | None) -> None:
+        """Subscribe when this replica has read as far as the cursor, then read on."""
+        try:
+            try:
+                refused = await self.doors.wait_for(request.cursor, is_in=True)
+            finally:
+                self._task = None
+            self._grant(request, mark, refused)
+        except Refusal as refusal:
+            self._refuse([refusal], mark)
+        except Exception:
+            log.exception("a conversation failed")
+            self.goodbye(closing.INTERNAL)
+        if not self.transport.is_reading() and not self.transport.is_closing():
+            self.transport.resume_reading()
+        self._read()
+
+    def _grant(self, request: Request, mark: str | int | None, refused: Reason | None) -> None:
+        connection, format_ = self.connection, self._format
+        assert connection is not None
         if refused is not None:
-            self._connection.subscriber.end(refused)
+            connection.subscriber.end(refused)
             return
-        granted = doors.connections.subscribe(
-            self._connection,
+        granted = self.doors.connections.subscribe(
+            connection,
             request,
             lambda fields: format_.event("subscribed", _marked(fields, mark)),
             lambda cursor: format_.event("snapshot_end", _marked({}, mark), cursor),
@@ -232,19 +259,9 @@ class Conversation:
         self._send(self._format.event(event, fields))
 
     def _send(self, data: bytes) -> None:
-        self._connection.subscriber.control(data, self._doors.hub.loop.time())
+        if self.connection is not None:
+            self.connection.subscriber.control(data, self.doors.hub.loop.time())
 
 
 def _marked(fields: dict[str, Any], mark: str | int | None) -> dict[str, Any]:
     return fields if mark is None else {"id": mark, **fields}
-
-
-async def _close(
-    doors: Doors, socket: web.WebSocketResponse, transport: asyncio.Transport, reason: Reason
-) -> None:
-    """Say goodbye the WebSocket way, in bounded time."""
-    await doors.drained(transport)
-    if transport.is_closing():
-        return
-    code = 1000 if reason in (closing.LEFT, closing.LOST) else reason.code
-    await socket.close(code=code, message=reason.name.encode(), drain=False)

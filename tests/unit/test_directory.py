@@ -113,3 +113,33 @@ async def test_lossless_audiences_of_a_feed() -> None:
     assert len(hub.directory.lossless_of(hub.feeds["trades"])) == 3
     assert len(hub.directory.lossless_of(hub.feeds["book"])) == 3
     assert hub.directory.lossless_of(hub.feeds["quotes"]) == []
+
+
+@skips_time
+async def test_a_name_is_waited_for_until_its_channel_is_there() -> None:
+    """After that it is in no index, however many audiences have it."""
+    fanout = Fanout()
+    directory: Any = fanout.hub.directory
+    fanout.publish("quotes.a")
+    clients = [
+        fanout.client("json", "fast", "quotes.a", f"quotes.{n % 2}", interval_ms=20 + 20 * (n // 2))
+        for n in range(4)
+    ]
+    assert {name: len(keys) for name, keys in directory._exact.items()} == {
+        "quotes.0": 2, "quotes.1": 2,
+    }  # fmt: skip
+    fanout.publish("quotes.0")
+    assert list(directory._exact) == ["quotes.1"]
+    await all_leave(fanout, clients)
+
+
+@skips_time
+async def test_names_at_two_intervals_share_their_audience_with_those_at_one() -> None:
+    """A name excludes no other name: who has more elsewhere is due the same bytes here."""
+    fanout = Fanout()
+    plain = fanout.client("json", "fast", "quotes.a", interval_ms=40)
+    both = fanout.client("json", "fast", "quotes.b", interval_ms=20)
+    both.subscribe("quotes.a", interval_ms=40)
+    assert plain.connection.conflated[40] is both.connection.conflated[40]
+    both.subscribe("quotes.*", interval_ms=20)
+    assert plain.connection.conflated[40] is not both.connection.conflated[40]

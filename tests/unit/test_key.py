@@ -26,8 +26,8 @@ def test_a_selector_stays_within_its_feed() -> None:
 def test_what_is_excluded_is_not_due() -> None:
     """It comes at a shorter interval, by another audience of the same connection."""
     both = key([Selector(quotes, Pattern("quotes.#"))], [Selector(quotes, Pattern("quotes.a"))])
-    assert both.matches(Channel("quotes.b", quotes))
-    assert not both.matches(Channel("quotes.a", quotes))
+    assert not both.excludes(Channel("quotes.b", quotes))
+    assert both.excludes(Channel("quotes.a", quotes))
 
 
 def test_equal_wishes_are_equal_keys() -> None:

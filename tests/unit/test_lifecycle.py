@@ -201,6 +201,20 @@ async def test_a_client_that_never_reads_does_not_hold_the_exit(start: MakeProce
     assert cut["level"] == "warning"
 
 
+async def test_connections_that_wait_for_a_request_do_not_hold_the_exit(start: MakeProcess) -> None:
+    """One that never asked, and one that is kept alive after its answer: a proxy has many."""
+    service = await start(STOP__DRAIN_S="0", STOP__GRACE_S="10")
+    async with (
+        connect(service.port, b""),
+        connect(service.port, b"GET /v1/channels HTTP/1.1\r\nHost: x\r\n\r\n") as asked,
+    ):
+        assert (await asked.head())[0] == 200
+        began = tell(service)
+        assert await ended(service) == 0
+    assert time.monotonic() - began < 5
+    assert not [line for line in lines(service) if line["event"].startswith("cut")]
+
+
 async def test_a_slow_reader_has_its_time_to_read_the_goodbye(start: MakeProcess) -> None:
     """Being told is not having read it: closing_timeout_s holds while the process stops, too."""
     service = await start(

@@ -121,7 +121,7 @@ async def test_a_change_between_a_tick_and_its_flush_leaves_nothing_stale() -> N
     taken: list[bool] = []
 
     def change() -> None:
-        taken.append(bool(audience._pending))
+        taken.append(audience._is_due)
         client.subscribe("quotes.#", interval_ms=80, snapshot=False)
 
     fanout.publish("quotes.a")

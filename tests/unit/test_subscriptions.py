@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from service.core.channel import Pattern
 from service.core.errors import Refusal
 from service.core.feed import Feed
-from service.subscriptions import Request, Rules, parse_request, plan
+from service.subscriptions import Planner, Request, Rules, parse_request
 from tests.support.fanout import FEEDS
 
-FEED_LIST = [Feed(spec) for spec in FEEDS]
 RULES = Rules(intervals_ms=(50, 100, 1000), channels_per_connection_max=3)
+PLANNER = Planner([Feed(spec) for spec in FEEDS], RULES)
 
 
 @pytest.mark.parametrize(
@@ -52,20 +52,20 @@ def test_intervals_round_up_to_the_ladder(asked: int) -> None:
 @pytest.mark.parametrize(("asked", "granted"), [(None, 50), (0, 50), (51, 100), (10**9, 1000)])
 def test_a_client_may_ask_for_less_than_the_feed_gives(asked: int | None, granted: int) -> None:
     """The feed's own interval is the shortest; a lossless feed has none."""
-    grants = plan(Request(("quotes.a", "trades.a"), asked), FEED_LIST, RULES).grants
+    grants = PLANNER.plan(Request(("quotes.a", "trades.a"), asked)).grants
     assert [grant.interval_ms for grant in grants] == [granted, None]
 
 
 def test_a_pattern_is_granted_in_every_feed_that_it_can_match() -> None:
     """One pattern, a grant a feed."""
-    grants = plan(Request(("#",)), FEED_LIST, RULES).grants
+    grants = PLANNER.plan(Request(("#",))).grants
     assert [grant.feed.name for grant in grants] == ["quotes", "trades", "book"]
 
 
 def test_a_refusal_concerns_one_pattern() -> None:
     """The others are granted, in order, each once."""
     wishes = ("trades.a", "trades.", "nobody", "trades.a", "a..b", "book.#")
-    result = plan(Request(wishes), FEED_LIST, RULES)
+    result = PLANNER.plan(Request(wishes))
     assert [grant.pattern.text for grant in result.grants] == ["trades.a", "book.#"]
     assert [(one.code, one.item) for one in result.refusals] == [
         ("bad_pattern", "trades."), ("no_feed", "nobody"), ("bad_channel", "a..b"),
@@ -76,6 +76,16 @@ def test_a_refusal_concerns_one_pattern() -> None:
 def test_the_limit_counts_what_is_held() -> None:
     """New patterns over it are refused; asking again for a held one is not."""
     held = [Pattern("trades.a"), Pattern("trades.b")]
-    result = plan(Request(("trades.c", "trades.a", "trades.d")), FEED_LIST, RULES, held)
+    result = PLANNER.plan(Request(("trades.c", "trades.a", "trades.d")), held)
     assert [grant.pattern.text for grant in result.grants] == ["trades.c", "trades.a"]
     assert [(one.code, one.item) for one in result.refusals] == [("too_many_channels", "trades.d")]
+
+
+def test_those_who_ask_for_the_same_share_what_they_are_granted() -> None:
+    """Whatever else each asks for: ten thousand clients cost the memory of one."""
+    one = PLANNER.plan(Request(("quotes.a", "trades.a"), 70)).granted
+    other = PLANNER.plan(Request(("quotes.b", "quotes.a"), 90)).granted
+    [pattern] = one.keys() & other.keys()
+    assert one[pattern] is other[pattern]
+    [grant] = PLANNER.plan(Request(("quotes.a",), 2000)).granted[pattern]
+    assert grant.interval_ms == 1000

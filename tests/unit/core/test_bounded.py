@@ -80,3 +80,13 @@ def test_bounds_are_reached_exactly() -> None:
     with pytest.raises(QueueFull, match="2 updates, 10 bytes wait"):
         queue.put(3, 0)
     assert list(queue) == [1, 2]
+
+
+def test_an_empty_queue_holds_no_memory() -> None:
+    """Every lossless reader has one, and nearly all are empty."""
+    queue: BoundedQueue[int] = BoundedQueue(2, 2)
+    for end in (queue.clear, lambda: queue.take(9)):
+        queue.put(1, 1)
+        end()
+        assert queue._items is None
+        assert list(queue) == []

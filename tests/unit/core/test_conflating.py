@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,12 +14,17 @@ from tests.support.updates import LAW, conflated_feed, update
 if TYPE_CHECKING:
     from service.core.channel import Channel
 
+K = TypeVar("K")
 NAMES = "abcde"
 OPERATIONS = st.lists(
     st.tuples(st.just("publish"), st.sampled_from(NAMES))
     | st.tuples(st.just("take"), st.integers(0, 4)),
     max_size=80,
 )
+
+
+def taken(queue: ConflatingQueue[K]) -> list[K]:
+    return [queue.pop() for _ in range(len(queue))]
 
 
 @settings(LAW, max_examples=300)
@@ -41,14 +47,13 @@ def test_newest_once_in_order_of_first_change(operations: list[tuple[str, str | 
                 waiting.append(name)
         else:
             most = int(argument)
-            taken = queue.take(most)
-            values = [(one.name, one.latest and one.latest.data) for one in taken]
+            some = [queue.pop() for _ in range(min(most, len(queue)))]
+            values = [(one.name, one.latest and one.latest.data) for one in some]
             assert values == [(name, newest[name]) for name in waiting[:most]]
             del waiting[:most]
         assert len(queue) == len(waiting)
         assert queue.folded == folded
-    rest = queue.take(len(NAMES))
-    assert [channel.name for channel in rest] == waiting
+    assert [channel.name for channel in taken(queue)] == waiting
     assert not queue
 
 
@@ -63,7 +68,7 @@ def test_marking_many_is_marking_each(groups: list[list[str]]) -> None:
         for name in group:
             singly.mark(name)
         assert together.folded == singly.folded
-    assert together.take(99) == singly.take(99)
+    assert taken(together) == taken(singly)
 
 
 def test_retain_keeps_the_order() -> None:
@@ -71,7 +76,15 @@ def test_retain_keeps_the_order() -> None:
     queue: ConflatingQueue[str] = ConflatingQueue()
     queue.mark_all("edcba")
     queue.retain(iter("abdz"))
-    assert queue.take(99) == ["d", "b", "a"]
+    assert taken(queue) == ["d", "b", "a"]
+
+
+def test_forget_moves_no_other() -> None:
+    """What was taken elsewhere is not owed any more; what was not owed is no error."""
+    queue: ConflatingQueue[str] = ConflatingQueue()
+    queue.mark_all("edcba")
+    queue.forget(iter("dzb"))
+    assert taken(queue) == ["e", "c", "a"]
 
 
 def test_clear_forgets_marks_alone() -> None:
@@ -80,4 +93,5 @@ def test_clear_forgets_marks_alone() -> None:
     queue.mark_all("aab")
     queue.clear()
     assert (len(queue), queue.folded) == (0, 1)
-    assert queue.take(1) == []
+    with pytest.raises(KeyError):
+        queue.pop()

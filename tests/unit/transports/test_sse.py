@@ -129,7 +129,7 @@ async def test_a_quiet_stream_beats_and_its_heartbeat_is_a_place_to_resume_from(
 
 
 async def test_a_connection_has_no_ping_task(service: Live) -> None:
-    """aiohttp-sse's task for each client is ended: heartbeats come from one shared timer."""
+    """Not aiohttp-sse's task for each client: heartbeats come from one shared timer."""
     async with service.ndjson("channels=quotes.A") as lines:
         await lines.read_until("snapshot_end")
         without_ping = len(asyncio.all_tasks())

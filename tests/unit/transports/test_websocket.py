@@ -446,6 +446,69 @@ async def test_a_failure_is_told(service: Live, monkeypatch: pytest.MonkeyPatch)
     assert not service.service.connected
 
 
+AHEAD = b'{"op":"subscribe","id":1,"channels":["trades.A"],"cursor":"1~trades.5.AAAAAAAAAAA"}'
+
+
+def conversation(service: Live) -> Any:
+    """The server's side of the only connection."""
+    runner = service.client.server.runner
+    assert runner is not None
+    assert runner.server is not None
+    [found] = runner.server.connections
+    return found
+
+
+async def test_commands_wait_behind_one_that_waits_for_its_replica(service: Live) -> None:
+    """They are done in their order; of what comes meanwhile no more is taken than of a message."""
+    async with connect(service, upgrade()) as wire:
+        await handshake(wire)
+        await wire.frame()
+        served = conversation(service)
+        wire.send_frame(TEXT, AHEAD)
+        wire.send_frame(TEXT, b'{"op":"ping","id":2}')
+        for _ in range(600):
+            wire.send_frame(PONG, b"x" * 125)
+        await until(lambda: not served.transport.is_reading())
+        for number in range(7):  # now this replica has read as far: it is another stream
+            await service.publish("trades.A", number)
+        marks = []
+        while 2 not in marks:
+            marks.append(orjson.loads((await wire.frame()).body).get("id"))
+        assert 1 in marks
+        await until(served.transport.is_reading)
+        wire.send_frame(CLOSE, b"")
+        await wire.rest()
+    await until(lambda: service.hub.tally.closes == {("ws.json", "left"): 1})
+
+
+async def test_who_leaves_while_its_command_waits_is_let_go(service: Live) -> None:
+    """Nothing is granted to it later."""
+    tasks = len(asyncio.all_tasks())
+    async with connect(service, upgrade()) as wire:
+        await handshake(wire)
+        wire.send_frame(TEXT, AHEAD)
+        await until(lambda: conversation(service)._task is not None)
+    await until(lambda: len(asyncio.all_tasks()) <= tasks, seconds=2)
+    assert not len(service.hub.directory)
+    assert service.hub.tally.closes == {("ws.json", "lost"): 1}
+
+
+async def test_who_says_goodbye_and_reads_no_more_is_cut(service: Live) -> None:
+    """Its close frame is answered behind bytes that it never takes."""
+    async with connect(service, upgrade(), receive_bytes=4096) as wire:
+        await handshake(wire)
+        wire.send_frame(TEXT, b'{"op":"subscribe","channels":["trades.A"]}')
+        await wire.up_to(b"snapshot_end")
+        transport = conversation(service).transport
+        while transport.get_write_buffer_size() < 10_000:
+            await service.publish("trades.A", "x" * 50_000)
+            await asyncio.sleep(0.001)
+        wire.send_frame(CLOSE, b"\3\xe8")
+        runner: Any = service.client.server.runner
+        await until(lambda: not runner.server.connections, seconds=2)
+    assert service.hub.tally.closes == {("ws.json", "left"): 1}
+
+
 async def test_a_client_that_never_answers_the_close_is_cut(service: Live) -> None:
     """Goodbye takes closing_timeout_s, not for ever."""
     async with connect(service, upgrade()) as wire:

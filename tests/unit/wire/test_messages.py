@@ -143,10 +143,10 @@ def test_batches_of_every_header_form(kind: Callable[..., Wire], count: int) -> 
 def test_array_headers(count: int) -> None:
     """The header of a batch counts its rows at each of the format's borders."""
     wire = MsgpackMessages(Encodings())
-    (value,) = messages(wire._batch([b"\xc0"] * count, b"", "1~x"))
+    (value,) = messages(wire._batch(b"\xc0" * count, count, b"", "1~x"))
     assert value == {"t": "updates", "u": [None] * count, "c": "1~x"}
     # The shortest form, as the library itself would choose it.
-    (frame,) = frames(wire._batch([b"\xc0"] * count, b"", "1~x"))
+    (frame,) = frames(wire._batch(b"\xc0" * count, count, b"", "1~x"))
     assert frame.data == msgpack.packb(value)
 
 

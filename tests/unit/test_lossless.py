@@ -1,0 +1,69 @@
+"""service/lossless.py: batches, and who joins or leaves in the middle of one."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.audience import FLUSH_BYTES
+from tests.support.fanout import WIRES, Fanout, skips_time
+
+
+@skips_time
+async def test_a_joiner_is_not_given_what_was_pending_before() -> None:
+    """It joins an audience with a batch under way, and gets the rest of it alone."""
+    fanout = Fanout()
+    first = fanout.client("json", "fast", "trades.a")
+    fanout.publish("trades.a")
+    await fanout.turns()
+    early = [fanout.publish("trades.a") for _ in range(3)]
+    joiner = fanout.client("json", "fast", "trades.a")
+    late = [fanout.publish("trades.a") for _ in range(2)]
+    writes = first.pipe.writes
+    await fanout.settle()
+    assert joiner.seqs("trades.a") == late
+    assert first.seqs("trades.a") == [0, *early, *late]
+    assert first.pipe.writes == writes + 1, "nobody else's write moves"
+
+
+@skips_time
+async def test_a_leaver_takes_what_is_pending_along() -> None:
+    """Changing a subscription in the middle of a batch keeps the chain."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "trades.a")
+    stays = fanout.client("json", "fast", "trades.a")
+    sent = [fanout.publish("trades.a")]
+    await fanout.turns()
+    for name in ("trades.b", "trades.c", "trades.*"):
+        sent.append(fanout.publish("trades.a"))
+        client.subscribe(name)
+        sent.append(fanout.publish("trades.a"))
+    await fanout.settle()
+    assert client.seqs("trades.a") == stays.seqs("trades.a") == sent
+
+
+@skips_time
+async def test_a_full_batch_does_not_wait_for_its_window() -> None:
+    """FLUSH_BYTES pending go out in this turn."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "trades.a")
+    sent = [fanout.publish("trades.a")]
+    await fanout.turns()
+    sent += [fanout.publish("trades.a", "x" * (FLUSH_BYTES // 8)) for _ in range(9)]
+    await fanout.turns()
+    assert client.seqs("trades.a")[:9] == sent[:9]
+    await fanout.settle()
+    assert client.seqs("trades.a") == sent
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_quiet_feeds_move_in_the_cursor_with_the_busy_one(wire: str) -> None:
+    """An update's cursor knows the places of feeds whose channels are not asked for."""
+    fanout = Fanout()
+    client = fanout.client(wire, "fast", "trades.a", "book.x")
+    fanout.publish("book.other")
+    fanout.publish("trades.a")
+    await fanout.settle()
+    assert client.cursor is not None
+    assert client.cursor == client.connection.cursor
+    assert fanout.hub.feeds["book"].place in client.cursor
