@@ -8,12 +8,15 @@ audiences of one interval. Must not know what a job does.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 SLICE_S = 0.002
 """How long jobs may run before the loop gets its turn.
@@ -43,6 +46,12 @@ class Slices:
         if self._handle is None:
             self._handle = self._loop.call_soon(self._run)
 
+    def run(self, job: Callable[[], T]) -> asyncio.Future[T]:
+        """As :meth:`add`; the future brings what the job returned or raised."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self.add(partial(_settle, future, job))
+        return future
+
     def stop(self) -> None:
         """Drop what has not run."""
         self._jobs.clear()
@@ -71,6 +80,20 @@ class Slices:
             # Also after a job that failed: the others are still due. And once more
             # without jobs, to see how long this turn took.
             self._handle = self._loop.call_soon(self._run)
+
+
+def _settle(future: asyncio.Future[T], job: Callable[[], T]) -> None:
+    if future.done():  # nobody waits any more
+        return
+    try:
+        result = job()
+    except Exception as error:
+        if future.done():  # the job may have ended the wait
+            raise
+        future.set_exception(error)
+    else:
+        if not future.done():
+            future.set_result(result)
 
 
 class Flushable(Protocol):

@@ -42,6 +42,8 @@ AWAKE_BYTES = 2048
 CONNECTING_MAX = 128
 CONNECT_TIMEOUT_S = 120.0
 NICE_DECODING, NICE_COUNTING = -10, 0
+IP_BIND_ADDRESS_NO_PORT = 24
+"""ip(7); not in the socket module before Python 3.14."""
 _PONG = b"\x8a\x80\0\0\0\0"
 _IN_PROGRESS = (0, errno.EINPROGRESS)
 
@@ -97,6 +99,9 @@ class Client:
         self.woken_bytes = self.old_bytes = 0
         self.sock = socket.socket()
         self.sock.setblocking(False)
+        # The port is found at the connect: a bind searches among all, also those that
+        # wait to be reused, and took 4 ms after a few runs.
+        self.sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         self.sock.bind((spec.source, 0))
         answer = self.sock.connect_ex(("127.0.0.1", spec.port))
         if answer not in _IN_PROGRESS:

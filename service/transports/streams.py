@@ -6,6 +6,7 @@ Must not know either of them: it is given a response and a format.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,7 @@ async def run(  # noqa: PLR0913 - one call, by the two doors
     response.force_close()
     await response.prepare(web_request)
     transport, handler = web_request.transport, web_request.protocol
+    assert isinstance(handler, Handler)
     if transport is None:  # gone while the headers were written
         return
     reason: Reason | None = closing.INTERNAL
@@ -99,7 +101,9 @@ async def run(  # noqa: PLR0913 - one call, by the two doors
         if doors.tune(transport):
             reason = await _refused(doors, request)
             if reason is None:
-                stream.begin(transport, request, remote)
+                # A job of the slices, or a hundred that come at once hold the loop.
+                begin = partial(stream.begin, handler, request, remote)
+                reason = await doors.hub.slices.run(begin)
             else:
                 # 200, retry:, status and closing: an EventSource comes back.
                 upstream = {feed.name: feed.upstream.value for feed in doors.hub.feeds.values()}
@@ -109,8 +113,6 @@ async def run(  # noqa: PLR0913 - one call, by the two doors
         log.exception("a stream failed", transport=transport_name)
         reason = closing.INTERNAL
     if reason is None:
-        assert isinstance(handler, Handler)
-        handler.hand_over(stream)
         raise asyncio.CancelledError
     if not transport.is_closing():
         transport.write(doors.closing_event(format_, reason, None))
@@ -137,9 +139,15 @@ class Stream(Guest):
         self._format = format_
         self._last = LAST_CHUNK if is_chunked else b""
 
-    def begin(self, transport: asyncio.Transport, request: Request, remote: str) -> None:
-        """Let the hub write. Whatever is raised, the hub has forgotten the connection then."""
+    def begin(self, handler: Handler, request: Request, remote: str) -> Reason | None:
+        """Take the connection and let the hub write; why not, if the client has gone.
+
+        Whatever is raised, the hub has forgotten the connection then.
+        """
         doors, format_ = self.doors, self._format
+        transport = handler.transport
+        if transport is None:
+            return closing.LOST
         self.connection = doors.connections.connect(
             format_, transport, self.on_end, until=request.until, remote=remote
         )
@@ -150,9 +158,11 @@ class Stream(Guest):
                 lambda fields: format_.opening("subscribed", fields, doors.retry_ms()),
                 lambda cursor: format_.event("snapshot_end", {}, cursor),
             )
+            handler.hand_over(self)
         except Exception:
             self.leave(closing.INTERNAL)
             raise
+        return None
 
     def last_words(self, reason: Reason, cursor: str | None) -> None:
         """The ``closing`` event and the end of the body."""

@@ -75,7 +75,9 @@ def _check_handshake(request: web.Request) -> None:
 class Conversation(Guest):
     """One client's commands and our answers."""
 
-    __slots__ = ("_decode", "_format", "_kind", "_protocol", "_reader", "_remote", "_task")
+    __slots__ = (
+        "_decode", "_format", "_is_busy", "_kind", "_protocol", "_reader", "_remote", "_task",
+    )  # fmt: skip
 
     def __init__(self, doors: Doors, protocol: str | None, remote: str) -> None:
         self._format = doors.formats.websocket(protocol)
@@ -86,7 +88,9 @@ class Conversation(Guest):
         self._decode = commands.decode_json if is_json else commands.decode_msgpack
         self._kind = frames.TEXT if is_json else frames.BINARY
         self._reader = FrameReader(doors.limits.message_bytes_max * HARD_LIMIT)
-        # A command that waits for this replica to catch up; those behind it wait, too.
+        # A message is to be taken, or waits for something: those behind it wait, too.
+        self._is_busy = False
+        # A command that waits for this replica to catch up.
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,8 +114,8 @@ class Conversation(Guest):
     def data_received(self, data: bytes) -> None:
         """Take what the client sends; as much at once as one message may be."""
         self._reader.add(data)
-        if self._task is None:
-            self._read()
+        if not self._is_busy:
+            self._read_later()
         elif len(self._reader) > self._reader.size_max:
             self.transport.pause_reading()
 
@@ -143,16 +147,34 @@ class Conversation(Guest):
             },
         }
 
+    def _read_later(self) -> None:
+        """Each message is a job of the slices, or many that come at once hold the loop."""
+        self._is_busy = True
+        self.doors.hub.slices.add(self._read)
+
     def _read(self) -> None:
-        """Take the messages that are here, until one has to wait."""
+        """Take one message that is here; the next one after it, and what it waits for."""
+        if self.transport.is_closing():
+            return
         try:
-            while self._task is None and (message := self._reader.next()) is not None:
+            message = self._reader.next()
+            if message is not None:
                 self._take(*message)
         except WebSocketError as error:
             self._close(closing.BAD_REQUEST, error.code)
+            return
         except Exception:
             log.exception("a conversation failed")
             self.goodbye(closing.INTERNAL)
+            return
+        if self._task is not None:
+            return
+        if message is not None and len(self._reader):
+            self._read_later()
+            return
+        self._is_busy = False
+        if not self.transport.is_reading() and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == frames.CLOSE:
@@ -228,8 +250,6 @@ class Conversation(Guest):
         except Exception:
             log.exception("a conversation failed")
             self.goodbye(closing.INTERNAL)
-        if not self.transport.is_reading() and not self.transport.is_closing():
-            self.transport.resume_reading()
         self._read()
 
     def _grant(self, request: Request, mark: str | int | None, refused: Reason | None) -> None:

@@ -102,6 +102,40 @@ async def test_a_turn_holds_one_slice() -> None:
 
 
 @skips_time
+async def test_who_waits_for_a_job_gets_what_it_brings() -> None:
+    """Its result or its failure; a job that nobody waits for any more is not run."""
+    slices = Slices(this_loop())
+    assert await slices.run(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        await slices.run(lambda: 1 // 0)
+    ran: list[int] = []
+    slices.run(lambda: ran.append(1)).cancel()
+    await asyncio.sleep(0.1)
+    assert ran == []
+
+
+@skips_time
+async def test_a_job_may_end_the_wait_for_it() -> None:
+    """As a handler does that hands its connection over; a failure after that is still told."""
+    loop = this_loop()
+    slices = Slices(loop)
+
+    async def wait(fails: bool) -> None:
+        def job() -> None:
+            tasks[fails].cancel()
+            if fails:
+                raise ValueError("on purpose")
+
+        await slices.run(job)
+
+    tasks = [asyncio.ensure_future(wait(fails)) for fails in (False, True)]
+    assert await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(task.cancelled() for task in tasks)
+    assert [str(failure["exception"]) for failure in loop.failures] == ["on purpose"]
+    loop.failures.clear()
+
+
+@skips_time
 async def test_what_a_turn_writes_counts() -> None:
     """The loop is held until the next turn begins, not until the jobs have returned."""
     loop = this_loop()

@@ -11,10 +11,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.connections import Connections
+from service.rhythm import Slices
 from tests.support.live import Talk, until
 from tests.support.raw import BINARY, CLOSE, PING, PONG, TEXT, connect, request, upgrade
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
     from tests.support.raw import Wire
@@ -479,6 +482,42 @@ async def test_commands_wait_behind_one_that_waits_for_its_replica(service: Live
         wire.send_frame(CLOSE, b"")
         await wire.rest()
     await until(lambda: service.hub.tally.closes == {("ws.json", "left"): 1})
+
+
+async def test_each_message_is_a_job_of_its_own(
+    service: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many at once wait their turn: read no further than one message, answered in order."""
+    jobs: list[Callable[[], None]] = []
+    held: list[Callable[[], None]] = []
+    add = Slices.add
+
+    def holding(_slices: Slices, job: Callable[[], None]) -> None:
+        held.append(job)
+
+    def counting(slices: Slices, job: Callable[[], None]) -> None:
+        jobs.append(job)
+        add(slices, job)
+
+    pad = b" " * 8_000
+    async with connect(service, upgrade()) as wire:
+        await handshake(wire)
+        await wire.frame()
+        [connection] = service.service.connections
+        transport: Any = connection.subscriber.write.__self__  # type: ignore[attr-defined]
+        with monkeypatch.context() as patch:
+            patch.setattr(Slices, "add", holding)
+            for number in range(200):
+                wire.send_frame(TEXT, orjson.dumps({"op": "ping", "id": number}) + pad)
+            await until(lambda: not transport.is_reading())
+            assert len(held) == 1
+        monkeypatch.setattr(Slices, "add", counting)
+        for job in held:
+            service.service.hub.slices.add(job)
+        for number in range(200):
+            answer = orjson.loads((await wire.frame()).body)
+            assert (answer["t"], answer["id"]) == ("pong", number)
+        assert len(jobs) >= 200
 
 
 async def test_who_leaves_while_its_command_waits_is_let_go(service: Live) -> None:
