@@ -230,3 +230,18 @@ class Socket(asyncio.Transport):
     def is_closing(self) -> bool:
         """Tell that it is open."""
         return False
+
+
+async def test_a_message_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No task and no handle of the loop for what is taken within a turn: the shape of the cost."""
+    monkeypatch.setattr("service.broker.amqp.incoming.TURN_S", 60)
+    loop = asyncio.get_running_loop()
+    woken: list[str] = []
+    for name in ("call_soon", "call_later", "call_at", "create_task"):
+        monkeypatch.setattr(loop, name, lambda *_, name=name, **__: woken.append(name))
+    incoming, taken = Incoming(), list[Received]()
+    incoming.route(1, taken.append)
+    incoming.feed_data(b"".join(message(tag) for tag in range(50)))
+    monkeypatch.undo()
+    assert len(taken) == 50
+    assert woken == []
