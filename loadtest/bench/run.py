@@ -44,7 +44,10 @@ def versions(without: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass
 class Bench:
-    """What all runs share. ``say`` shows progress, ``absent`` are peers to leave out."""
+    """What all runs share. ``say`` shows progress, ``absent`` are peers to leave out.
+
+    ``quick``: peers in A only, as most of them do not hold more.
+    """
 
     directory: Path
     node: RabbitNode
@@ -55,6 +58,7 @@ class Bench:
     alone: bool
     say: Callable[[str], None]
     absent: Mapping[str, str] = field(default_factory=dict)
+    quick: bool = False
 
     def shape(self, shape: Shape) -> list[Row]:
         """All rows of a steady shape: ours, the peers that are installed, the limit."""
@@ -68,6 +72,8 @@ class Bench:
             "naive": self._naive,
         }  # fmt: skip
         for peer, measure in measures.items():
+            if self.quick and shape.name != "A":
+                break
             if peer in shape.peers and peer not in self.absent:
                 rows += self._tried(shape, peer, measure)
         if "raw" in shape.peers:

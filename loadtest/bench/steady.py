@@ -30,10 +30,14 @@ LOAD_SPAN = 2500
 
 @dataclass(frozen=True)
 class Span:
-    """How long: seconds of warm-up and of measuring."""
+    """How long: seconds of warm-up and of measuring.
+
+    ``settle_s``: how long a peer may take to deliver the rest.
+    """
 
     warm_s: float
     measure_s: float
+    settle_s: float = SETTLE_S
 
 
 @dataclass
@@ -236,7 +240,8 @@ class Steady:
 
     def _check(self, row: Row, end: dict[str, Any]) -> None:
         """Wait until nothing comes any more, then compare with what was published."""
-        deadline = time.monotonic() + SETTLE_S
+        is_ours = self._target.service is not None
+        deadline = time.monotonic() + (SETTLE_S if is_ours else self._span.settle_s)
         self._mark()
         while time.monotonic() < deadline:
             time.sleep(STILL_S)
