@@ -86,6 +86,29 @@ async def test_a_slow_link_is_not_a_dead_one(rabbitmq: Rabbit) -> None:
             assert sink.states == [(feed.spec.name, Upstream.LIVE, "")]
 
 
+async def test_a_large_message_on_a_slow_link(rabbitmq: Rabbit) -> None:
+    """It may take longer than any wait of ours: as long as its bytes flow, nothing is given up."""
+    feed, sink = source(LOSSLESS), Recorder()
+    name, large = feed.spec.name, bytes(1_500_000)
+    publisher = AmqpBroker([feed], None, options(rabbitmq.url))
+    async with proxy_to(rabbitmq.url) as proxy:
+        settings = options(proxied(rabbitmq.url, proxy), probe_timeout_s=0.5, quiet_s=0.5)
+        async with running(AmqpBroker([feed], sink, settings)):
+            await until(lambda: sink.is_live(name))
+            proxy.bytes_per_s = 500_000
+            await publisher.publish(name, Message(f"{name}.a", large))
+            await until(lambda: sink.bodies(name) == [large])
+            assert sink.states == [(name, Upstream.LIVE, "")]
+            # It is the stream's tail now, and what a resume has to begin with.
+            await proxy.cut()
+            await until(lambda: not sink.is_live(name))
+            await until(lambda: sink.is_live(name))
+            await publisher.publish(name, Message(f"{name}.a", b"small"))
+            await until(lambda: sink.bodies(name) == [large, b"small"])
+            assert sink.resets == []
+    await publisher.close()
+
+
 async def test_lost_classic_consumer(rabbitmq: Rabbit) -> None:
     """A conflated feed whose consumer the broker has forgotten is restored."""
     feed, sink = source(CONFLATED), Recorder()

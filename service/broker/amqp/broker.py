@@ -112,8 +112,8 @@ class AmqpBroker:
         while not link.is_lost:
             try:
                 if channel is None:
-                    channel = await self._answer(link.channel())
-                await self._answer(channel.basic_qos(prefetch_count=0))
+                    channel = await self._answer(link, link.channel())
+                await self._answer(link, channel.basic_qos(prefetch_count=0))
             except LinkLost as lost:
                 link.abort(str(lost))
             except Exception as error:  # noqa: BLE001 - a dying link ends calls with any error
@@ -121,8 +121,5 @@ class AmqpBroker:
                 channel = None
             await asyncio.sleep(self._options.probe_interval_s)
 
-    async def _answer(self, call: Coroutine[Any, Any, Any]) -> Any:
-        return await answer(call, self._options.probe_timeout_s, self._received)
-
-    def _received(self) -> int:
-        return sum(feed.received for feed in self._feeds)
+    async def _answer(self, link: Link, call: Coroutine[Any, Any, Any]) -> Any:
+        return await answer(call, self._options.probe_timeout_s, lambda: link.incoming.taken)

@@ -99,12 +99,13 @@ class ConflatedFeed(AmqpFeed):
 
     async def check(self, link: Link, channel: AbstractChannel, consumer: Consumer) -> None:
         """The queue must exist, have its consumer, and be emptied by it."""
-        del link, consumer
+        del link
         now = asyncio.get_running_loop().time()
         answer = await channel.queue_declare(self._queue, passive=True)
         if not answer.consumer_count:
             raise ConsumerLost("the broker has lost the consumer")
-        waits = bool(answer.message_count) and self.received == self._seen
+        is_silent = self.received == self._seen and not consumer.is_amid
+        waits = bool(answer.message_count) and is_silent
         self._stuck = self._stuck + 1 if waits else 0
         self._seen = self.received
         if self._stuck >= STUCK_PROBES:

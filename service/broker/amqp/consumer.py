@@ -9,6 +9,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import structlog
 from aiormq.exceptions import AMQPError
 
 from service.core.errors import TickfanError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 ACK_EVERY_MAX = 200
 ACK_TICK_S = 0.2
 DETACH_TIMEOUT_S = 1.0
+_log = structlog.get_logger()
 
 
 class ConsumerLost(TickfanError):
@@ -106,6 +108,25 @@ class Consumer:
         """Whether nothing more is handed over."""
         return self._end is not None
 
+    @property
+    def is_amid(self) -> bool:
+        """Whether a message has come in part: it is large, or the link slow."""
+        return self._incoming.is_amid(self.channel.number)
+
+    async def has_begun(self, within_s: float) -> bool:
+        """Wait for the first message, or the end; False if neither came in time.
+
+        A message that has begun to come is waited for, however long it takes:
+        whether its bytes flow is for the broker's probe to see.
+        """
+        while not self.first.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self.first.wait()
+            if not self.is_amid:
+                break
+        return self.first.is_set()
+
     async def detach(self) -> None:
         """Cancel the consumer, ack what came, close the channel; bounded in time."""
         # The channel may be gone already, or be cut off by any error of its link.
@@ -123,7 +144,12 @@ class Consumer:
             return
         # Delivery tags count a channel's deliveries from 1 (AMQP 0-9-1, 1.1).
         tag = self.received = message.tag
-        self._handle(message)
+        try:
+            self._handle(message)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, in whatever shape
+            # Raised further, it would end the connection, and with it every other feed.
+            _log.exception("message not handled", routing_key=message.routing_key)
+            self.lose(ConsumerLost(f"a message could not be handled: {error!r}"))
         if tag >= self._ack_at:
             self._wake.set()
         if tag == 1:

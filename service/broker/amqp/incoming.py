@@ -27,14 +27,23 @@ if TYPE_CHECKING:
 
 TURN_S = 0.005
 """How long deliveries may hold the loop before the others get their turn."""
+SIGN_EVERY_S = 1.0
+"""How often the library is told that deliveries come.
+
+It takes a peer that it hears nothing of for dead, and RabbitMQ sends heartbeats
+only when it has nothing else to send.
+"""
 
 OFFSET_HEADER = "x-stream-offset"
 TS_MAX = 2**53
 """What JavaScript can say exactly (IEEE 754 doubles)."""
+SECONDS_MAX = 2**32 - 1
+"""A larger ``timestamp`` is in ms, as many publishers have it: no one means after 2106."""
 
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 _FRAMES = (_METHOD, _HEADER, _BODY, _HEARTBEAT)
 _FRAME_END = 0xCE
+_SIGN = b"\x08\x00\x00\x00\x00\x00\x00\xce"  # a heartbeat
 _FRAME_OVERHEAD = 8  # type, channel and size before the payload, the end octet after it
 _DELIVER = b"\x00\x3c\x00\x3c"  # class 60 (basic), method 60
 _frame_head = Struct(">BHI").unpack_from
@@ -85,9 +94,11 @@ class Incoming(asyncio.StreamReader):
 
     def __init__(self) -> None:
         super().__init__()
+        self.taken = 0
+        """Frames of deliveries so far, of whole ones or not: the peer is alive."""
         self._routes: dict[int, _Route] = {}
         self._data = b""
-        self._at = 0
+        self._next_sign = perf_counter() + SIGN_EVERY_S
         self._next_turn: asyncio.Handle | None = None
         self._socket: asyncio.Transport | None = None
         self._is_over = False
@@ -102,6 +113,11 @@ class Incoming(asyncio.StreamReader):
         if route is not None and route.take == take:
             del self._routes[channel]
 
+    def is_amid(self, channel: int) -> bool:
+        """Whether a delivery has come in part on this routed channel."""
+        route = self._routes.get(channel)
+        return route is not None and route.is_open
+
     def set_transport(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket (called by the protocol)."""
         super().set_transport(transport)
@@ -110,8 +126,7 @@ class Incoming(asyncio.StreamReader):
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override] # what protocols call it with
         """Take what has been read from the socket (called by the protocol)."""
-        self._data = self._data[self._at :] + data
-        self._at = 0
+        self._data += data
         if self._next_turn is None:
             self._turn()
 
@@ -136,8 +151,8 @@ class Incoming(asyncio.StreamReader):
 
     def _cut(self) -> bool:
         """Take whole frames off the data; whether the turn ended before they did."""
-        data, at, end = self._data, self._at, len(self._data)
-        routes = self._routes
+        data, at, end = self._data, 0, len(self._data)
+        routes, taken = self._routes, 0
         until = perf_counter() + TURN_S
         is_cut_short = False
         while end - at >= _FRAME_OVERHEAD:
@@ -150,24 +165,32 @@ class Incoming(asyncio.StreamReader):
             elif data[stop - 1] != _FRAME_END:
                 channel = 0
             route = routes.get(channel)
-            if route is None or not route.takes(kind, data, at + 7, stop - 1):
+            if route is not None and route.takes(kind, data, at + 7, stop - 1):
+                taken += 1
+            else:
                 super().feed_data(data[at:stop])
             at = stop
-            if kind == _BODY and perf_counter() > until:
+            # Looked at where a message begins: one without a body has no body frame.
+            if kind == _METHOD and perf_counter() > until:
                 is_cut_short = end - at >= _FRAME_OVERHEAD
                 break
-        self._data, self._at = data[at:], 0
+        self._data = data[at:]
+        if taken:
+            self.taken += taken
+            if perf_counter() > self._next_sign:
+                self._next_sign = perf_counter() + SIGN_EVERY_S
+                super().feed_data(_SIGN)
         return is_cut_short
 
 
 class _Route:
     """One channel's deliveries, each put together from its frames."""
 
-    __slots__ = ("_is_open", "_key", "_left", "_parts", "_properties", "_tag", "take")
+    __slots__ = ("_key", "_left", "_parts", "_properties", "_tag", "is_open", "take")
 
     def __init__(self, take: Take) -> None:
         self.take = take
-        self._is_open = False
+        self.is_open = False
         self._tag = 0
         self._key = ""
         self._properties = _NOTHING
@@ -183,9 +206,9 @@ class _Route:
             self._tag, _, size = _deliver_middle(data, at)
             at += 10 + size
             self._key = str(data[at + 1 : at + 1 + data[at]], "utf-8", "replace")
-            self._is_open = True
+            self.is_open = True
             return True
-        if not self._is_open:
+        if not self.is_open:
             return False
         if kind == _HEADER:
             self._left, flags = _content_head(data, at + 4)
@@ -210,7 +233,7 @@ class _Route:
         return False
 
     def _done(self, body: bytes) -> None:
-        self._is_open = False
+        self.is_open = False
         content_type, type_, message_id, ts, batch, offset = self._properties
         self.take(
             Received(self._tag, self._key, body, content_type, type_, message_id, ts, batch, offset)
@@ -247,8 +270,9 @@ def _properties(data: bytes, at: int, end: int, flags: int) -> _Properties:  # n
     if flags & 0x0040:
         (seconds,) = _u64(data, at)
         at += 8
-        if ts is None and seconds * 1000 < TS_MAX:
-            ts = seconds * 1000
+        given = seconds if seconds > SECONDS_MAX else seconds * 1000
+        if ts is None and given < TS_MAX:
+            ts = given
     if flags & 0x0020:
         type_, at = _short(data, at)
     if at > end:

@@ -118,7 +118,7 @@ class LosslessFeed(AmqpFeed):
         """The queue must exist; if it is quiet, its tail must be what we had last."""
         await channel.queue_declare(self.source.queue, passive=True)
         loop = asyncio.get_running_loop()
-        if self.received != self._heard:
+        if self.received != self._heard or consumer.is_amid:
             self._heard, self._heard_at = self.received, loop.time()
         if loop.time() - self._heard_at < self._options.quiet_s:
             return
@@ -174,10 +174,7 @@ class LosslessFeed(AmqpFeed):
 
     async def _first(self, consumer: Consumer, within_s: float = FIRST_WITHIN_S) -> None:
         """Wait for the first message; raise the consumer's end if it was refused."""
-        try:
-            async with asyncio.timeout(within_s):
-                await consumer.first.wait()
-        except TimeoutError:
+        if not await consumer.has_begun(within_s):
             consumer.lose(
                 Silent("the stream is silent where it has messages")
                 if self._first_most is None

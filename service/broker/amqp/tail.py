@@ -6,7 +6,6 @@ Must not know feeds, nor why somebody asks.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiormq.exceptions import ChannelPreconditionFailed
@@ -56,12 +55,11 @@ async def find_tail(link: Link, source: FeedSource, patience: float = 1.0) -> Se
             await consumer.attach(source.queue, {OFFSET_HEADER: "last"})
         except ChannelPreconditionFailed as error:
             raise not_a_stream(source) from error
-        with suppress(TimeoutError):
-            async with asyncio.timeout(EMPTY_AFTER_S * patience):
-                await consumer.first.wait()
+        await consumer.has_begun(EMPTY_AFTER_S * patience)
         seen, drains = 0, 0
-        while consumer.received > seen and drains < TAIL_DRAINS_MAX:
-            seen, drains = consumer.received, drains + 1
+        while (consumer.received > seen or consumer.is_amid) and drains < TAIL_DRAINS_MAX:
+            drains += consumer.received > seen  # half a message is no bustle
+            seen = consumer.received
             await consumer.ack()
             await asyncio.sleep(TAIL_DRAINED_AFTER_S * patience)
         consumer.raise_if_lost()

@@ -31,6 +31,7 @@ class FakeIncoming:
 
     def __init__(self) -> None:
         self.routes: dict[int, Callable[[Received], None]] = {}
+        self.amid: set[int] = set()  # channels on which half a message has come
 
     def route(self, channel: int, take: Callable[[Received], None]) -> None:
         """Note the taker."""
@@ -39,6 +40,10 @@ class FakeIncoming:
     def forget(self, channel: int, _take: Callable[[Received], None]) -> None:
         """Forget the taker."""
         self.routes.pop(channel, None)
+
+    def is_amid(self, channel: int) -> bool:
+        """Tell what the test has set."""
+        return channel in self.amid
 
 
 class FakeChannel:

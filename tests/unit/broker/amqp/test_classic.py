@@ -9,7 +9,7 @@ import pytest
 
 from service.broker.amqp.classic import STUCK_PROBES, ConflatedFeed
 from service.broker.amqp.connection import AmqpOptions
-from service.broker.amqp.consumer import ConsumerLost
+from service.broker.amqp.consumer import Consumer, ConsumerLost
 from service.broker.amqp.deliveries import from_queue, mark_of
 from tests.support.broker import CONFLATED, Recorder, source
 from tests.unit.broker.amqp.fakes import FakeChannel, link_to, message
@@ -20,6 +20,11 @@ def made() -> tuple[ConflatedFeed, Recorder]:
     return ConflatedFeed(
         source(CONFLATED, "f", warm="1h"), sink, AmqpOptions(urls=("amqp://h/",))
     ), sink
+
+
+def consuming() -> tuple[Any, Consumer]:
+    channel = cast("Any", FakeChannel())
+    return channel, Consumer(channel, channel.incoming, 8, lambda _: None)
 
 
 def test_what_waits_comes_after_the_past() -> None:
@@ -58,12 +63,21 @@ def test_the_past_does_not_pass_by_again() -> None:
 async def test_stuck() -> None:
     """Messages that wait while none comes, for some probes in a row, end the consumer."""
     feed, _ = made()
-    channel: Any = FakeChannel()
+    channel, consumer = consuming()
     channel.waiting = 1
-    consumer: Any = None
     for _ in range(STUCK_PROBES - 1):
         await feed.check(link_to(), channel, consumer)
     with pytest.raises(ConsumerLost, match="messages wait"):
+        await feed.check(link_to(), channel, consumer)
+
+
+async def test_half_a_message_is_not_stuck() -> None:
+    """A large one may take longer than some probes on a slow link."""
+    feed, _ = made()
+    channel, consumer = consuming()
+    channel.waiting = 1
+    channel.incoming.amid.add(channel.number)
+    for _ in range(STUCK_PROBES + 1):
         await feed.check(link_to(), channel, consumer)
 
 
@@ -71,8 +85,8 @@ async def test_a_drained_queue_needs_no_fingerprints() -> None:
     """Seen empty twice, nothing that the stream has given is on its way any more."""
     feed, _ = made()
     feed._marks = Counter("a")
-    channel = cast("Any", FakeChannel())
-    await feed.check(link_to(), channel, cast("Any", None))
+    channel, consumer = consuming()
+    await feed.check(link_to(), channel, consumer)
     assert feed._marks is not None
-    await feed.check(link_to(), channel, cast("Any", None))
+    await feed.check(link_to(), channel, consumer)
     assert feed._marks is None

@@ -52,6 +52,36 @@ async def test_nothing_is_taken_after_the_end() -> None:
         consumer.raise_if_lost()
 
 
+async def test_a_fault_of_ours_ends_the_consumer_alone() -> None:
+    """Raised to the socket's protocol, it would end the connection and every other feed."""
+    channel = FakeChannel([message(1), message(2)])
+
+    def fail(_message: Received) -> None:
+        raise ValueError("a bug")
+
+    consumer = Consumer(cast("AbstractChannel", channel), channel.incoming, 8, fail)
+    await consumer.attach("q")
+    with pytest.raises(ConsumerLost, match="could not be handled: ValueError"):
+        async with asyncio.timeout(5):
+            await consumer.run()
+    assert consumer.received == 1
+
+
+async def test_a_message_that_has_begun_is_waited_for() -> None:
+    """Silence is told from a large message on a slow link."""
+    channel = FakeChannel()
+    consumer = made(channel, [])
+    await consumer.attach("q")
+    assert not await consumer.has_begun(0.01)
+    channel.incoming.amid.add(channel.number)
+    waiting = asyncio.ensure_future(consumer.has_begun(0.01))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    channel.incoming.routes[channel.number](message(1))
+    async with asyncio.timeout(5):
+        assert await waiting
+
+
 async def test_a_closed_channel_ends_it() -> None:
     """So does a cancellation by the broker."""
     for cancelled in (False, True):

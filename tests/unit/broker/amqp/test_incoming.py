@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,10 +15,13 @@ from hypothesis import strategies as st
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
+from pamqp.heartbeat import Heartbeat
 
-from service.broker.amqp.incoming import Incoming, Received
+from service.broker.amqp import incoming as module
+from service.broker.amqp.incoming import TURN_S, Incoming, Received
 from tests.support.broker import until
 
+HEARTBEAT = pamqp.frame.marshal(Heartbeat(), 0)
 QOS_OK = pamqp.frame.marshal(Basic.QosOk(), 1)
 
 
@@ -54,7 +58,7 @@ def read(*chunks: bytes) -> tuple[list[Received], bytes]:
             incoming.feed_data(chunk)
         incoming.feed_eof()
         async with asyncio.timeout(10):
-            return taken, await incoming.read()
+            return taken, (await incoming.read()).replace(HEARTBEAT, b"")
 
     return asyncio.run(reading())
 
@@ -136,6 +140,14 @@ def test_the_timestamp_stands_in_for_the_header() -> None:
     assert one(timestamp=moment, headers={"ts": 5}).ts == 5
 
 
+def test_a_timestamp_in_ms_is_taken_for_that() -> None:
+    """Many publishers send them, against the specification; 2**32 s are the year 2106."""
+    for sent, ts in ((1_763_596_800_000, 1_763_596_800_000), (2**32 - 1, (2**32 - 1) * 1000)):
+        header = raw_header(1, 0x0040, struct.pack(">Q", sent))
+        [taken], _ = read(deliver() + header + bodies(b"1"))
+        assert taken.ts == ts
+
+
 def test_only_true_is_a_batch_and_only_a_number_an_offset() -> None:
     """A publisher's slip in a type is no header at all."""
     taken = one(headers={"batch": 1, "x-stream-offset": "3"})
@@ -193,8 +205,40 @@ async def test_a_flood_leaves_turns_to_others() -> None:
     assert taken == sorted(taken)
     assert turns[0] < 20_000
     async with asyncio.timeout(10):
-        assert await rest == b""
+        assert (await rest).replace(HEARTBEAT, b"") == b""
     assert socket.paused == [True, False]
+
+
+async def test_a_flood_of_empty_messages_leaves_turns_too() -> None:
+    """They have no body frames."""
+    incoming, taken = Incoming(), list[int]()
+
+    def take(received: Received) -> None:
+        taken.append(received.tag)
+        until_then = time.perf_counter() + TURN_S / 2
+        while time.perf_counter() < until_then:
+            pass
+
+    incoming.route(1, take)
+    incoming.feed_data(b"".join(message(tag, body=b"") for tag in range(1, 11)))
+    assert 0 < len(taken) < 10
+    await until(lambda: len(taken) == 10)
+    assert taken == sorted(taken)
+
+
+async def test_the_library_hears_of_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it takes the connection for stuck: a flood leaves no room for heartbeats."""
+    monkeypatch.setattr(module, "SIGN_EVERY_S", 0.0)
+    incoming, taken = Incoming(), list[Received]()
+    incoming.feed_data(QOS_OK)  # no sign: in the handshake it would be the wrong answer
+    incoming.route(1, taken.append)
+    whole = message(body=bytes(3000))
+    incoming.feed_data(whole[:-1])
+    assert (taken, incoming.taken, incoming.is_amid(1)) == ([], 4, True)
+    incoming.feed_data(whole[-1:])
+    assert (len(taken), incoming.taken, incoming.is_amid(1)) == (1, 5, False)
+    incoming.feed_eof()
+    assert await incoming.read() == QOS_OK + 2 * HEARTBEAT
 
 
 async def test_a_forgotten_channel_is_the_librarys() -> None:
