@@ -33,6 +33,7 @@ from service.subscriptions import Rules
 from service.transports.doors import DOORS, Doors, Limits
 from service.transports.errors import errors_as_json
 from service.transports.ndjson import ndjson
+from service.transports.requests import body_within
 from service.transports.sse import sse
 from service.transports.websocket import websocket
 from service.wire.formats import Formats
@@ -200,8 +201,10 @@ class Service:
             await asyncio.get_running_loop().create_future()  # the rest is well
 
     def _public(self) -> web.Application:
+        http = self._settings.http
         app = web.Application(
-            middlewares=[errors_as_json], client_max_size=self._settings.http.body_bytes_max
+            middlewares=[errors_as_json, body_within(http.header_timeout_s)],
+            client_max_size=http.body_bytes_max,
         )
         app[DOORS] = self.doors
         app[CONTEXT] = self._context()

@@ -200,6 +200,8 @@ def _runner(app: web.Application, settings: Settings) -> web.AppRunner:
         # Also the deadline for a request's headers; aiohttp's default for a
         # runner is an hour.
         keepalive_timeout=settings.http.header_timeout_s,
+        # How long the rest of a refused body is read, so that the answer is, too.
+        lingering_time=settings.stream.closing_timeout_s,
         # A client that leaves is noticed at once, not at the next write.
         handler_cancellation=True,
         # Clients have been told by now; what is left has had its time.

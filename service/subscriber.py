@@ -247,8 +247,13 @@ class Subscriber:
         return len(data)
 
     @property
+    def events_waiting(self) -> int:
+        """What it must be told before it is sent new values."""
+        return len(self.openings) + len(self.controls)
+
+    @property
     def is_behind_events(self) -> bool:
-        """Whether it is over, or must be told something before it is sent new values."""
+        """Whether it is over, or something else comes before new values."""
         return self.ended is not None or bool(self.openings or self.controls)
 
     def _owes(self) -> bool:

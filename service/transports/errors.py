@@ -23,6 +23,7 @@ _STATUS = {
     "broker_down": HTTPStatus.SERVICE_UNAVAILABLE,
     "no_feed": HTTPStatus.NOT_FOUND,
     "no_value": HTTPStatus.NOT_FOUND,
+    "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "publish_failed": HTTPStatus.BAD_GATEWAY,
     "publish_forbidden": HTTPStatus.FORBIDDEN,
     "publish_off": HTTPStatus.FORBIDDEN,
@@ -34,9 +35,10 @@ _STATUS = {
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
 }
-# What RFC 9110 demands beside a status (11.6.1 and 15.5.22).
+# What RFC 9110 demands beside a status (11.6.1, 15.5.9 and 15.5.22).
 _HEADERS = {
     "publish_unauthorized": {"WWW-Authenticate": "Bearer"},
+    "request_timeout": {"Connection": "close"},
     "upgrade_required": {"Upgrade": "websocket", "Connection": "Upgrade"},
 }
 

@@ -11,6 +11,8 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _KINDS = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 _CODES = frozenset(WSCloseCode) - {WSCloseCode.ABNORMAL_CLOSURE}
 _CONTROL_BYTES_MAX = 125
+PIECES_MAX = 1024
+"""Frames of one message, or empty ones without an end hold the loop: they have no size."""
 
 
 def control_frame(kind: int, body: bytes = b"") -> bytes:
@@ -29,7 +31,7 @@ class FrameReader:
     Small, as each connection has one: between two messages it holds nothing.
     """
 
-    __slots__ = ("_at", "_buffer", "_kind", "_message", "size_max")
+    __slots__ = ("_at", "_buffer", "_kind", "_message", "_pieces", "size_max")
 
     def __init__(self, size_max: int) -> None:
         """``size_max``: bytes of one message."""
@@ -39,6 +41,7 @@ class FrameReader:
         # Of a message in several frames: TEXT or BINARY, and what has come of it.
         self._kind = CONTINUATION
         self._message: bytearray | None = None
+        self._pieces = 0
 
     def __len__(self) -> int:
         """Bytes that wait to be taken apart."""
@@ -64,19 +67,24 @@ class FrameReader:
             if kind != CONTINUATION:
                 if is_last:  # nearly always
                     return kind, _checked(kind, body)
-                self._kind, self._message = kind, bytearray()
+                self._kind, self._message, self._pieces = kind, bytearray(), 0
             assert self._message is not None
             self._message += body
+            self._pieces += 1
             if is_last:
                 body, self._message = bytes(self._message), None
                 return self._kind, _checked(self._kind, body)
+            if self._pieces >= PIECES_MAX:
+                raise WebSocketError(
+                    WSCloseCode.MESSAGE_TOO_BIG, f"a message in more than {PIECES_MAX} frames"
+                )
+        # What has been read is not kept until the rest of a frame comes: that may be never.
+        self._buffer, self._at = self._buffer[self._at :], 0
         return None
 
     def _frame(self) -> tuple[int, bool, bytes] | None:
         buffer, at = self._buffer, self._at
         if len(buffer) < at + 2:
-            if at == len(buffer):
-                self._buffer, self._at = b"", 0
             return None
         first, second = buffer[at], buffer[at + 1]
         kind, size = first & 0x0F, second & 0x7F
@@ -100,8 +108,9 @@ class FrameReader:
         start = at + 4
         if len(buffer) < start + size:
             return None
-        self._at = start + size
-        body = buffer[start : self._at]
+        end = start + size
+        self._buffer, self._at = (buffer, end) if end < len(buffer) else (b"", 0)
+        body = buffer[start:end]
         return kind, bool(first & 0x80), _unmasked(body, buffer[at:start])
 
 

@@ -5,15 +5,17 @@ Must not know what becomes of it.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from aiohttp import web
 
 from service.core.errors import Refusal
 from service.subscriptions import REQUEST_FIELDS, Request, parse_request
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from aiohttp.typedefs import Handler, Middleware
 
 _QUERY_NAMES = {*REQUEST_FIELDS, "last_event_id"}
 _TRUE = {"1": True, "true": True, "0": False, "false": False}
@@ -96,6 +98,28 @@ async def _body(request: web.Request) -> dict[str, Any]:
         raise Refusal("bad_json", 'the body must be an object, as in {"channels": ["quotes.#"]}')
     check_names(fields, REQUEST_FIELDS)
     return fields
+
+
+def body_within(timeout_s: float) -> Middleware:
+    """Read each request's body before its handler, and refuse one that takes longer.
+
+    Or a client that sends a byte and no more would be held for ever, and would
+    hold up a stop for all of its grace.
+    """
+
+    @web.middleware
+    async def read(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.can_read_body:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await request.read()  # it is kept for the handler
+            except TimeoutError:
+                raise Refusal(
+                    "request_timeout", f"the body was not here after {timeout_s:g} s"
+                ) from None
+        return await handler(request)
+
+    return read
 
 
 def check_count(request: Request, channels_most: int) -> None:

@@ -34,7 +34,11 @@ class Handler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """As the base, but for the body."""
+        """As the base, but for the body; a client that has gone is no error."""
+        if isinstance(exc, ConnectionError) and (
+            self.transport is None or self.transport.is_closing()
+        ):
+            raise exc  # as the base does after the headers: it ends the connection, quietly
         refused = super().handle_error(request, status, exc, message)
         sentence = "this is no HTTP request that the service reads"
         if isinstance(exc, LineTooLong):

@@ -32,6 +32,10 @@ log = structlog.get_logger("tickfan.stream")
 LAST_CHUNK = b"0\r\n\r\n"
 """The end of a chunked body (RFC 9112, section 7.1)."""
 
+BEHIND_BYTES_MAX = 2**20
+"""What a client may send behind its request, where nothing is expected. It is read and
+dropped, or nobody would notice that the client has gone; one that uploads for ever is ended."""
+
 HEADERS = {
     # Never kept, never changed on the way: a proxy that gzips a stream holds
     # it back (RFC 9111, section 5.2.2).
@@ -99,12 +103,13 @@ async def run(  # noqa: PLR0913 - one call, by the two doors
     remote = web_request.remote or ""
     try:
         if doors.tune(transport):
-            reason = await _refused(doors, request)
+            is_lossless = doors.connections.planner.plan(request).is_lossless
+            reason = doors.refuses(lossless=is_lossless) or await doors.wait_for(request.cursor)
             if reason is None:
                 # A job of the slices, or a hundred that come at once hold the loop.
-                begin = partial(stream.begin, handler, request, remote)
+                begin = partial(stream.begin, handler, request, remote, lossless=is_lossless)
                 reason = await doors.hub.slices.run(begin)
-            else:
+            if reason is not None and not transport.is_closing():
                 # 200, retry:, status and closing: an EventSource comes back.
                 upstream = {feed.name: feed.upstream.value for feed in doors.hub.feeds.values()}
                 transport.write(format_.opening("status", {"upstream": upstream}, doors.retry_ms()))
@@ -119,28 +124,21 @@ async def run(  # noqa: PLR0913 - one call, by the two doors
     await doors.drained(transport)
 
 
-async def _refused(doors: Doors, request: Request) -> Reason | None:
-    """Why the stream cannot begin now; waits for this replica if it is behind."""
-    is_lossless = doors.connections.planner.plan(request).is_lossless
-    return (
-        doors.refuses(lossless=is_lossless)
-        or await doors.wait_for(request.cursor)
-        or doors.refuses(lossless=is_lossless)  # things change while one waits
-    )
-
-
 class Stream(Guest):
     """One stream's connection once it has begun: the hub writes, the end comes here."""
 
-    __slots__ = ("_format", "_last")
+    __slots__ = ("_behind", "_format", "_last")
 
     def __init__(self, doors: Doors, name: str, format_: Format, *, is_chunked: bool) -> None:
         super().__init__(doors, name)
         self._format = format_
         self._last = LAST_CHUNK if is_chunked else b""
+        self._behind = 0
 
-    def begin(self, handler: Handler, request: Request, remote: str) -> Reason | None:
-        """Take the connection and let the hub write; why not, if the client has gone.
+    def begin(
+        self, handler: Handler, request: Request, remote: str, *, lossless: bool
+    ) -> Reason | None:
+        """Take the connection and let the hub write; or why not: things change while one waits.
 
         Whatever is raised, the hub has forgotten the connection then.
         """
@@ -148,6 +146,8 @@ class Stream(Guest):
         transport = handler.transport
         if transport is None:
             return closing.LOST
+        if refused := doors.refuses(lossless=lossless):
+            return refused
         self.connection = doors.connections.connect(
             format_, transport, self.on_end, until=request.until, remote=remote
         )
@@ -163,6 +163,12 @@ class Stream(Guest):
             self.leave(closing.INTERNAL)
             raise
         return None
+
+    def data_received(self, data: bytes) -> None:
+        """Drop what comes behind the request."""
+        self._behind += len(data)
+        if self._behind > BEHIND_BYTES_MAX:
+            self.goodbye(closing.BAD_REQUEST)
 
     def last_words(self, reason: Reason, cursor: str | None) -> None:
         """The ``closing`` event and the end of the body."""

@@ -38,6 +38,10 @@ HARD_LIMIT = 4
 """The connection is closed above this many times ``message_bytes_max``; up to
 it an oversize message gets an error by name and the connection lives on."""
 
+ANSWERS_MAX = 16
+"""Answers that wait for a client to read them, before its next message is taken."""
+LOOK_S = 0.01
+
 ERRORS_MAX = 32
 """Channels of one command that are refused by name; of the others the number is told."""
 
@@ -125,10 +129,12 @@ class Conversation(Guest):
         self.leave(closing.LOST)
 
     def leave(self, reason: Reason) -> None:
-        """As the base; what waits is not done any more."""
+        """As the base; what waits is not done any more, but the client's goodbye is read."""
         super().leave(reason)
-        if self._task is not None:
-            self._task.cancel()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            self._read_later()
 
     def last_words(self, reason: Reason, cursor: str | None) -> None:
         """The ``closing`` event and the close frame; the client's closes the socket."""
@@ -156,6 +162,11 @@ class Conversation(Guest):
         """Take one message that is here; the next one after it, and what it waits for."""
         if self.transport.is_closing():
             return
+        connection = self.connection
+        if connection is not None and connection.subscriber.events_waiting >= ANSWERS_MAX:
+            # No more answers than it reads; who reads none ends by its stall timeout.
+            self.doors.hub.loop.call_later(LOOK_S, self._read_later)
+            return
         try:
             message = self._reader.next()
             if message is not None:
@@ -178,8 +189,7 @@ class Conversation(Guest):
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == frames.CLOSE:
-            is_cut = body[:2] == closing.LOST.code.to_bytes(2, "big")
-            self._close(closing.LOST if is_cut else closing.LEFT, WSCloseCode.OK)
+            self._close(closing.LEFT, WSCloseCode.OK)
         elif self.connection is not None:
             self.connection.subscriber.heard_at = self.doors.hub.loop.time()
             if kind == frames.PING:

@@ -97,6 +97,7 @@ async def test_a_large_tick_is_shared_to_its_end() -> None:
     clients = [fanout.client("json", "fast", "quotes.#", snapshot=False) for _ in range(5)]
     await fanout.settle()
     wrote = [client.pipe.writes for client in clients]
+    begins = [len(client.pipe.received) for client in clients]  # each greeting has its time
     for value in range(1, 10):  # faster than its parts can go
         for name in names:
             fanout.publish(name, [value, "x" * 1_000])
@@ -114,7 +115,8 @@ async def test_a_large_tick_is_shared_to_its_end() -> None:
         assert newest == dict.fromkeys(names, 9)
         values = [one["data"][0] for one in client.named("update") if one["channel"] == names[0]]
         assert values == sorted(values)
-        assert client.pipe.received == clients[0].pipe.received
+    shared = [client.pipe.received[at:] for client, at in zip(clients, begins, strict=True)]
+    assert all(came == shared[0] for came in shared)
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -173,3 +175,46 @@ async def test_nothing_new_comes_before_a_snapshot() -> None:
     assert came[0] > told[1]
     assert client.events[came[0]]["snapshot"] is True
     assert client.seqs(names[5])[-1] == 2
+
+
+@skips_time
+async def test_who_leaves_between_the_parts_of_a_large_tick_gets_the_rest() -> None:
+    """Its backlog: the parts that its old audience still has for the others."""
+    fanout = Fanout()
+    names = [f"quotes.{index}" for index in range(300)]
+    for name in names:
+        fanout.publish(name, "old")
+    client = fanout.client("json", "fast", "quotes.#", snapshot=False)
+    stays = fanout.client("json", "fast", "quotes.#", snapshot=False)
+    await fanout.settle()
+    for name in names:
+        fanout.publish(name, "x" * 1_000)
+    for circle in fanout.hub.directory._circles[20]:
+        circle._tick()
+    await fanout.turns()  # the first part
+    assert 0 < len(client.named("update")) < 300
+    client.subscribe("trades.A")
+    client.subscribe("quotes.#", interval_ms=80, snapshot=False)
+    await fanout.settle()
+    for one in (client, stays):
+        assert sorted(event["channel"] for event in one.named("update")) == sorted(names)
+
+
+@skips_time
+async def test_ticks_add_up_until_one_can_be_written() -> None:
+    """The loop was held for two intervals: what changed in the first is not forgotten."""
+    fanout = Fanout()
+    names = [f"quotes.{index}" for index in range(9)]
+    for name in names:
+        fanout.publish(name, "old")
+    client = fanout.client("json", "fast", *names, snapshot=False)
+    await fanout.settle()
+    since = len(client.events)
+    for changed in (names[:2], names[2:4], names[1:3]):
+        for name in changed:
+            fanout.publish(name, "new")
+        for circle in fanout.hub.directory._circles[20]:
+            circle._tick()
+    await fanout.settle()
+    came = [event["channel"] for event in client.events[since:] if event["event"] == "update"]
+    assert sorted(came) == names[:4]

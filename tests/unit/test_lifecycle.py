@@ -215,6 +215,18 @@ async def test_connections_that_wait_for_a_request_do_not_hold_the_exit(start: M
     assert not [line for line in lines(service) if line["event"].startswith("cut")]
 
 
+async def test_a_body_that_does_not_come_does_not_hold_the_exit(start: MakeProcess) -> None:
+    """It is refused in time, and the rest of it is not waited for."""
+    service = await start(STOP__DRAIN_S="0", STOP__GRACE_S="20", HTTP__HEADER_TIMEOUT_S="1")
+    head = request("/v1/sse", method="POST", Content_Length="100")
+    async with connect(service.port, head + b"{") as wire:
+        began = tell(service)
+        assert (await wire.head())[0] == 408
+        assert await ended(service) == 0
+    assert time.monotonic() - began < 10
+    assert not [line for line in lines(service) if line["event"].startswith("cut")]
+
+
 async def test_a_slow_reader_has_its_time_to_read_the_goodbye(start: MakeProcess) -> None:
     """Being told is not having read it: closing_timeout_s holds while the process stops, too."""
     service = await start(

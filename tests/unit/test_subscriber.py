@@ -127,6 +127,21 @@ async def test_openings_are_bounded() -> None:
 
 
 @skips_time
+async def test_a_snapshot_that_waits_is_not_sent_of_what_is_unsubscribed() -> None:
+    """The client has been told that it gets no more of it."""
+    fanout = Fanout()
+    for name in ("quotes.a", "quotes.b"):
+        fanout.publish(name)
+    client = fanout.client("json", "stalled")
+    client.clog()
+    client.subscribe("quotes.a", "quotes.b")
+    client.unsubscribe("quotes.a")
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert [one["channel"] for one in client.named("update")] == ["quotes.b"]
+
+
+@skips_time
 async def test_one_mark_a_channel() -> None:
     """A stalled client holds at most one mark for each channel, and gets the newest value."""
     fanout = Fanout()

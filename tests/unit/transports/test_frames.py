@@ -13,6 +13,7 @@ from service.transports.frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
+    PIECES_MAX,
     PING,
     PONG,
     TEXT,
@@ -83,9 +84,32 @@ def test_messages_come_whole_however_they_are_cut(
 def test_between_messages_a_reader_holds_nothing() -> None:
     """Of thousands of quiet clients no last command is kept."""
     reader = FrameReader(MAX)
-    assert read(reader, frame(0x80 | TEXT, b"x" * 200)) == [(TEXT, b"x" * 200)]
+    reader.add(frame(0x80 | TEXT, b"x" * 200))
+    assert reader.next() == (TEXT, b"x" * 200)  # and is not asked for another
     held = [getattr(reader, name) for name in FrameReader.__slots__]
-    assert held == [0, b"", 0, None, MAX]
+    assert held == [0, b"", 0, None, 0, MAX]
+
+
+def test_the_beginning_of_a_frame_holds_nothing_that_was_read() -> None:
+    """One byte behind a flood does not keep the flood."""
+    reader = FrameReader(MAX)
+    found = read(reader, frame(0x80 | PONG, b"") * 40_000 + b"\x82")
+    assert found == [(PONG, b"")] * 40_000
+    assert reader._buffer == b"\x82"
+
+
+def test_a_message_in_too_many_frames_is_too_big() -> None:
+    """Empty ones have no size, and without an end they would hold the loop."""
+    begun = frame(TEXT, b"") + frame(0, b"") * (PIECES_MAX - 2)
+    for wire in (begun, frame(TEXT, b"") + frame(0x80, b"") + begun):  # counted anew
+        reader = FrameReader(MAX)
+        read(reader, wire)
+        assert read(reader, frame(0x80, b"x")) == [(TEXT, b"x")]
+    reader = FrameReader(MAX)
+    with pytest.raises(WebSocketError) as error:
+        read(reader, begun + frame(0, b"") * 40_000)
+    assert error.value.code == 1009
+    assert len(reader) == 39_999 * len(frame(0, b""))
 
 
 @pytest.mark.parametrize(

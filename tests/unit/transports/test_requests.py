@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from service.core.errors import Refusal
 from service.transports.requests import check_names, read_request
+from tests.support.raw import connect, request
+
+if TYPE_CHECKING:
+    from tests.support.fixtures import MakeLive
 
 
 async def test_a_full_query_is_taken_apart() -> None:
@@ -54,3 +60,15 @@ def test_an_unknown_field_is_named_beside_those_that_are() -> None:
     with pytest.raises(Refusal, match="are channels, until") as caught:
         check_names({"channels": 1, "x" * 500: 2}, ("channels", "until"))
     assert caught.value.item == "x" * 80
+
+
+@pytest.mark.parametrize("path", ["/v1/sse", "/v1/ndjson", "/v1/channels/quotes.A"])
+async def test_a_body_that_does_not_come_is_refused(make_live: MakeLive, path: str) -> None:
+    """The client is told, and let go: it would hold a place, and a stop, for ever."""
+    service = await make_live(HTTP__HEADER_TIMEOUT_S="1")
+    head = request(path, method="POST", Content_Type="application/json", Content_Length="100")
+    async with connect(service, head + b"{") as wire:
+        status, headers = await wire.head()
+        assert status == 408
+        assert headers["connection"].lower() == "close"
+        assert b"request_timeout" in await wire.up_to(b"}")

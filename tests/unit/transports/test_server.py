@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -111,3 +112,24 @@ async def test_a_taker_that_fails_leaves_no_connection(
     async with connect(service, upgrade()) as wire:
         await wire.head()
         assert await wire.rest() == b""
+
+
+async def test_who_goes_before_it_is_told_to_continue_is_no_error(
+    service: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody can do that, as often as they like: no stack trace for each."""
+    asks = request(
+        "/v1/sse", method="POST", Expect="100-continue", Content_Length="2", Connection="close"
+    )
+    for _ in range(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.client.port)
+        writer.write(asks)
+        writer.write_eof()  # it is here when the answer is written
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+    runner = service.client.server.runner
+    assert runner is not None
+    assert runner.server is not None
+    connections = partial(getattr, runner.server, "connections")
+    await until(lambda: not connections())
+    assert caplog.records == []

@@ -10,10 +10,13 @@ from structlog.testing import capture_logs
 
 from service.connections import Connections
 from service.core import closing
+from service.transports.streams import BEHIND_BYTES_MAX
 from tests.support.live import Events, Lines, Reader, until
 from tests.support.raw import chunks, connect, request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import ClientResponse
 
     from service.transports.doors import Doors
@@ -332,6 +335,48 @@ async def test_those_who_wait_for_their_cursor_take_a_place(make_live: MakeLive,
         await wire.head()
         events = await read(service, kind, AHEAD)
     assert events[-1]["reason"] == "overload"
+
+
+@BOTH
+@pytest.mark.parametrize("reason", ["overload", "drain"])
+async def test_who_waits_for_its_turn_to_begin_may_be_too_late(
+    make_live: MakeLive, kind: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A burst gets no more than connections_max in, and none into a drain that has told all."""
+    service = await make_live(STREAM__CONNECTIONS_MAX="5")
+    jobs: list[Callable[[], None]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(service.hub.slices.__class__, "add", lambda _self, job: jobs.append(job))
+        queries = [f"channels=quotes.{index}" for index in range(12)]
+        reading = [asyncio.create_task(read(service, kind, query)) for query in queries]
+        await until(lambda: len(jobs) == 12)
+        if reason == "drain":
+            await service.service.drain(0)
+    for job in jobs:
+        job()
+    await until(lambda: sum(task.done() for task in reading) == (12 if reason == "drain" else 7))
+    closes = {(kind, reason): 12 if reason == "drain" else 7}
+    assert service.hub.tally.closes == closes
+    for task in reading:
+        if task.done():
+            assert [event["event"] for event in task.result()] == ["status", "closing"]
+    await service.service.drain(0)
+    assert len(await asyncio.gather(*reading)) == 12
+
+
+@BOTH
+async def test_who_uploads_for_ever_is_ended(service: Live, kind: str) -> None:
+    """What comes behind a request is dropped; 3 GB/s of it took half a core."""
+    asks = request(f"/v1/{kind}?channels=quotes.A", Content_Length="99999999999")
+    async with connect(service, asks) as wire:
+        await wire.up_to(b"snapshot_end")
+        wire.send(b"x" * (BEHIND_BYTES_MAX - 2**18))  # aiohttp may have taken some before
+        await service.publish("quotes.A", "still here")
+        await wire.up_to(b"still here")
+        for _ in range(5):
+            wire.send(b"x" * 2**18)
+        await until(lambda: not service.service.connected)
+    assert service.hub.tally.closes == {(kind, "bad_request"): 1}
 
 
 @BOTH

@@ -484,6 +484,29 @@ async def test_commands_wait_behind_one_that_waits_for_its_replica(service: Live
     await until(lambda: service.hub.tally.closes == {("ws.json", "left"): 1})
 
 
+async def test_no_more_is_answered_than_the_client_reads(service: Live) -> None:
+    """Hundreds of subscribes in one segment: each has its answer and its snapshot."""
+    for index in range(50):
+        await service.publish(f"quotes.{index}", "x" * 2_000)
+    async with connect(service, upgrade()) as wire:
+        await handshake(wire)
+        await wire.frame()
+        for number in range(300):
+            command = {"op": "subscribe", "channels": ["quotes.#"], "id": number}
+            wire.send_frame(TEXT, orjson.dumps(command))
+        told = ended = 0
+        while ended < 300:
+            message = orjson.loads((await wire.frame()).body)
+            if message["t"] == "subscribed":
+                assert message["id"] == told
+                told += 1
+            elif message["t"] == "snapshot_end":
+                ended += 1
+            else:
+                assert message["t"] == "updates", message
+        assert told == 300
+
+
 async def test_each_message_is_a_job_of_its_own(
     service: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -530,6 +553,26 @@ async def test_who_leaves_while_its_command_waits_is_let_go(service: Live) -> No
     await until(lambda: len(asyncio.all_tasks()) <= tasks, seconds=2)
     assert not len(service.hub.directory)
     assert service.hub.tally.closes == {("ws.json", "lost"): 1}
+
+
+async def test_who_is_sent_away_while_its_command_waits_may_say_goodbye(
+    make_live: MakeLive,
+) -> None:
+    """Its answer to our close frame is read, also behind many commands; nothing is cut."""
+    service = await make_live(STREAM__CLOSING_TIMEOUT_S="30")
+    async with connect(service, upgrade()) as wire:
+        await handshake(wire)
+        await wire.frame()
+        served = conversation(service)
+        wire.send_frame(TEXT, AHEAD)
+        for _ in range(600):
+            wire.send_frame(PONG, b"x" * 125)
+        await until(lambda: not served.transport.is_reading())
+        await service.service.drain(0)
+        assert (await wire.frame()).opcode == TEXT
+        assert (await wire.frame()).code == 4003
+        wire.send_frame(CLOSE, b"\x0f\xa3")
+        assert await wire.rest() == b""
 
 
 async def test_who_says_goodbye_and_reads_no_more_is_cut(service: Live) -> None:
