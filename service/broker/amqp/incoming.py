@@ -39,6 +39,8 @@ TS_MAX = 2**53
 """What JavaScript can say exactly (IEEE 754 doubles)."""
 SECONDS_MAX = 2**32 - 1
 """A larger ``timestamp`` is in ms, as many publishers have it: no one means after 2106."""
+MS_MAX = 253_402_300_799_999
+"""The year 9999. Beyond it are microseconds, and on a stream what RabbitMQ makes of them."""
 
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 _FRAMES = (_METHOD, _HEADER, _BODY, _HEARTBEAT)
@@ -271,7 +273,7 @@ def _properties(data: bytes, at: int, end: int, flags: int) -> _Properties:  # n
         (seconds,) = _u64(data, at)
         at += 8
         given = seconds if seconds > SECONDS_MAX else seconds * 1000
-        if ts is None and given < TS_MAX:
+        if ts is None and given <= MS_MAX:
             ts = given
     if flags & 0x0020:
         type_, at = _short(data, at)

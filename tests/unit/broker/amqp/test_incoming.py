@@ -148,6 +148,14 @@ def test_a_timestamp_in_ms_is_taken_for_that() -> None:
         assert taken.ts == ts
 
 
+@pytest.mark.parametrize("beyond", [253_402_300_800_000, 2_899_545_218_721_251, 2**63])
+def test_a_timestamp_beyond_every_year_is_none(beyond: int) -> None:
+    """Microseconds, or what a stream makes of them."""
+    sent = deliver() + raw_header(1, 0x0040, struct.pack(">Q", beyond)) + bodies(b"1")
+    [taken], _ = read(sent)
+    assert taken.ts is None
+
+
 def test_only_true_is_a_batch_and_only_a_number_an_offset() -> None:
     """A publisher's slip in a type is no header at all."""
     taken = one(headers={"batch": 1, "x-stream-offset": "3"})
