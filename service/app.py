@@ -33,7 +33,7 @@ from service.subscriptions import Rules
 from service.transports.doors import DOORS, Doors, Limits
 from service.transports.errors import errors_as_json
 from service.transports.ndjson import ndjson
-from service.transports.requests import body_within
+from service.transports.requests import body_within, few_a_turn
 from service.transports.sse import sse
 from service.transports.websocket import websocket
 from service.wire.formats import Formats
@@ -203,7 +203,7 @@ class Service:
     def _public(self) -> web.Application:
         http = self._settings.http
         app = web.Application(
-            middlewares=[errors_as_json, body_within(http.header_timeout_s)],
+            middlewares=[errors_as_json, few_a_turn(), body_within(http.header_timeout_s)],
             client_max_size=http.body_bytes_max,
         )
         app[DOORS] = self.doors

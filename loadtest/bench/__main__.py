@@ -19,7 +19,7 @@ from loadtest.bench.shapes import NAMES, STEADY
 from loadtest.bench.steady import Row, Span
 from tests.support.rabbitmq import RabbitNode, find_server
 
-QUICK, SUSTAINED = Span(2, 4, settle_s=3), Span(10, 60)
+QUICK, SUSTAINED = Span(1.5, 4, settle_s=3), Span(10, 60)
 Special = Callable[[Bench], dict[str, object]]
 SPECIAL: dict[str, Special] = {
     "E": special.connections,
@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="4 s after 2 s, not 60 s after 10 s; peers in A only",
+        help="4 s after 1.5 s, not 60 s after 10 s; peers in A only",
     )
     parser.add_argument(
         "--repeat", type=int, default=1, help="runs of our own rows; the least disturbed counts"
