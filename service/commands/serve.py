@@ -45,7 +45,7 @@ def _on_ready(settings: Settings) -> None:
     raise_file_limit(settings.stream.connections_max)
     # What is there now stays: it need not be looked at again. And updates in
     # histories make the collector's rounds long, so it makes fewer of them: a
-    # fifth of the ingest's cost for batches (docs/benchmarks.md).
+    # sixth of the ingest's cost for batches at most (docs/benchmarks.md).
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
