@@ -1,4 +1,4 @@
-"""The bench's peers deliver every update that is published, and are checked as we are."""
+"""The bench in small: its peers, which are checked as we are, and a point of its growth."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadtest.bench.growth import AXES
 from loadtest.bench.machine import Cores
 from loadtest.bench.run import Bench, absent
 from loadtest.bench.shapes import STEADY
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tests.support.rabbitmq import RabbitNode
 
 CLIENTS, RATE, DECODE = 5, 40, 2
+LAYOUTS = 4
 SHAPE = replace(STEADY[0], clients=CLIENTS, rate=RATE, decode=DECODE)
 
 
@@ -52,3 +54,19 @@ def test_a_peer_delivers_and_is_measured(bench: Bench, peer: str, server: str) -
     assert row.out_per_s > 0
     assert row.cpu_us
     assert row.p50_ms is not None
+
+
+@pytest.mark.parametrize("name", ["layouts", "lossless layouts"])
+def test_clients_with_few_layouts_are_few_audiences(bench: Bench, name: str) -> None:
+    """And each of them gets what was published on its channels: all, or the newest."""
+    bench.alone = True
+    [axis] = [axis for axis in AXES if axis.name == name]
+    shape = replace(axis.shape(1), clients=20, layouts=LAYOUTS, decode=2, rate=500)
+
+    [row] = bench.shape(shape)
+
+    assert row.checked == "ok"
+    assert row.extra["audiences"] == LAYOUTS
+    assert row.extra["decoded"] > 0
+    assert row.extra["start_mb"] <= row.rss_mb
+    assert row.writes_s > 0
