@@ -41,5 +41,6 @@ def note_flush(
         tally.writes += written
         tally.updates_out += written * len(updates)
         tally.bytes_out += written * size
-        # Clocks differ: a publisher's may be ahead of ours.
-        ages.observe(max(0.0, time() - updates[0].ts / 1000), written)
+        age = time() - updates[0].ts / 1000
+        # Clocks differ: a publisher's may be ahead of ours. (max() costs three times as much.)
+        ages.observe(age if age > 0 else 0.0, written)

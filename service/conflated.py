@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from service.audience import FLUSH_BYTES, note_flush
 from service.core import closing
-from service.subscriber import SLACK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,6 +116,12 @@ class ConflatedAudience:
 
     def _first_of(self, updates: list[Update]) -> list[Update]:
         """What goes out now of a large tick; the rest is due soon, for everybody again."""
+        count = len(updates)
+        for feed in self._feeds:  # nearly always one
+            if count * feed.size_most > FLUSH_BYTES:
+                break
+        else:
+            return updates
         count = _count_within(updates, FLUSH_BYTES)
         if count < len(updates):
             self._rest = list(map(_channel, updates[count:]))
@@ -130,24 +135,25 @@ class ConflatedAudience:
         if not updates or not self.members:
             return
         self.flushed_at = now = self._clock()
-        if len(updates) * max([feed.size_most for feed in self._feeds]) > FLUSH_BYTES:
-            updates = self._first_of(updates)
+        updates = self._first_of(updates)
         frame = self.key.format.live(updates, None)
-        count = len(updates)
+        count, size = len(updates), len(frame)
         written = 0
         lost: list[Subscriber] = []
         for member in self.members:
             if member.parked and member.is_behind_events:
                 member.marks.mark_all(map(_channel, updates))
                 continue
+            send = member.pipe.send
             try:
-                if member.buffered() > SLACK_BYTES:
-                    self._tally.parked += not member.parked
-                    self._park(member)
-                    member.marks.mark_all(map(_channel, updates))
-                    continue
-                member.write(frame)
-            except RuntimeError:  # uvloop: the transport is closed
+                if (sent := send(frame)) != size:
+                    member.pipe.write(frame[sent:])
+            except BlockingIOError:
+                self._tally.parked += not member.parked
+                self._park(member)
+                member.marks.mark_all(map(_channel, updates))
+                continue
+            except OSError:
                 lost.append(member)
                 continue
             if not member.updates:
@@ -159,7 +165,7 @@ class ConflatedAudience:
                 # Its socket has drained: what it is behind in does not grow, or many
                 # who fell behind together, and are served one by one, never catch up.
                 member.marks.forget(map(_channel, updates))
-        note_flush(self._tally, self._tally.conflated_age, updates, written, len(frame))
+        note_flush(self._tally, self._tally.conflated_age, updates, written, size)
         for member in lost:
             member.end(closing.LOST)
 

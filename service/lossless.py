@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from service.audience import FLUSH_BYTES, note_flush
 from service.core import closing
 from service.core.cursor import Trail
-from service.subscriber import SLACK_BYTES, cut_at
+from service.subscriber import cut_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,22 +120,24 @@ class LosslessAudience:
         before = self.trail.copy()
         due, is_done = cut_at(pending, self.key.until)
         frame = self.key.format.live(due, self.trail)
-        count = len(due)
+        count, size = len(due), len(frame)
         written = 0
         over: list[tuple[Subscriber, Reason]] = []
         for member in self.members:
             if member.parked:
                 self._offer(member, pending)
                 continue
+            send = member.pipe.send
             try:
-                if member.buffered() > SLACK_BYTES:
-                    self._tally.parked += 1
-                    member.trail = before.copy()
-                    self._park(member)
-                    member.offer(pending)
-                    continue
-                member.write(frame)
-            except RuntimeError:  # uvloop: the transport is closed
+                if (sent := send(frame)) != size:
+                    member.pipe.write(frame[sent:])
+            except BlockingIOError:
+                self._tally.parked += 1
+                member.trail = before.copy()
+                self._park(member)
+                member.offer(pending)
+                continue
+            except OSError:
                 over.append((member, closing.LOST))
                 continue
             if not member.updates:
@@ -145,7 +147,7 @@ class LosslessAudience:
             written += 1
             if is_done:
                 over.append((member, closing.DONE))
-        note_flush(self._tally, self._tally.lossless_age, due, written, len(frame))
+        note_flush(self._tally, self._tally.lossless_age, due, written, size)
         for member, reason in over:
             member.end(reason)
 

@@ -22,7 +22,6 @@ from service.connections import now_ms
 from service.core.closing import REASONS
 from service.core.errors import POISON_REASONS, RESET_REASONS
 from service.core.feed import Upstream
-from service.subscriber import SLACK_BYTES
 from service.wire.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ class HubCollector(Collector):
         yield GaugeMetricFamily(
             "tickfan_slow_subscribers",
             "Clients that have not taken what was last written to them",
-            sum(parked_one.stuck_bytes > SLACK_BYTES for parked_one in parked),
+            sum(parked_one.stuck_bytes > 0 for parked_one in parked),
         )
         backlog = GaugeMetricFamily(
             "tickfan_backlog_updates", "Updates that wait for slow clients", labels=("delivery",)

@@ -72,7 +72,7 @@ class Pump:
         before = subscriber.updates
         try:
             size = subscriber.step(now)
-        except RuntimeError:  # uvloop: the transport is closed
+        except OSError:
             subscriber.end(closing.LOST)
             size = 0
         except Exception as error:  # noqa: BLE001 - a fault of ours: the others are still due

@@ -21,10 +21,8 @@ T = TypeVar("T")
 SLICE_S = 0.002
 """How long jobs may run before the loop gets its turn.
 
-uvloop writes at the end of a turn what was handed to its transports, and that
-takes three to four times as long as the handing over. One job is at most one
-audience's flush (3 to 4 ms for its 500 members, writes included), so the loop
-is not held for the 20 ms that the design allows."""
+The last one may begin at the end of it: an audience's flush, 2 to 4 ms for its
+500 members. So the loop is not held for the 20 ms that the design allows."""
 
 
 class Slices:
@@ -37,7 +35,7 @@ class Slices:
         self._jobs: deque[Callable[[], None]] = deque()
         self._handle: asyncio.Handle | None = None
         self._began: float | None = None
-        # The longest turn of the loop that ran jobs, what they wrote included.
+        # The longest turn of the loop that ran jobs, whatever else it did.
         self.longest_s = 0.0
 
     def add(self, job: Callable[[], None]) -> None:

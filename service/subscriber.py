@@ -30,13 +30,6 @@ if TYPE_CHECKING:
     from service.opening import Opening
     from service.wire.base import Format
 
-SLACK_BYTES = 4096
-"""What may be left in a transport that still counts as drained.
-
-uvloop tries a write at the end of the loop's turn, so a second write in the
-same turn finds the first one's bytes; a small one is no sign of slowness.
-"""
-
 STEP_BYTES = 32 * 1024
 """What one step writes at most of each kind: with the kernel's share
 (``notsent_lowat_bytes``) a stalled client holds less than 64 KiB on our side."""
@@ -52,10 +45,17 @@ OPENINGS_MAX = 64
 
 
 class Pipe(Protocol):
-    """What a subscriber needs of its transport: ``asyncio.Transport`` has it."""
+    """What a subscriber needs of its transport. A lost one raises :class:`OSError`."""
+
+    @property
+    def send(self) -> Callable[[bytes], int]:
+        """Hands over what the kernel takes now, and returns how many bytes that is.
+
+        Raises :class:`BlockingIOError` if that is none, or something waits before it.
+        """
 
     def write(self, data: bytes) -> None:
-        """Hand over bytes, without waiting."""
+        """Hand over all of it, without waiting."""
 
     def get_write_buffer_size(self) -> int:
         """Bytes handed over that the kernel has not taken."""
@@ -86,10 +86,9 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_on_end", "_on_owed", "awaits_flush", "buffered", "controls", "ended", "format",
-        "heard_at", "marks", "opened_at", "openings", "parked", "pinged_at", "queue", "reached",
-        "remote", "replay", "stuck_at", "stuck_bytes", "trail", "until", "updates", "write",
-        "written_at",
+        "_on_end", "_on_owed", "awaits_flush", "controls", "ended", "format", "heard_at", "marks",
+        "opened_at", "openings", "parked", "pinged_at", "pipe", "queue", "reached", "remote",
+        "replay", "stuck_at", "stuck_bytes", "trail", "until", "updates", "written_at",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one call, all by name
@@ -105,9 +104,7 @@ class Subscriber:
         pings: bool = False,
     ) -> None:
         self.format = format
-        # Bound methods, because they are called for every write.
-        self.write: Callable[[bytes], None] = pipe.write
-        self.buffered: Callable[[], int] = pipe.get_write_buffer_size
+        self.pipe = pipe
         self.until = until
         self.remote = remote
         self._on_end = on_end
@@ -159,11 +156,11 @@ class Subscriber:
         if self.ended is not None:
             return
         try:
-            if not self.parked and self.buffered() <= SLACK_BYTES:
-                self.write(data)
+            if not self.parked and not self.pipe.get_write_buffer_size():
+                self.pipe.write(data)
                 self.written_at = now
                 return
-        except RuntimeError:  # uvloop: the transport is closed
+        except OSError:
             self.end(closing.LOST)
             return
         if len(self.controls) >= CONTROLS_MAX:
@@ -218,14 +215,15 @@ class Subscriber:
     def step(self, now: float) -> int:
         """Write the next slice to a parked subscriber, if its socket has drained.
 
+        Raises :class:`OSError` if its connection is gone.
         Returns the bytes written. When nothing is left to write it is no longer
         ``parked``.
         """
-        left = self.buffered()
-        if left != self.stuck_bytes or left <= SLACK_BYTES:
+        left = self.pipe.get_write_buffer_size()
+        if left != self.stuck_bytes or not left:
             self.stuck_bytes = left
             self.stuck_at = now
-        if left > SLACK_BYTES:
+        if left:
             if self.replay is not None and now - self.stuck_at > REPLAY_STALL_S:
                 self.replay.stop()  # others wait for its place
             return 0
@@ -238,9 +236,9 @@ class Subscriber:
             self._flow(parts)
         data = b"".join(parts)
         if data:
-            self.write(data)
+            self.pipe.write(data)
             self.written_at = self.stuck_at = now
-            self.stuck_bytes = self.buffered()
+            self.stuck_bytes = self.pipe.get_write_buffer_size()
         if self.ended is None and not self._owes():
             self.parked = False
             self.trail = None

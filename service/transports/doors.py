@@ -218,8 +218,11 @@ class Guest(Taker):
         self.cut_later()
         if reason is closing.LOST:
             self.transport.abort()
-        elif not self.transport.is_closing():
-            self.last_words(reason, cursor)
+        else:
+            try:
+                self.last_words(reason, cursor)
+            except OSError:  # gone, or closed by the client already
+                self.transport.abort()
 
     def cut_later(self) -> None:
         """Whatever the client does, the socket is closed within ``closing_timeout_s``."""
@@ -229,7 +232,7 @@ class Guest(Taker):
             )
 
     def last_words(self, reason: Reason, cursor: str | None) -> None:
-        """Write why it ends, and close."""
+        """Write why it ends, and close. Raises :class:`OSError` if nobody is there."""
         raise NotImplementedError
 
     def leave(self, reason: Reason) -> None:

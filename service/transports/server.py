@@ -14,9 +14,12 @@ from aiohttp.http_exceptions import LineTooLong
 
 from service.core.errors import Refusal
 from service.transports.errors import error_response
+from service.transports.line import take_over
 
 if TYPE_CHECKING:
     from aiohttp.http import WebSocketReader
+
+    from service.transports.line import Line
 
 
 class Handler(web.RequestHandler):
@@ -58,30 +61,36 @@ class Handler(web.RequestHandler):
         if is_idle and self.transport is not None:
             self.transport.close()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As the base; what is written is tried at once, so that little waits at a hand-over."""
+        cast("asyncio.Transport", transport).set_write_buffer_limits(0)
+        super().connection_made(transport)
+
     def hand_over(self, taker: Taker) -> None:
         """Let ``taker`` have the connection; the request's handler must end now, by a cancel.
 
         To aiohttp it is as if the client had gone: it lets go of the request,
         its parser and its two tasks: 10 of the 13 KB that an idle stream would
-        hold, and more with a browser's headers.
+        hold, and more with a browser's headers. Raises :class:`OSError` if the
+        connection cannot be taken over, see :func:`.line.take_over`; it is
+        still aiohttp's then.
         """
         transport, server, behind = self.transport, self._manager, self._message_tail
         assert isinstance(server, Server)
-        assert transport is not None
+        if transport is None:
+            raise ConnectionAbortedError("the connection is gone")
+        line = take_over(self._loop, transport, taker)
         taker.server = server
         server.taken.add(taker)
-        transport.set_protocol(taker)
         self.transport = None  # or the next line would close it
         self.connection_lost(None)
         try:
-            taker.connection_made(transport)
+            taker.connection_made(line)
+            if behind and not line.is_closing():
+                taker.data_received(behind)
         except Exception:
-            transport.abort()  # it is nobody's
+            line.abort()  # it is nobody's
             raise
-        if not (transport.is_reading() or transport.is_closing()):  # too much was sent at once
-            transport.resume_reading()
-        if behind:
-            taker.data_received(behind)
 
     def set_parser(self, parser: WebSocketReader, data_received_cb: object = None) -> None:
         """No reader of aiohttp's own: it keeps what comes until who takes over reads it."""
@@ -92,12 +101,12 @@ class Taker(asyncio.Protocol):
 
     __slots__ = ("server", "transport")
 
-    transport: asyncio.Transport
+    transport: Line
     server: Server
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is ours."""
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+        self.transport = cast("Line", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""

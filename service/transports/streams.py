@@ -102,6 +102,7 @@ async def run(  # noqa: PLR0913 - one call, by the two doors
     stream = Stream(doors, transport_name, format_, is_chunked=is_chunked)
     remote = web_request.remote or ""
     try:
+        await doors.drained(transport)
         if doors.tune(transport):
             is_lossless = doors.connections.planner.plan(request).is_lossless
             reason = doors.refuses(lossless=is_lossless) or await doors.wait_for(request.cursor)
@@ -140,28 +141,28 @@ class Stream(Guest):
     ) -> Reason | None:
         """Take the connection and let the hub write; or why not: things change while one waits.
 
-        Whatever is raised, the hub has forgotten the connection then.
+        Raises :class:`OSError` if there is no file for it; it is still aiohttp's then.
         """
         doors, format_ = self.doors, self._format
-        transport = handler.transport
-        if transport is None:
-            return closing.LOST
         if refused := doors.refuses(lossless=lossless):
             return refused
-        self.connection = doors.connections.connect(
-            format_, transport, self.on_end, until=request.until, remote=remote
-        )
         try:
+            handler.hand_over(self)
+        except ConnectionError:
+            return closing.LOST
+        try:
+            self.connection = doors.connections.connect(
+                format_, self.transport, self.on_end, until=request.until, remote=remote
+            )
             doors.connections.subscribe(
                 self.connection,
                 request,
                 lambda fields: format_.opening("subscribed", fields, doors.retry_ms()),
                 lambda cursor: format_.event("snapshot_end", {}, cursor),
             )
-            handler.hand_over(self)
         except Exception:
-            self.leave(closing.INTERNAL)
-            raise
+            log.exception("a stream failed", transport=self.name)
+            self.goodbye(closing.INTERNAL)
         return None
 
     def data_received(self, data: bytes) -> None:
@@ -172,11 +173,9 @@ class Stream(Guest):
 
     def last_words(self, reason: Reason, cursor: str | None) -> None:
         """The ``closing`` event and the end of the body."""
-        try:
-            event = self.doors.closing_event(self._format, reason, cursor)
-            self.transport.write(event + self._last)
-        finally:
-            self.transport.close()
+        event = self.doors.closing_event(self._format, reason, cursor)
+        self.transport.write(event + self._last)
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, or all has been said."""

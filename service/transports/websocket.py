@@ -8,6 +8,7 @@ know what a subscription does.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -56,9 +57,11 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     )
     await socket.prepare(request)
     handler = request.protocol
-    if handler.transport is None:  # gone while the headers were written
-        return socket
     assert isinstance(handler, Handler)
+    if handler.transport is not None:
+        await doors.drained(handler.transport)
+    if handler.transport is None or handler.transport.is_closing():  # gone meanwhile
+        return socket
     handler.hand_over(Conversation(doors, socket.ws_protocol, request.remote or ""))
     raise asyncio.CancelledError
 
@@ -199,8 +202,9 @@ class Conversation(Guest):
 
     def _close(self, reason: Reason, code: int) -> None:
         """Answer a close frame, or what is none of the protocol."""
-        if self.connection is not None and not self.transport.is_closing():
-            self.transport.write(frames.close_frame(code))
+        if self.connection is not None:
+            with suppress(OSError):  # gone without waiting for it
+                self.transport.write(frames.close_frame(code))
         self.leave(reason)
         self.cut_later()
         self.transport.close()

@@ -84,11 +84,11 @@ def skips_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., 
 
 
 class FakePipe:
-    """A transport as a subscriber sees it.
+    """A connection as a subscriber sees it.
 
-    ``fast``: the client takes everything at once. ``lazy``: at the end of the
-    loop's turn, as uvloop does. ``stalled``: only what :meth:`read` takes.
-    ``broken``: uvloop's closed transport.
+    ``fast``: the client takes everything at once. ``lazy``: half of a write, the
+    rest in the loop's next turn. ``stalled``: only what :meth:`read` takes.
+    ``broken``: the connection is gone.
     """
 
     def __init__(self, mode: str = "fast") -> None:
@@ -97,21 +97,33 @@ class FakePipe:
         self.writes = 0
         self.peak = 0
         self.mode = mode
+        self._is_full = False
+
+    def send(self, data: bytes) -> int:
+        if self.mode == "broken":
+            raise ConnectionResetError
+        if self._is_full or self.waiting or self.mode == "stalled":
+            raise BlockingIOError
+        self.writes += 1
+        size = len(data)
+        if self.mode == "lazy":
+            size -= size // 2
+            self._is_full = True
+            asyncio.get_running_loop().call_soon(self._late)
+        self.received += data[:size]
+        return size
 
     def write(self, data: bytes) -> None:
-        if self.mode == "broken":
-            raise RuntimeError("unable to perform operation; the handler is closed")
-        self.writes += 1
+        try:
+            data = data[self.send(data) :]
+        except BlockingIOError:
+            self.writes += self.mode == "stalled"
         self.waiting += data
-        if self.mode == "fast":
-            self.read()
-        elif self.mode == "lazy":
-            asyncio.get_running_loop().call_soon(self._late)
         self.peak = max(self.peak, len(self.waiting))
 
     def get_write_buffer_size(self) -> int:
         if self.mode == "broken":
-            raise RuntimeError("unable to perform operation; the handler is closed")
+            raise ConnectionResetError
         return len(self.waiting)
 
     def read(self, most: int | None = None) -> None:
@@ -123,10 +135,11 @@ class FakePipe:
     def become(self, mode: str) -> None:
         self.mode = mode
         if mode in ("fast", "lazy"):
-            self.read()
+            self._late()
 
     def _late(self) -> None:
-        if self.mode == "lazy":
+        self._is_full = False
+        if self.mode != "stalled":
             self.read()
 
 

@@ -254,7 +254,7 @@ async def test_clients_that_come_and_go_leave_no_socket_and_no_trace(start: Make
         kinds = (SSE, request("/v1/ndjson?channels=%23", version="1.0"), upgrade())
         async with connect(service.port, kinds[number % 3]) as wire:
             if number % 4:
-                await wire.up_to(b"\r\n\r\n")
+                await wire.up_to(b"welcome" if number % 3 == 2 else b"subscribed")
             if number % 3 == 2:
                 wire.send_frame(1, b'{"op":"subscribe","channels":["trades.#"]}')
             if number % 2:

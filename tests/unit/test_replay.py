@@ -65,8 +65,9 @@ async def test_a_reader_that_history_overtakes_is_ended_by_name() -> None:
     start = early.cursor
     sent = [fanout.publish("trades.a", "x" * 900) for _ in range(60)]
     await fanout.settle()
-    client = fanout.client("json", "stalled")
+    client = fanout.client("json", "fast")
     client.subscribe("trades.#", cursor=start)
+    client.pipe.become("stalled")
     await fanout.settle()
     sent += [fanout.publish("trades.a", "x" * 900) for _ in range(90)]
     client.pipe.become("fast")

@@ -8,10 +8,10 @@ import pytest
 
 from service.core import closing
 from service.core.feed import Delivery, FeedSpec, Upstream
-from service.subscriber import CONTROLS_MAX, SLACK_BYTES, STEP_BYTES
+from service.subscriber import CONTROLS_MAX, STEP_BYTES
 from tests.support.fanout import WIRES, Fanout, skips_time
 
-HELD_MAX = 2 * STEP_BYTES + 2 * SLACK_BYTES
+HELD_MAX = 2 * STEP_BYTES
 """What may wait on our side for a client that reads nothing."""
 
 

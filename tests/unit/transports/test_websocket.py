@@ -527,7 +527,7 @@ async def test_each_message_is_a_job_of_its_own(
         await handshake(wire)
         await wire.frame()
         [connection] = service.service.connections
-        transport: Any = connection.subscriber.write.__self__  # type: ignore[attr-defined]
+        transport: Any = connection.subscriber.pipe
         with monkeypatch.context() as patch:
             patch.setattr(Slices, "add", holding)
             for number in range(200):
