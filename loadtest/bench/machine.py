@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
+from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -152,11 +152,14 @@ class Child:
 
 
 class Probe(threading.Thread):
-    """Asks the service's /livez all the time: what the loop's holds look like outside."""
+    """Asks the service's /livez all the time: what the loop's holds look like outside.
+
+    Over one connection: a new one for each costs the server 0.4 ms, 1 % of what is measured.
+    """
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
-        self._url = f"http://127.0.0.1:{port}/livez"
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=10)
         self._ended = threading.Event()
         self.answers_ms: list[float] = []
 
@@ -164,9 +167,13 @@ class Probe(threading.Thread):
         """Ask until :meth:`end`."""
         while not self._ended.wait(PROBE_EVERY_S):
             began = time.perf_counter()
-            with contextlib.suppress(OSError), urllib.request.urlopen(self._url, timeout=10):  # noqa: S310
-                pass
+            try:
+                self._connection.request("GET", "/livez")
+                self._connection.getresponse().read()
+            except (OSError, HTTPException):
+                self._connection.close()  # the next request opens it again
             self.answers_ms.append((time.perf_counter() - began) * 1000)
+        self._connection.close()
 
     def end(self) -> float | None:
         """Stop; the longest answer in ms."""

@@ -141,6 +141,8 @@ class Bench:
 
     def _nchan(self, shape: Shape) -> Iterator[Row]:
         for name, wire in (("nchan WebSocket", "frames"), ("nchan SSE", "events")):
+            if wire == "events" and not shape.sse:
+                continue
             self.say(f"{shape.name}: {name}")
             with self.cores.on_server():
                 server = nchan.Nchan(self.directory / f"nchan-{shape.name}-{wire}")

@@ -54,7 +54,7 @@ STEADY = (
           age_p99_ms=20, of_nchan=0.7, sse=True,
           peers=("asyncio", "nchan", "ws", "stomp", "naive", "raw")),
     Shape("A0", "A with flush_ms = 0", 500, 200, flush_ms=0, decode=20,
-          of_nchan=1.0, peers=("raw",)),
+          of_nchan=1.0, peers=("nchan", "raw")),
     Shape("B", "500 x 2,000/s", 500, 2000, decode=5, age_p99_ms=50, cost_us=0.5,
           sse=True, peers=("nchan", "ws", "raw")),
     Shape("C", "500 x 10,000/s, ten a message", 500, 10_000, batch=10, decode=3,

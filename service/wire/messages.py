@@ -9,7 +9,6 @@ Must not know the connection, nor what a client may send.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from operator import attrgetter
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +34,6 @@ old phones, aiohttp's own 4 MiB), and nobody should decode megabytes at once."""
 _ROWS_BYTES_MAX = MESSAGE_BYTES_MAX - CURSOR_BYTES_MAX - 64
 """What is left for the rows beside the cursor, the map around both and the frame."""
 
-# Loops in C over what nearly always is encoded already: half the time of a comprehension.
-_msgpack_row = attrgetter("as_msgpack_row")
-_json_row = attrgetter("as_json_row")
 _ARRAY_16 = Struct("!BH").pack
 _ARRAY_32 = Struct("!BI").pack
 
@@ -136,11 +132,8 @@ class MsgpackMessages(_Messages):
         return binary_frame(self._pack(message))
 
     def _rows(self, updates: Sequence[Update]) -> list[bytes]:
-        rows: list[bytes] = list(map(_msgpack_row, updates))
-        if not all(rows):
-            encode = self._encode
-            rows = [update.as_msgpack_row or encode(update) for update in updates]
-        return rows
+        encode = self._encode
+        return [update.as_msgpack_row or encode(update) for update in updates]
 
     def _encode(self, update: Update) -> bytes:
         self._encodings.msgpack_rows += 1
@@ -176,11 +169,8 @@ class JsonMessages(_Messages):
         return text_frame(orjson.dumps(message))
 
     def _rows(self, updates: Sequence[Update]) -> list[bytes]:
-        rows: list[bytes] = list(map(_json_row, updates))
-        if not all(rows):
-            encode = self._encode
-            rows = [update.as_json_row or encode(update) for update in updates]
-        return rows
+        encode = self._encode
+        return [update.as_json_row or encode(update) for update in updates]
 
     def _encode(self, update: Update) -> bytes:
         self._encodings.json_rows += 1
