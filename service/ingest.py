@@ -15,7 +15,7 @@ from service.core.channel import is_channel_name
 from service.core.errors import Poison
 from service.core.feed import Upstream
 from service.core.update import MESSAGE_UPDATES_MAX
-from service.wire.inbound import Item, check_type, decode
+from service.wire.inbound import Item, check_type, decode, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,7 @@ class Ingest:
             source = Source(feed, delivery.routing_key, "", ts, 0, seq, mark)
             self._refuse(source, 0, poison, None)
             return
-        size = len(delivery.body) // (len(items) or 1)
+        size = weigh(delivery.body) // (len(items) or 1)
         source = Source(feed, delivery.routing_key, type_, ts, size, seq, mark)
         for index, item in enumerate(items):
             if isinstance(item, Poison):

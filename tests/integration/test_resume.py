@@ -10,11 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import orjson
 import pytest
 
 from service.core.history import OVERHEAD_BYTES
 from service.hub import ENVELOPE_BYTES
 from service.pace import BURST_S
+from service.wire.inbound import weigh
 from tests.support.live import until
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ FILLER = "x" * 9_000
 
 
 def _publish_cost(data: str) -> int:
-    return len(data) + 2 + len(CHANNEL) + ENVELOPE_BYTES + OVERHEAD_BYTES
+    return weigh(orjson.dumps(data)) + len(CHANNEL) + ENVELOPE_BYTES + OVERHEAD_BYTES
 
 
 async def _publish(service: Live, data: list[Any]) -> list[int]:

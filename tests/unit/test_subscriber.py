@@ -82,6 +82,23 @@ async def test_a_client_that_reads_nothing_holds_64_kib(wire: str, size: int) ->
     assert client.reason is None
 
 
+@pytest.mark.parametrize("wire", ["msgpack", "json"])
+@skips_time
+async def test_what_is_longer_on_the_wire_is_bounded_there(wire: str) -> None:
+    """A float of three characters has nine bytes in MessagePack."""
+    fanout = Fanout()
+    client = fanout.client(wire, "stalled", "quotes.#")
+    for number in range(3):
+        for index in range(60):
+            fanout.publish(f"quotes.{index}", [number + 0.5] * 1_000)
+        await fanout.settle(0.03)
+        client.pipe.read(30_000)
+    assert client.pipe.peak <= HELD_MAX
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert {one["data"][999] for one in client.named("update")[-60:]} == {2.5}
+
+
 @skips_time
 async def test_a_flood_of_gaps_is_bounded_in_bytes_too() -> None:
     """A gap counts for what it takes on the wire."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from service.core.errors import Poison
 from service.core.update import MESSAGE_UPDATES_MAX
-from service.wire.inbound import DEPTH_MAX, RESERVED_TYPES, Item, check_type, decode
+from service.wire.inbound import DEPTH_MAX, RESERVED_TYPES, Item, check_type, decode, weigh
 from tests.support.updates import INTEGER_MAX, LAW, NASTY, TEXTS, VALUES
 
 JSON, MSGPACK = "application/json", "application/msgpack"
@@ -225,6 +225,14 @@ def test_all_that_both_can_say_is_accepted(value: Any) -> None:
     assert same(data_of(json.dumps(value, ensure_ascii=False, indent=1).encode()), value)
     assert same(data_of(msgpack.packb(value), MSGPACK), value)
     check_law(value)
+
+
+@settings(LAW, max_examples=300)
+@given(value=VALUES | st.lists(st.sampled_from([1.5, 0.1, 2.0]) | VALUES, max_size=40))
+def test_a_body_counts_for_what_it_takes_in_messagepack(value: Any) -> None:
+    """Short floats are three times as long there: a bound in bytes would be none."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    assert len(msgpack.packb(value)) <= weigh(body)
 
 
 HOSTILE = st.recursive(
