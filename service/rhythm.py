@@ -21,7 +21,7 @@ T = TypeVar("T")
 SLICE_S = 0.002
 """How long jobs may run before the loop gets its turn.
 
-The last one may begin at the end of it: an audience's flush, 2 to 4 ms for its
+The last one may begin at the end of it: an audience's flush, 3 to 6 ms for its
 500 members. So the loop is not held for the 20 ms that the design allows."""
 
 

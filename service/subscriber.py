@@ -1,8 +1,8 @@
 """One connection as the fan-out sees it: its transport's budget and its backlog.
 
 A subscriber is on the shared path (its audiences write to its transport) or
-*parked*: bytes were left in its transport, or it is owed an opening, a replay
-or a backlog of its own. A parked subscriber is served by :meth:`step`, a slice
+*parked*: its socket took nothing, or it is owed an opening, a replay or a
+backlog of its own. A parked subscriber is served by :meth:`step`, a slice
 at a time as its socket drains, and returns to the shared path when nothing is
 left. Joining and resuming are parking on purpose: one mechanism.
 

@@ -29,7 +29,7 @@ STALLED = Reason("stalled", 4002, "the client has read nothing for stall_timeout
 DRAIN = Reason("drain", 4003, "this replica is stopping; come back to another")
 EXPIRED = Reason("expired", 4004, "the token has expired; come back with a new one")
 MAX_AGE = Reason("max_age", 4005, "the connection has reached its greatest age; come back")
-OVERLOAD = Reason("overload", 4006, "this replica has connections_max connections; come back")
+OVERLOAD = Reason("overload", 4006, "this replica has all the connections it can; come back")
 NO_PONG = Reason("no_pong", 4007, "the client did not answer a ping")
 INTERNAL = Reason("internal", 4008, "the service failed here; it is logged, come back")
 # Said by a proxy in front of a service that cannot be reached (config/nginx.conf, haproxy.cfg).

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from service.hub import Hub
     from service.membership import Connection
     from service.subscriptions import Rules
+    from service.transports.server import Handler
     from service.wire.base import Format
     from service.wire.formats import Formats
 
@@ -198,6 +199,19 @@ class Guest(Taker):
         self.name = name
         self.connection: Connection | None = None  # once the hub knows it, until it has left
         self._cut: asyncio.TimerHandle | None = None
+
+    def take(self, handler: Handler) -> Reason | None:
+        """Take the connection over; or why not, and it is still aiohttp's."""
+        try:
+            handler.hand_over(self)
+        except ConnectionError:
+            return closing.LOST
+        except OSError as error:
+            log.warning(
+                "no file for a connection: raise the limit of open files", detail=str(error)
+            )
+            return closing.OVERLOAD
+        return None
 
     def on_end(self, _reason: Reason) -> None:
         """The hub has ended it; an audience may be in the middle of a flush, so: later."""

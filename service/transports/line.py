@@ -119,28 +119,31 @@ class Line(asyncio.Transport):
             self._loop.call_soon(protocol.connection_lost, error)
 
     def _read(self) -> None:
-        try:
-            data = self._sock.recv(READ_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._lose(error)
-            return
-        if not data:
-            self.close()
-            return
-        assert self._protocol is not None
-        try:
-            self._protocol.data_received(data)
-        except BaseException:
-            self.abort()
-            raise
+        # Until nothing is left: after a reset libuv asks for the last time, also where
+        # what was sent before it still waits.
+        while self._is_reading:
+            try:
+                data = self._sock.recv(READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._lose(error)
+                return
+            if not data:
+                self.close()
+                return
+            assert self._protocol is not None
+            try:
+                self._protocol.data_received(data)
+            except BaseException:
+                self.abort()
+                raise
 
     def _drain(self) -> None:
         assert self._rest is not None
         try:
             sent = self._sock.send(self._rest)
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError:
             return
         except OSError as error:
             self._lose(error)
@@ -169,14 +172,13 @@ def take_over(
         raise ConnectionAbortedError("the connection is gone")
     if transport.get_write_buffer_size():
         raise ConnectionAbortedError("the client has not read what it was sent before")
-    if transport.get_extra_info("sslcontext") is not None:
-        raise ConnectionAbortedError("TLS ends at a proxy, not here")
     own = socket.socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno()))
     own.setblocking(False)
+    line = Line(loop, own, protocol)
     # It closes its file, and nobody hears of it: ours keeps the connection open.
     transport.set_protocol(asyncio.Protocol())
     transport.abort()
-    return Line(loop, own, protocol)
+    return line
 
 
 def _full(_data: bytes) -> NoReturn:

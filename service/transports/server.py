@@ -62,7 +62,10 @@ class Handler(web.RequestHandler):
             self.transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """As the base; what is written is tried at once, so that little waits at a hand-over."""
+        """As the base, and write at once: nothing may wait in the transport at a hand-over.
+
+        A plain response keeps its handler until the kernel has all of it.
+        """
         cast("asyncio.Transport", transport).set_write_buffer_limits(0)
         super().connection_made(transport)
 

@@ -139,17 +139,10 @@ class Stream(Guest):
     def begin(
         self, handler: Handler, request: Request, remote: str, *, lossless: bool
     ) -> Reason | None:
-        """Take the connection and let the hub write; or why not: things change while one waits.
-
-        Raises :class:`OSError` if there is no file for it; it is still aiohttp's then.
-        """
+        """Take the connection and let the hub write; or why not: things change while one waits."""
         doors, format_ = self.doors, self._format
-        if refused := doors.refuses(lossless=lossless):
+        if refused := doors.refuses(lossless=lossless) or self.take(handler):
             return refused
-        try:
-            handler.hand_over(self)
-        except ConnectionError:
-            return closing.LOST
         try:
             self.connection = doors.connections.connect(
                 format_, self.transport, self.on_end, until=request.until, remote=remote

@@ -60,10 +60,16 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     assert isinstance(handler, Handler)
     if handler.transport is not None:
         await doors.drained(handler.transport)
-    if handler.transport is None or handler.transport.is_closing():  # gone meanwhile
-        return socket
-    handler.hand_over(Conversation(doors, socket.ws_protocol, request.remote or ""))
-    raise asyncio.CancelledError
+    remote = request.remote or ""
+    conversation = Conversation(doors, socket.ws_protocol, remote)
+    refused = conversation.take(handler)
+    if refused is None:
+        raise asyncio.CancelledError
+    if handler.transport is not None and not handler.transport.is_closing():
+        handler.transport.write(conversation.goodbye_frames(refused, None))
+        handler.transport.close()
+        doors.turned_away(conversation.format, refused, conversation.name, remote)
+    return socket
 
 
 def _check_handshake(request: web.Request) -> None:
@@ -83,12 +89,12 @@ class Conversation(Guest):
     """One client's commands and our answers."""
 
     __slots__ = (
-        "_decode", "_format", "_is_busy", "_kind", "_protocol", "_reader", "_remote", "_task",
+        "_decode", "_is_busy", "_kind", "_protocol", "_reader", "_remote", "_task", "format",
     )  # fmt: skip
 
     def __init__(self, doors: Doors, protocol: str | None, remote: str) -> None:
-        self._format = doors.formats.websocket(protocol)
-        super().__init__(doors, self._format.name)
+        self.format = doors.formats.websocket(protocol)
+        super().__init__(doors, self.format.name)
         self._protocol = protocol or MSGPACK_V1
         self._remote = remote
         is_json = protocol == JSON_V1
@@ -106,12 +112,12 @@ class Conversation(Guest):
         doors = self.doors
         refused = doors.refuses(lossless=False) if doors.tune(self.transport) else closing.INTERNAL
         if refused is not None:
-            doors.turned_away(self._format, refused, self.name, self._remote)
+            doors.turned_away(self.format, refused, self.name, self._remote)
             self.goodbye(refused)
             return
         try:
             self.connection = doors.connections.connect(
-                self._format, self.transport, self.on_end, remote=self._remote, pings=True
+                self.format, self.transport, self.on_end, remote=self._remote, pings=True
             )
             self._say("welcome", self._welcome())
         except Exception:
@@ -141,8 +147,12 @@ class Conversation(Guest):
 
     def last_words(self, reason: Reason, cursor: str | None) -> None:
         """The ``closing`` event and the close frame; the client's closes the socket."""
-        goodbye = frames.close_frame(reason.code, reason.name)
-        self.transport.write(self.doors.closing_event(self._format, reason, cursor) + goodbye)
+        self.transport.write(self.goodbye_frames(reason, cursor))
+
+    def goodbye_frames(self, reason: Reason, cursor: str | None) -> bytes:
+        """The ``closing`` event and the close frame."""
+        event = self.doors.closing_event(self.format, reason, cursor)
+        return event + frames.close_frame(reason.code, reason.name)
 
     def _welcome(self) -> dict[str, Any]:
         limits = self.doors.limits
@@ -267,7 +277,7 @@ class Conversation(Guest):
         self._read()
 
     def _grant(self, request: Request, mark: str | int | None, refused: Reason | None) -> None:
-        connection, format_ = self.connection, self._format
+        connection, format_ = self.connection, self.format
         assert connection is not None
         if refused is not None:
             connection.subscriber.end(refused)
@@ -287,10 +297,10 @@ class Conversation(Guest):
             named.append(Refusal("more_refused", f"{more} more channels were refused"))
         errors = [_marked(refusal.as_dict(), mark) for refusal in named]
         if errors:
-            self._send(b"".join([self._format.event("error", error) for error in errors]))
+            self._send(b"".join([self.format.event("error", error) for error in errors]))
 
     def _say(self, event: str, fields: dict[str, Any]) -> None:
-        self._send(self._format.event(event, fields))
+        self._send(self.format.event(event, fields))
 
     def _send(self, data: bytes) -> None:
         if self.connection is not None:

@@ -68,7 +68,7 @@ async def test_one_timer_serves_all_and_ends_with_them() -> None:
 
 @skips_time
 async def test_a_broken_parked_client_ends_alone() -> None:
-    """uvloop's closed transport raises; the next one is served all the same."""
+    """Its connection is gone; the next one is served all the same."""
     fanout = Fanout()
     clients = [fanout.client("sse", "fast", "trades.a") for _ in range(9)]
     for client in clients:

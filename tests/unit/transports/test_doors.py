@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import resource
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,8 @@ from tests.support.live import until
 from tests.support.raw import PONG, TEXT, connect, request, upgrade
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from service.core.closing import Reason
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
@@ -90,6 +94,41 @@ async def test_a_client_that_does_not_read_holds_up_no_goodbye(
     assert held <= 128 * 1024
     assert not service.service.connected
     assert not len(service.hub.pump)
+
+
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """None can be opened in this process."""
+    files: list[int] = []
+    was = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 5, was[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                files.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, was)
+        for file in files:
+            os.close(file)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_who_finds_no_file_left_is_told(service: Live, kind: str) -> None:
+    """By name, and to come back; one line in the log, and no stack trace."""
+    connections = service.client.server.runner.server  # type: ignore[union-attr]
+    with capture_logs() as logs:
+        async with connect(service) as wire:
+            await until(lambda: connections.connections)  # type: ignore[union-attr]
+            with no_more_files():
+                wire.send(KINDS[kind])
+                answer = await wire.rest()
+    assert b'"reason":"overload","code":4006' in answer
+    assert [line["log_level"] for line in logs] == ["warning", "info"]
+    assert "limit of open files" in logs[0]["event"]
+    assert not service.service.connected
+    assert service.hub.tally.closes == {(kind, "overload"): 1}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -267,6 +267,25 @@ def test_a_client_that_goes_is_noticed(run: Run) -> None:
     run(go())
 
 
+@pytest.mark.parametrize("has_unread", [False, True])
+def test_a_reset_behind_a_last_word_is_noticed(run: Run, *, has_unread: bool) -> None:
+    """The kernel sends one for a client that closes without reading all; libuv asks only once."""
+
+    async def go() -> None:
+        ends = run.ends()
+        await asyncio.sleep(0.01)  # the loop has begun to watch
+        if has_unread:
+            ends.line.write(b"unread")
+        else:
+            ends.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        ends.client.send(b"a last word")
+        ends.client.close()
+        await ends.over()
+        assert ends.protocol.received == b"a last word"
+
+    run(go())
+
+
 def test_a_reset_ends_what_waits(run: Run) -> None:
     """Whichever of its two sides sees it first."""
 
