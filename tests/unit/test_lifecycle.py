@@ -246,6 +246,16 @@ async def test_a_slow_reader_has_its_time_to_read_the_goodbye(start: MakeProcess
     assert not [line for line in lines(service) if line["level"] == "warning"]
 
 
+async def test_there_is_room_for_the_files_of_all_clients(start: MakeProcess) -> None:
+    """From the start: the kernel stops a process for 10 ms and more to make it."""
+    service = await start(STREAM__CONNECTIONS_MAX="3000")
+    assert service.process is not None
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    size = next(line.split()[1] for line in status.splitlines() if line.startswith("FDSize:"))
+    assert int(size) > 3000
+    assert open_files(service) < 100
+
+
 async def test_clients_that_come_and_go_leave_no_socket_and_no_trace(start: MakeProcess) -> None:
     """On the loop of production (uvloop), under load: each end is a line, and that is all."""
     service = await start(MARKET__ENABLED="true", MARKET__RATE="5000")
