@@ -68,6 +68,12 @@ def open_files(service: ServiceProcess) -> int:
     return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
 
 
+def room_for_files(service: ServiceProcess) -> int:
+    assert service.process is not None
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("FDSize:")))
+
+
 def lines(service: ServiceProcess) -> list[dict[str, Any]]:
     """The log: one JSON object a line, and nothing else."""
     return [json.loads(line) for line in service.output.splitlines()]
@@ -249,10 +255,7 @@ async def test_a_slow_reader_has_its_time_to_read_the_goodbye(start: MakeProcess
 async def test_there_is_room_for_the_files_of_all_clients(start: MakeProcess) -> None:
     """From the start: the kernel stops a process for 10 ms and more to make it."""
     service = await start(STREAM__CONNECTIONS_MAX="3000")
-    assert service.process is not None
-    status = Path(f"/proc/{service.process.pid}/status").read_text()
-    size = next(line.split()[1] for line in status.splitlines() if line.startswith("FDSize:"))
-    assert int(size) > 3000
+    assert room_for_files(service) > 3000
     assert open_files(service) < 100
 
 
