@@ -46,7 +46,7 @@ def _on_ready(settings: Settings) -> None:
     # What is there now stays: it need not be looked at again. And updates in
     # histories make the collector's rounds long, so it makes fewer of them: a
     # sixth of the ingest's cost for batches at most (docs/benchmarks.md). A round over
-    # 20,000 new objects holds the loop for 3 to 8 ms; over 50,000 it was up to 20.
+    # 50,000 new objects held the loop for up to 20 ms, and its time goes with their number.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)
