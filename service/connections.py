@@ -175,7 +175,7 @@ class Connections:
                 reset = _reset(feed, places.get(feed.name))
                 self._hub.tally.unrecovered[feed.name, reset["reason"]] += 1
                 parts.append(subscriber.format.event("reset", reset, connection.cursor))
-        subscriber.open(Opening(b"".join(parts), snapshot, _states(states), end))
+        subscriber.open(Opening(parts, snapshot, _states(states), end))
         # A newcomer's first bytes go out here and now, in one write.
         self._hub.pump.step(subscriber, self._hub.loop.time())
         return Granted(fields, result.refusals)

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 class Opening(NamedTuple):
     """``head`` first, then the snapshots, then the bytes that ``end`` makes of the cursor.
 
+    What must follow the head and not the snapshots is appended to it while it waits.
+
     ``snapshot`` are conflated channels, whose newest value is sent; ``state``
     are the last full states of lossless channels, each with every update since.
     """
 
-    head: bytes
+    head: list[bytes]
     snapshot: ConflatingQueue[Channel]
     state: Iterator[Update]
     end: Callable[[str | None], bytes]

@@ -163,10 +163,12 @@ class Subscriber:
         except OSError:
             self.end(closing.LOST)
             return
-        if len(self.controls) >= CONTROLS_MAX:
+        if self.events_waiting >= CONTROLS_MAX:
             self.end(closing.STALLED)
             return
-        self.controls.append(data)
+        # Behind a head that waits, not before it: commands are answered in order.
+        head = self.openings[-1].head if self.openings else None
+        (head or self.controls).append(data)
         self._on_owed(self)
 
     def open(self, opening: Opening) -> None:
@@ -247,7 +249,7 @@ class Subscriber:
     @property
     def events_waiting(self) -> int:
         """What it must be told before it is sent new values."""
-        return len(self.openings) + len(self.controls)
+        return len(self.controls) + sum(len(opening.head) or 1 for opening in self.openings)
 
     @property
     def is_behind_events(self) -> bool:
@@ -269,9 +271,8 @@ class Subscriber:
         budget = STEP_BYTES
         while self.openings and budget > 0:
             opening = self.openings[0]
-            if opening.head:
-                parts.append(opening.head)
-                self.openings[0] = opening = opening._replace(head=b"")
+            parts += opening.head
+            opening.head.clear()
             budget -= self._snapshot(opening, budget, parts)
             if budget > 0:
                 cursor = None if self.trail is None else self.trail.text()

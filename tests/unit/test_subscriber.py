@@ -130,6 +130,29 @@ async def test_controls_are_bounded() -> None:
 
 
 @skips_time
+@pytest.mark.parametrize("wire", ["json", "msgpack", "sse"])
+async def test_an_answer_does_not_overtake_the_one_before_it(wire: str) -> None:
+    """Each command's answer behind a slow socket comes in its order."""
+    fanout = Fanout()
+    for name in ("quotes.a", "trades.a"):
+        fanout.publish(name)
+    client = fanout.client(wire, "stalled")
+    client.clog()
+    tell = client.subscriber.control
+    tell(client.subscriber.format.event("pong", {"id": 1}), fanout.loop.time())
+    client.subscribe("quotes.*")
+    tell(client.subscriber.format.event("pong", {"id": 2}), fanout.loop.time())
+    client.subscribe("trades.*")
+    tell(client.subscriber.format.event("pong", {"id": 3}), fanout.loop.time())
+    client.pipe.become("fast")
+    await fanout.settle()
+    said = [one for one in client.events if one["event"] in ("pong", "subscribed", "snapshot_end")]
+    assert [one.get("id", one["event"]) for one in said] == [
+        1, "subscribed", 2, "snapshot_end", "subscribed", 3, "snapshot_end",
+    ]  # fmt: skip
+
+
+@skips_time
 async def test_openings_are_bounded() -> None:
     """A client that subscribes and never reads is ended by name, not stored for ever."""
     fanout = Fanout()
