@@ -16,7 +16,8 @@ import structlog
 from aiohttp import web
 
 from service.api import channels, health, history, metrics, publish, stats
-from service.api.context import CONTEXT, Context, json_response
+from service.api.context import CONTEXT, Context
+from service.api.page import Page
 from service.broker.amqp import AmqpBroker, AmqpOptions
 from service.broker.memory import MemoryBroker
 from service.connections import Connections
@@ -208,9 +209,11 @@ class Service:
         )
         app[DOORS] = self.doors
         app[CONTEXT] = self._context()
+        page = Page()
         app.add_routes(
             [
-                web.get("/", _addresses),
+                web.get("/", page.index),
+                web.get("/static/{name}", page.asset),
                 web.get("/v1/sse", sse, allow_head=False),
                 web.post("/v1/sse", sse),
                 web.get("/v1/ndjson", ndjson, allow_head=False),
@@ -249,14 +252,3 @@ class Service:
             None if self._settings.broker.is_memory and not token else token,
             lambda: self.doors.is_draining,
         )
-
-
-async def _addresses(_request: web.Request) -> web.Response:
-    return json_response(
-        {
-            "service": "tickfan",
-            "streams": ["/v1/sse", "/v1/ws", "/v1/ndjson"],
-            "channels": "/v1/channels",
-            "try": "curl -N '<this address>v1/sse?channels=quotes.%23'",
-        }
-    )

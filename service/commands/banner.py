@@ -41,6 +41,7 @@ def banner(settings: Settings, *, colour: bool = False, command: str = "tickfan"
     pattern = settings.feed_specs()[0].bind[0]
     elsewhere = "" if url == DEFAULT_URL else f" --url {url}"
     rows = [
+        ("page", f"{url}/", "cyan"),
         ("streams", f"{url}/v1/sse  /v1/ws  /v1/ndjson", "cyan"),
         ("channels", f"{url}/v1/channels", "cyan"),
         ("health", f"{admin}/readyz  /livez  /metrics", "cyan"),

@@ -133,19 +133,19 @@ async def test_an_eventsource_outlives_the_absence_of_every_replica(
                         name + ':' + (JSON.parse(event.data).reason ?? '')));
                 true
             """)
-            await _until_script(browser, "events.includes('snapshot_end:')")
+            await browser.until("events.includes('snapshot_end:')")
             await publisher.publish(100)
-            await _until_script(browser, "seen.length == 100")
+            await browser.until("seen.length == 100")
 
             # The proxy's idle connections to it are no reason to use up the grace, 25 s.
             async with asyncio.timeout(10):
                 assert await asyncio.to_thread(replica.stop) == 0
-            await _until_script(browser, "events.includes('closing:unavailable')")
+            await browser.until("events.includes('closing:unavailable')")
             assert await browser.run("source.readyState") != 2, "EventSource has given up"
             await publisher.publish(100)
             await asyncio.to_thread(replica.start)
             await publisher.publish(100)
-            await _until_script(browser, "seen.length >= 300")
+            await browser.until("seen.length >= 300")
 
             assert await browser.run("seen") == list(range(300))
             events = await browser.run("events")
@@ -311,9 +311,3 @@ async def test_a_stalled_client_holds_a_bounded_amount_of_old_data(
                 else:
                     old += len(line)
     assert old < 512 * 1024
-
-
-async def _until_script(browser: Browser, condition: str) -> None:
-    async with asyncio.timeout(30):
-        while not await browser.run(condition):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)

@@ -6,6 +6,7 @@ Must not know what is tested.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-START_TIMEOUT_S = 30.0
+TIMEOUT_S = 30.0
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -45,6 +46,8 @@ class Browser:
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._count = 0
+        self.complaints: list[str] = []
+        """What the page did wrong: errors that no one caught, and refusals of the browser."""
 
     async def __aenter__(self) -> Self:
         profile = Path(self._profile.name)
@@ -55,7 +58,7 @@ class Browser:
             stderr=subprocess.DEVNULL,
         )
         port_file = profile / "DevToolsActivePort"
-        async with asyncio.timeout(START_TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while not port_file.exists() or "\n" not in port_file.read_text():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             port = port_file.read_text().split("\n")[0]
@@ -66,6 +69,8 @@ class Browser:
             self._socket = await self._session.ws_connect(
                 page["webSocketDebuggerUrl"], max_msg_size=0
             )
+        await self._call("Runtime.enable")
+        await self._call("Log.enable")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -79,12 +84,15 @@ class Browser:
         self._profile.cleanup()
 
     async def open(self, url: str) -> None:
-        """Show a page."""
+        """Show a page that stays at its address."""
+        await self.visit(url)
+        await self.until(f"location.href == {json.dumps(url)}")
+
+    async def visit(self, url: str) -> None:
+        """Show a page, whatever address it gives itself."""
+        await self.run("window.isOld = true")
         await self._call("Page.navigate", url=url)
-        async with asyncio.timeout(START_TIMEOUT_S):
-            wanted = "complete" + url
-            while await self.run("document.readyState + location.href") != wanted:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await self.until("!window.isOld && document.readyState == 'complete'")
 
     async def run(self, script: str) -> Any:
         """Evaluate a script in the page; its value, which may be a promise."""
@@ -94,15 +102,29 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    async def until(self, condition: str) -> None:
+        """Wait until the script's value is true; raises TimeoutError."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while not await self.run(condition):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
         assert self._socket is not None
         self._count += 1
         number = self._count
         await self._socket.send_json({"id": number, "method": method, "params": params})
-        async with asyncio.timeout(START_TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while True:
                 message = await self._socket.receive_json()
+                self._note(message)
                 if message.get("id") == number:
                     assert "error" not in message, message
                     result: dict[str, Any] = message["result"]
                     return result
+
+    def _note(self, message: dict[str, Any]) -> None:
+        params = message.get("params", {})
+        if message.get("method") == "Runtime.exceptionThrown":
+            self.complaints.append(str(params["exceptionDetails"]))
+        elif message.get("method") == "Log.entryAdded" and params["entry"]["level"] == "error":
+            self.complaints.append(str(params["entry"]))

@@ -17,6 +17,7 @@ def test_the_curl_line_can_be_pasted() -> None:
         for line in lines
     )
     assert any("http://localhost:8081/readyz" in line for line in lines)
+    assert any(line.split() == ["page", "http://localhost:8080/"] for line in lines)
     assert "simulated market at 200 updates/s" in banner(Settings())
     assert "\x1b" not in banner(Settings())
     assert "\x1b[" in banner(Settings(), colour=True)

@@ -1,0 +1,238 @@
+"""The page in a real Chromium, on the real service: what somebody sees who opens it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from service.core import closing
+from service.core.feed import Upstream
+from service.transports.line import Line
+from tests.support.browser import Browser
+from tests.support.live import until
+from tests.support.node import require_npm
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from service.core.closing import Reason
+    from tests.support.fixtures import MakeLive
+    from tests.support.live import Live
+
+ROOT = Path(__file__).parents[2]
+STATE = "document.body.dataset.state"
+SAID = "document.querySelector('#state').textContent"
+TAPE = "[...document.querySelectorAll('#tape tbody tr')].reverse().map((row) => row.innerText)"
+LATEST = "[...document.querySelectorAll('#latest tbody tr')].map((row) => row.innerText)"
+EVENTS = "document.querySelector('#events').innerText"
+
+
+@asynccontextmanager
+async def page(live: Live, query: str = "") -> AsyncIterator[Browser]:
+    """The page, subscribed; in the end it must have done nothing wrong."""
+    async with Browser() as browser:
+        await browser.visit(live.url(f"/{query}"))
+        await browser.until(f"{STATE} == 'live'")
+        yield browser
+        await browser.run("true")  # whatever it has said until now is heard
+        assert not browser.complaints
+
+
+def values(line: str) -> list[str]:
+    """The words of a row as they stand on the screen."""
+    return line.split()
+
+
+async def test_it_shows_prices_and_every_update_without_being_asked(service: Live) -> None:
+    """Conflated feeds by channel, the first lossless one as a tape; its address says which."""
+    await service.publish("quotes.B", {"bid": "1.5", "ask": "1.6"})
+    await service.publish("quotes.A", {"bid": "7"})
+    async with page(service) as browser:
+        assert await browser.run("location.search") == "?channels=quotes.%23,trades.%23"
+        await browser.until(f"{LATEST}.length == 2")
+        first, second = map(values, await browser.run(LATEST))
+        assert first[:3] == ["quotes.A", "bid", "7"]
+        assert second[:5] == ["quotes.B", "bid", "1.5", "ask", "1.6"]
+
+        for number in range(3):
+            await service.publish("trades.X", {"price": "9", "id": number})
+        await service.publish("quotes.B", {"bid": "1.4", "ask": "1.7"})
+        await browser.until(f"{TAPE}.length == 3 && {LATEST}[1].includes('1.7')")
+        assert [values(line)[1:] for line in await browser.run(TAPE)] == [
+            ["trades.X", "price", "9", "id", str(number)] for number in range(3)
+        ]
+        moves = "[...document.querySelectorAll('.field span')].map((one) => one.className)"
+        assert (await browser.run(moves))[1:3] == ["down", "up"]
+        assert await browser.run(EVENTS) == ""
+        chips = "[...document.querySelectorAll('[aria-pressed=true]')].map((one) => one.innerText)"
+        assert [chip.split()[-1] for chip in await browser.run(chips)] == ["quotes", "trades"]
+
+
+async def test_whatever_is_published_is_text(service: Live) -> None:
+    """No value, field or type of a publisher becomes markup, and nothing else breaks it."""
+    evil = "<img src=x onerror=alert(1)>"
+    hostile: list[Any] = [
+        evil, {evil: evil}, [evil], {"__proto__": 1, "constructor": [None]}, None, True, 0, "",
+        {"a": {"b": [1]}}, {f"f{n}": n for n in range(40)}, "x" * 9000, {}, [], {"": ""},
+    ]  # fmt: skip
+    for number, data in enumerate(hostile):
+        await service.publish(f"quotes.{number:02}", data)
+    async with page(service, "?channels=quotes.*,trades.*") as browser:
+        await browser.until(f"{LATEST}.length == {len(hostile)}")
+        shown = await browser.run(LATEST)
+        for index in (0, 1, 2):
+            assert evil in shown[index]
+        assert "more fields" in shown[9]
+        assert max(map(len, shown)) < 600
+        # The same channel, one shape after the other.
+        for data in hostile:
+            await service.publish("trades.X", data, type="odd")
+        await browser.until(f"{TAPE}.length == {len(hostile)}")
+        assert "(odd)" in (await browser.run(TAPE))[0]
+        for data in [*hostile, {"bid": "the last"}]:
+            await service.publish("quotes.00", data)
+        await browser.until(f"{LATEST}[0].includes('the last')")
+        assert await browser.run("document.querySelectorAll('main img').length") == 0
+
+
+async def test_what_is_asked_for_stands_in_the_form_and_the_address(service: Live) -> None:
+    """Type, choose an interval, press a chip: each is a subscription, and a link to it."""
+    async with page(service, "?channels=trades.A&interval_ms=5000") as browser:
+        form = "[...document.querySelectorAll('input, select')].map((one) => one.value)"
+        assert await browser.run(form) == ["trades.A", "5000"]
+        await service.publish("trades.B", 1)
+        await browser.run("document.querySelector('[data-feed=quotes]').click()")
+        assert await browser.run(form) == ["trades.A, quotes.#", "5000"]
+        await browser.until(f"{STATE} == 'live'")
+        await until(lambda: len(service.service.connections) == 1, "the former has gone")
+
+        await browser.run("document.querySelector('#channels').value = 'trades.*,'")
+        await browser.run("document.querySelector('form').requestSubmit()")
+        await browser.until("location.search == '?channels=trades.*&interval_ms=5000'")
+        await browser.until(f"{STATE} == 'live'")
+        await service.publish("trades.B", 2)
+        await browser.until(f"{TAPE}.length == 1")
+        terminal = await browser.run("document.querySelector('#curl').textContent")
+        assert terminal == f"curl -N '{service.url('/v1/sse')}?channels=trades.*&interval_ms=5000'"
+
+
+async def test_what_is_refused_is_named(service: Live) -> None:
+    """A wrong name beside a right one, wrong ones alone, and none."""
+    async with page(service, "?channels=quotes.A,weather.X,a..b") as browser:
+        await browser.until(f"{EVENTS}.includes('bad_channel')")
+        assert "no feed covers 'weather.X'" in await browser.run(EVENTS)
+        assert await browser.run(STATE) == "live"
+
+        await browser.visit(service.url("/?channels=weather.X"))
+        await browser.until(f"{STATE} == 'closed' && {EVENTS}.includes('no_feed')")
+        assert "None of this" in await browser.run(SAID)
+        await until(lambda: not len(service.service.connections), "nothing is held for nothing")
+        await browser.visit(service.url("/?channels="))
+        await browser.until(f"{STATE} == 'closed'")
+        assert "Nothing is subscribed" in await browser.run(SAID)
+
+
+@pytest.mark.parametrize("reason", [closing.DRAIN, None], ids=["told", "cut"])
+async def test_a_lost_connection_is_shown_and_goes_on_where_it_was(
+    make_live: MakeLive, reason: Reason | None
+) -> None:
+    """Prices that do not move any more look it; each lossless update is seen once."""
+    live = await make_live(STREAM__RETRY_MS="1000")
+    async with page(live, "?channels=trades.X") as browser:
+        await live.publish("trades.X", {"id": 0})
+        await browser.until(f"{TAPE}.length == 1")
+        [connection] = live.service.connections
+        if reason is None:
+            assert isinstance(connection.subscriber.pipe, Line)
+            connection.subscriber.pipe.abort()
+        else:
+            connection.subscriber.end(reason)
+        await until(lambda: not len(live.service.connections))
+        for number in (1, 2, 3):
+            await live.publish("trades.X", {"id": number})
+        await browser.until(f"{STATE} == 'waiting'")
+        assert ("drain" if reason else "cannot be reached") in await browser.run(SAID)
+        assert (
+            float(await browser.run("getComputedStyle(document.querySelector('main')).opacity")) < 1
+        )
+        await browser.until(f"{STATE} == 'live' && {TAPE}.length == 4")
+        assert [values(line)[-1] for line in await browser.run(TAPE)] == ["0", "1", "2", "3"]
+
+
+async def test_what_would_be_refused_again_is_not_asked_again(service: Live) -> None:
+    """A close code from 4500 on ends it, with the reason."""
+    async with page(service, "?channels=trades.X") as browser:
+        [connection] = service.service.connections
+        connection.subscriber.end(closing.BAD_REQUEST)
+        await browser.until(f"{STATE} == 'closed'")
+        assert "bad_request" in await browser.run(SAID)
+        assert not len(service.service.connections)
+
+
+async def test_a_gap_and_a_stale_feed_are_shown(service: Live) -> None:
+    """What could not be delivered has its line; a feed that RabbitMQ does not feed is not live."""
+    async with page(service, "?channels=trades.X,quotes.*") as browser:
+        await service.publish("trades.X", 2**60)
+        await browser.until(f"{TAPE}.length == 1")
+        assert "bad_number" in (await browser.run(TAPE))[0]
+        assert "gap in trades.X" in await browser.run(EVENTS)
+
+        feed = service.hub.feeds["quotes"]
+        service.hub.upstream(feed, Upstream.STALE, "played", 1_700_000_000_000)
+        await browser.until(f"{STATE} == 'stale'")
+        assert await browser.run(SAID) == "quotes is stale"
+        service.hub.upstream(feed, Upstream.LIVE, "played", 1_700_000_001_000)
+        await browser.until(f"{STATE} == 'live'")
+
+
+async def test_it_is_bounded_and_says_so(service: Live) -> None:
+    """500 channels, 100 lines of tape, 20 events; a large feed is not subscribed unasked."""
+    for number in range(600):
+        await service.publish(f"quotes.C{number:03}", {"n": number})
+    async with page(service) as browser:
+        assert (await browser.run("document.querySelector('#channels').value")).startswith(
+            "quotes.C000, quotes.C001, "
+        )
+        await browser.until(f"{LATEST}.length == 20")
+        await browser.run("document.querySelector('[data-feed=quotes]').click()")
+        await browser.until(f"{LATEST}.length == 500")
+        assert "Only 500 channels are shown" in await browser.run(
+            "document.querySelector('#more').innerText"
+        )
+        for number in range(150):
+            await service.publish("trades.X", {"id": number})
+        await browser.until(f"{TAPE}.at(-1)?.endsWith('149')")
+        assert [values(line)[-1] for line in await browser.run(TAPE)] == [
+            str(number) for number in range(50, 150)
+        ]
+        await browser.run("document.querySelector('#channels').value = 'quotes.C599'")
+        await browser.run("document.querySelector('form').requestSubmit()")
+        await browser.until(f"{LATEST}.length == 1")
+        assert await browser.run("document.querySelector('#more').hidden")
+
+
+def test_its_types_are_right(tmp_path: Path) -> None:
+    """TypeScript's strict reading of the comments, as mypy reads the service."""
+    npm = require_npm()
+    for source in ("scripts/page", "service/static"):
+        shutil.copytree(
+            ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("node_modules")
+        )
+    for words in (
+        ["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+        ["run", "--silent", "check"],
+    ):
+        done = subprocess.run(
+            [npm, *words],
+            cwd=tmp_path / "scripts/page",
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
