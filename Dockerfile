@@ -1,13 +1,23 @@
-# Tickfan's image: a virtual environment made in one stage and copied to the next,
-# which has no compiler and runs as nobody in particular.
+# Tickfan's image: the page and a virtual environment are made in stages of their own;
+# the last one gets the environment alone, has no compiler, and runs as nobody in particular.
 #
 #   docker build --build-arg REVISION="$(git rev-parse HEAD)" -t tickfan:0.1.0 .
 #   docker run --rm --read-only --ulimit nofile=65536 -p 8080:8080 tickfan:0.1.0
 #
-# For a build that can be repeated to the byte, name the base by its digest:
+# For a build that can be repeated to the byte, name the bases by their digests:
 #   --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:...
 
+ARG NODE_IMAGE=node:24-slim
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
+
+FROM ${NODE_IMAGE} AS page
+WORKDIR /src/scripts/page
+# By the lock's hashes; no script of a package is run.
+COPY scripts/page/package.json scripts/page/package-lock.json ./
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+COPY scripts/page/build.js ./
+COPY service/static /src/service/static
+RUN node build.js /page
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -23,6 +33,9 @@ COPY pyproject.toml README.md LICENSE ./
 COPY config/tickfan.toml config/
 COPY clients/python clients/python
 COPY service service
+# The page as it was built, instead of its sources.
+RUN rm -r service/static
+COPY --from=page /page service/static
 # Not in an isolated build: that would fetch a hatchling which nobody has checked.
 RUN python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
     && python -m pip --python /opt/tickfan/bin/python install --no-deps --no-index /dist/*.whl \

@@ -66,7 +66,7 @@ lock: $(DEV) ## write both locks anew (ARGS=--upgrade: with the newest versions)
 
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		.import_linter_cache loadtest/k6/node_modules
+		.import_linter_cache loadtest/k6/node_modules scripts/page/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The tests' lock holds the service's: whoever has the one need not get the other.

@@ -1,4 +1,4 @@
-"""Carries out a stage of a Dockerfile without an engine: its own commands, in a clean directory.
+"""Carries out stages of a Dockerfile without an engine: their own commands, in clean directories.
 
 Knows the few instructions that ours uses, and refuses others. Must not know what is built.
 """
@@ -54,10 +54,18 @@ def _instructions(text: str) -> Iterator[Instruction]:
 class Stage:
     """Carries out a stage below ``root``, which stands for the image's ``/``."""
 
-    def __init__(self, context: Path, root: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        context: Path,
+        root: Path,
+        environ: Mapping[str, str],
+        others: Mapping[str, Stage] | None = None,
+    ) -> None:
+        """``others`` are the stages before it, by name: what it may COPY ``--from``."""
         self._context = context
-        self._root = root
+        self.root = root
         self._environ = dict(environ)
+        self._others = others or {}
         self._directory = root
 
     def run(self, stage: list[Instruction]) -> None:
@@ -68,12 +76,10 @@ class Stage:
                     name, _, value = pair.partition("=")
                     self._environ[name] = value
             elif word == "WORKDIR":
-                self._directory = self._root / rest.lstrip("/")
+                self._directory = self._inside(rest)
                 self._directory.mkdir(parents=True, exist_ok=True)
             elif word == "COPY":
-                *sources, target = rest.split()
-                for source in sources:
-                    self._copy(source, target)
+                self._copy(rest.split())
             elif word == "RUN":
                 self._command(re.sub(r"--mount=\S+ ", "", rest))
             else:
@@ -83,7 +89,7 @@ class Stage:
 
     def _command(self, command: str) -> None:
         # The only directories of the image that our commands name.
-        command = re.sub(r"(?<![\w./])/(?=opt/|dist\b)", f"{self._root}/", command)
+        command = re.sub(r"(?<![\w./])/(?=opt/|(?:dist|page)\b)", f"{self.root}/", command)
         done = subprocess.run(
             ["/bin/sh", "-euc", command],
             cwd=self._directory,
@@ -95,14 +101,28 @@ class Stage:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
 
-    def _copy(self, source: str, target: str) -> None:
+    def _inside(self, path: str) -> Path:
+        """A path of the image: an absolute one begins at its root."""
+        return self.root / path[1:] if path.startswith("/") else self._directory / path
+
+    def _copy(self, words: list[str]) -> None:
+        if words[0].startswith("--from="):
+            source, target = words[1:]
+            other = self._others[words[0].removeprefix("--from=")]
+            shutil.copytree(other.root / source[1:], self._inside(target))
+            return
+        *sources, target = words
+        for source in sources:
+            self._copy_of_context(source, self._inside(target))
+
+    def _copy_of_context(self, source: str, target: Path) -> None:
         origin = self._context / source
         files = [origin] if origin.is_file() else sorted(origin.rglob("*"))
         taken = [path for path in files if path.is_file() and not self._is_ignored(path)]
         assert taken, f"COPY {source}: .dockerignore leaves nothing of it"
         for path in taken:
             inside = path.name if path == origin else str(path.relative_to(origin))
-            to = self._directory / target / inside
+            to = target / inside
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, to)
 

@@ -1,9 +1,9 @@
 """The Dockerfile, as far as it can be tried without an engine.
 
-The first stage's own commands are run in a clean directory, from what
+The first stages' own commands are run in clean directories, from what
 .dockerignore lets through; what they made is then run as the image would: as
 PID 1, by a user that is not root, writing no file. Not tried here: the base
-image, and that the copied environment finds its Python there.
+images, and that the copied environment finds its Python there.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from service.api.page import INDEX
 from tests.chart.dockerfile import Instruction, Stage, stages
 from tests.chart.tools import isolation, run, tool
+from tests.support.browser import Browser
+from tests.support.node import require_npm
 from tests.support.rabbitmq import free_port
 
 if TYPE_CHECKING:
@@ -47,14 +50,18 @@ def _only(word: str) -> str:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the first stage makes: a directory that stands for the image's ``/``."""
+    """What the stages before the last make: a directory that stands for the image's ``/``."""
+    require_npm()
+    first, second, _ = stages(DOCKERFILE.read_text())
     root = tmp_path_factory.mktemp("image")
+    page = Stage(ROOT, tmp_path_factory.mktemp("page"), os.environ)
+    page.run(first)
     # Stands for the base image's Python: it has pip, and nothing of ours.
     subprocess.run([sys.executable, "-m", "venv", root / "base"], check=True)
     keep = {key: value for key, value in os.environ.items() if not key.startswith("TICKFAN_")}
     keep["PIP_NO_COMPILE"] = "1"  # a third of the time
     keep["PATH"] = f"{root / 'base' / 'bin'}:{os.environ['PATH']}"
-    Stage(ROOT, root, keep).run(stages(DOCKERFILE.read_text())[0])
+    Stage(ROOT, root, keep, {"page": page}).run(second)
     return root
 
 
@@ -64,6 +71,7 @@ class Container:
     def __init__(self, image: Path, directory: Path) -> None:
         self.bin = image / "opt" / "tickfan" / "bin"
         self.port, self.admin_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         config = directory / "tickfan.toml"
         config.write_text(f"[http]\nport = {self.port}\nadmin_port = {self.admin_port}\n")
         # A user that is not root, PID 1 of its own, and not a byte into any file.
@@ -153,11 +161,34 @@ def test_it_serves_alone_as_pid_1_and_stops_when_told(container: Container) -> N
     for transport in ("sse", "ws"):
         seen = run(
             container.bin / "tickfan", "tail", "--count=1", f"--transport={transport}",
-            f"--url=http://127.0.0.1:{container.port}", "quotes.#",
+            f"--url={container.url}", "quotes.#",
         )  # fmt: skip
         assert seen.returncode == 0, seen.stderr
     assert container.stop() == 0
     assert '"stopped"' in container.output()
+
+
+def test_the_page_is_the_built_one(image: Path, container: Container) -> None:
+    """One script and one style sheet, that a browser keeps for ever."""
+    installed = image / "opt/tickfan/lib"
+    found = sorted(path.name for path in installed.glob("python3*/site-packages/service/static/*"))
+    assert [re.sub(r"-[0-9A-Z]{8}\.", "-HASH.", name) for name in found] == [
+        "app-HASH.js", "icon-HASH.svg", "index.html", "style-HASH.css"
+    ]  # fmt: skip
+    for name in set(found) - {INDEX}:
+        with urllib.request.urlopen(f"{container.url}/static/{name}", timeout=5) as answer:
+            assert "immutable" in answer.headers["Cache-Control"]
+
+
+async def test_the_built_page_shows_prices(container: Container) -> None:
+    """In a real browser: bundling and minifying have broken nothing."""
+    async with Browser() as browser:
+        await browser.visit(f"{container.url}/?channels=quotes.*,trades.*")
+        for table in ("latest", "tape"):
+            await browser.until(f"document.querySelectorAll('#{table} tbody tr').length > 3")
+        latest = "getComputedStyle(document.querySelector('#latest'))"
+        assert await browser.run(f"{latest}.borderCollapse") == "collapse"
+        assert not browser.complaints
 
 
 def test_the_health_check_tells_well_from_ill(container: Container) -> None:
@@ -196,12 +227,13 @@ def test_the_settings_in_the_image_are_the_services_own(tmp_path: Path, image: P
 
 
 def test_versions_agree() -> None:
-    """The label says what pyproject.toml says; both stages have one base, of a named version."""
+    """The label says what pyproject.toml says; both of Python have one base, all a version."""
     arguments = [rest for word, rest in _last() if word == "ARG"]
     assert f"VERSION={PROJECT['project']['version']}" in arguments
     text = DOCKERFILE.read_text()
     bases = [stage[0].rest.split()[0] for stage in stages(text)]
-    assert bases == ["${PYTHON_IMAGE}"] * 2
+    assert bases == ["${NODE_IMAGE}", "${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
+    assert re.search(r"^ARG NODE_IMAGE=node:\d+-slim", text, re.MULTILINE)
     base = re.search(r"^ARG PYTHON_IMAGE=python:3\.(\d+)-slim", text, re.MULTILINE)
     assert base is not None
     assert int(base[1]) >= int(PROJECT["project"]["requires-python"].rpartition(".")[2])
@@ -215,6 +247,18 @@ def test_the_build_tools_are_locked() -> None:
         assert re.search(rf"^{re.escape(name)}==\S+ \\\n    --hash=sha256:", lock, re.MULTILINE), (
             f"{name} is not locked: run `make lock`"
         )
+
+
+def test_the_pages_tools_are_locked() -> None:
+    """package-lock.json has what package.json asks for, with hashes, and names no registry."""
+    directory = ROOT / "scripts" / "page"
+    wanted = json.loads((directory / "package.json").read_text())
+    lock = json.loads((directory / "package-lock.json").read_text())["packages"]
+    for name, version in {**wanted["dependencies"], **wanted["devDependencies"]}.items():
+        assert lock[f"node_modules/{name}"]["version"] == version
+    for name, package in lock.items():
+        assert not name or package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name
 
 
 def test_the_context_is_small(tmp_path: Path) -> None:
