@@ -134,7 +134,9 @@ function hear(message) {
     }
   } else if (message.t === "status") {
     upstream(message.feed, message.upstream);
-    tell(`${message.feed} is ${message.upstream}`);
+    const doubt = message.unconfirmed
+      ? `; ${message.unconfirmed} values may have changed unseen, until their next update` : "";
+    tell(`${message.feed} is ${message.upstream}${doubt}`);
   } else if (message.t === "heartbeat") {
     for (const [feed, now] of Object.entries(message.upstream)) upstream(feed, now);
   }

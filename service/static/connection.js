@@ -12,8 +12,7 @@
  */
 
 /**
- * What it tells, and to whom. `rows` of a message with a cursor are of lossless feeds;
- * every message but `updates` is an `event`.
+ * What it tells, and to whom. Every message but `updates` is an `event`.
  * @typedef {object} Listener
  * @property {(state: State, text: string) => void} state
  * @property {(rows: Row[], isLossless: boolean) => void} updates
@@ -81,7 +80,7 @@ export function connect(url, subscription, listener) {
   function hear(message) {
     if (message.c) cursor = message.c;
     if (message.t === "updates") {
-      listener.updates(message.u, message.c !== undefined);
+      take(message);
       return;
     }
     if (message.t === "subscribed") {
@@ -89,6 +88,21 @@ export function connect(url, subscription, listener) {
       listener.state("live", "Live");
     }
     listener.event(message);
+  }
+
+  /** @param {Message} message with rows: live ones of lossless feeds have a cursor */
+  function take(message) {
+    if (!message.snapshot) {
+      listener.updates(message.u, message.c !== undefined);
+      return;
+    }
+    // Both kinds come together: the full state of a lossless channel, and what followed it.
+    const isLossless = (/** @type {Row} */ row) =>
+      row.length === 5 || row[4] != null || row[5] === "snapshot";
+    const states = message.u.filter(isLossless);
+    const values = message.u.filter((/** @type {Row} */ row) => !isLossless(row));
+    if (states.length) listener.updates(states, true);
+    if (values.length) listener.updates(values, false);
   }
 
   /**

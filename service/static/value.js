@@ -5,6 +5,8 @@
 
 const FIELDS_MAX = 12;
 const TEXT_MAX = 160;
+/** A longer text has a line of its own. */
+const SHORT = 12;
 
 /**
  * The text of any JSON value, cut at TEXT_MAX characters.
@@ -35,15 +37,16 @@ export class Value {
 
   /** @param {HTMLTableCellElement} cell */
   constructor(cell) {
-    this.cell = cell;
-    cell.className = "value";
+    this.box = document.createElement("div");
+    this.box.className = "value";
+    cell.append(this.box);
   }
 
   /** @param {unknown} data */
   show(data) {
     if (data === null || typeof data !== "object" || Array.isArray(data)) {
       this.#fields.clear();
-      this.cell.textContent = text(data);
+      this.box.textContent = text(data);
       return;
     }
     const entries = Object.entries(data).slice(0, FIELDS_MAX);
@@ -54,8 +57,9 @@ export class Value {
       const node = /** @type {Text} */ (this.#fields.get(name));
       const now = text(value);
       if (node.data === now) continue;
+      if (now.length > SHORT) node.parentElement?.parentElement?.classList.add("wide");
       const move = Number(now) - Number(node.data || NaN);
-      if (move) /** @type {HTMLElement} */ (node.parentNode).className = move > 0 ? "up" : "down";
+      if (move && node.parentElement) node.parentElement.className = move > 0 ? "up" : "down";
       node.data = now;
     }
   }
@@ -66,7 +70,7 @@ export class Value {
    */
   #layOut(names, count) {
     this.#fields.clear();
-    this.cell.textContent = "";
+    this.box.textContent = "";
     for (const name of names) {
       const field = document.createElement("span");
       field.className = "field";
@@ -75,10 +79,10 @@ export class Value {
       const number = document.createElement("span");
       const node = document.createTextNode("");
       number.append(node);
-      field.append(label, " ", number);
-      this.cell.append(field, " ");
+      field.append(label, number);
+      this.box.append(field);
       this.#fields.set(name, node);
     }
-    if (count > names.length) this.cell.append(`and ${count - names.length} more fields`);
+    if (count > names.length) this.box.append(`and ${count - names.length} more fields`);
   }
 }

@@ -190,6 +190,24 @@ async def test_a_gap_and_a_stale_feed_are_shown(service: Live) -> None:
         await browser.until(f"{STATE} == 'live'")
 
 
+async def test_a_full_state_is_on_the_tape(service: Live) -> None:
+    """A lossless channel's snapshot is no latest value: it would stand there for ever."""
+    await service.publish("book.X", {"bids": [["1", "2"]]}, type="snapshot")
+    await service.publish("book.X", {"changes": 1})
+    await service.publish("quotes.X", {"bid": "1"}, type="odd")
+    async with page(service, "?channels=book.*,quotes.*") as browser:
+        await browser.until(f"{TAPE}.length == 2 && {LATEST}.length == 1")
+        await service.publish("book.X", {"changes": 2})
+        await browser.until(f"{TAPE}.length == 3")
+        lines = [values(line)[1:] for line in await browser.run(TAPE)]
+        assert lines == [
+            ["book.X", "(snapshot)", "bids", '[["1","2"]]'],
+            ["book.X", "changes", "1"],
+            ["book.X", "changes", "2"],
+        ]
+        assert (await browser.run(LATEST))[0].startswith("quotes.X")
+
+
 async def test_it_is_bounded_and_says_so(service: Live) -> None:
     """500 channels, 100 lines of tape, 20 events; a large feed is not subscribed unasked."""
     for number in range(600):
