@@ -67,13 +67,14 @@ class Hub:
         *,
         type_: str = UPDATE,
         size: int = 0,
+        held: int = 0,
         seq: int = 0,
         mark: str | None = None,
     ) -> None:
         """Take one update of ``feed``; never waits.
 
-        ``seq`` and ``mark`` (the fingerprint) are the stream's, for a lossless feed. ``size`` is
-        the length of its data, in bytes. Raises
+        ``seq`` and ``mark`` (the fingerprint) are the stream's, for a lossless feed. ``size`` and
+        ``held`` are what its data counts for on a wire and in memory, in bytes. Raises
         :class:`~service.core.errors.Poison` (``channels_max``) for a new
         channel over the feed's limit.
         """
@@ -84,7 +85,7 @@ class Hub:
         size += len(name) + ENVELOPE_BYTES
         if feed.is_lossless:
             self._publish_lossless(
-                feed, Update(channel, seq, ts, data, type_, channel.seq, mark, size)
+                feed, Update(channel, seq, ts, data, type_, channel.seq, mark, size, held)
             )
             return
         if size > feed.size_most:  # noqa: PLR1730 - a call costs three times as much

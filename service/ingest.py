@@ -15,7 +15,7 @@ from service.core.channel import is_channel_name
 from service.core.errors import Poison
 from service.core.feed import Upstream
 from service.core.update import MESSAGE_UPDATES_MAX
-from service.wire.inbound import Item, check_type, decode, weigh
+from service.wire.inbound import Item, as_json, check_type, decode, footprint, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,7 @@ class Source(NamedTuple):
     type: str
     ts: int
     size: int
+    held: int
     seq: int
     mark: str
 
@@ -67,11 +68,15 @@ class Ingest:
             type_ = check_type(delivery.type)
             items = self._decode(delivery, feed)
         except Poison as poison:
-            source = Source(feed, delivery.routing_key, "", ts, 0, seq, mark)
+            source = Source(feed, delivery.routing_key, "", ts, 0, 0, seq, mark)
             self._refuse(source, 0, poison, None)
             return
-        size = weigh(delivery.body) // (len(items) or 1)
-        source = Source(feed, delivery.routing_key, type_, ts, size, seq, mark)
+        text = as_json(delivery.body, delivery.content_type, items)
+        count = len(items) or 1
+        # All of a batch count alike. A conflated feed keeps no more than its newest values.
+        held = footprint(text, count * delivery.batch) // count if feed.is_lossless else 0
+        size = weigh(text) // count
+        source = Source(feed, delivery.routing_key, type_, ts, size, held, seq, mark)
         for index, item in enumerate(items):
             if isinstance(item, Poison):
                 self._refuse(source, index, item, item.channel)
@@ -121,6 +126,7 @@ class Ingest:
                 ts,
                 type_=source.type,
                 size=source.size,
+                held=source.held,
                 seq=seq,
                 mark=source.mark,
             )

@@ -175,7 +175,7 @@ class Feed:
         it could not be built from any more. The next full state mends it.
         """
         channel = update.channel
-        size = update.size + OVERHEAD_BYTES
+        size = update.held + OVERHEAD_BYTES
         if update.type == SNAPSHOT:
             self.drop_state(channel)
             channel.state = []
@@ -195,7 +195,7 @@ class Feed:
     def drop_state(self, channel: Channel) -> None:
         """Forget the channel's full state."""
         for update in channel.state or ():
-            self.state_size -= update.size + OVERHEAD_BYTES
+            self.state_size -= update.held + OVERHEAD_BYTES
         channel.state = None
 
     def add_channel(self, name: str) -> Channel:

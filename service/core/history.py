@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from service.core.update import Update
 
 _SEQ = attrgetter("seq")
-# What an update costs in memory beside its data: the object, its place text
-# and the list's slot. Counted, so that a bound in bytes bounds memory.
-OVERHEAD_BYTES = 900
+# What an update costs in memory beside its data: the object and its numbers, its
+# place text, the list's slot, and what its encodings have around the data.
+# Counted, so that a bound in bytes bounds memory.
+OVERHEAD_BYTES = 550
 _GONE: Any = None
 
 
@@ -44,10 +45,10 @@ class History:
         """Add the newest update; its ``seq`` must be above all others."""
         items = self._items
         items.append(update)
-        self.size += update.size + OVERHEAD_BYTES
+        self.size += update.held + OVERHEAD_BYTES
         while self.size > self.size_max and self._start < len(items) - 1:
             oldest = items[self._start]
-            self.size -= oldest.size + OVERHEAD_BYTES
+            self.size -= oldest.held + OVERHEAD_BYTES
             self.evicted = oldest.seq
             # Let go of the update now: a thousand large ones would be more
             # than the bound. Nobody looks at places before the start.

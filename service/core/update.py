@@ -29,7 +29,8 @@ class Update:
     counts the updates received since the process began. ``ts`` is the
     publisher's time in milliseconds since 1970 UTC. ``prev`` is the ``seq``
     before this one on a lossless channel (None: none since history began).
-    ``size`` is what the update counts for in bounds, in bytes.
+    In bytes, ``size`` is what the update counts for where it waits to be sent,
+    and ``held`` what its data takes in memory where it is kept.
 
     ``mark`` is the fingerprint of its message (None on a conflated feed).
     """
@@ -41,6 +42,7 @@ class Update:
         "as_msgpack_row",
         "channel",
         "data",
+        "held",
         "mark",
         "prev",
         "seq",
@@ -59,6 +61,7 @@ class Update:
         prev: int | None = None,
         mark: str | None = None,
         size: int = 0,
+        held: int = 0,
     ) -> None:
         self.channel = channel
         self.seq = seq
@@ -68,6 +71,7 @@ class Update:
         self.prev = prev
         self.mark = mark
         self.size = size
+        self.held = held
         # Encoded forms, each filled by its own wire module on first need.
         self.as_json_object: bytes | None = None
         self.as_json_row: bytes | None = None

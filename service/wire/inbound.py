@@ -83,13 +83,33 @@ def decode(
     return [_item(entry, check, known) for entry in value]
 
 
-def weigh(body: bytes) -> int:
-    """What a body counts for in bounds, in bytes: as much as its JSON takes in MessagePack at most.
+def as_json(body: bytes, content_type: str | None, items: Sequence[Item | Poison]) -> bytes:
+    """A text that says how much there is in a message: its body, or its data as JSON."""
+    if content_type is None or "msgpack" not in content_type.lower():
+        return body
+    return orjson.dumps([item.data for item in items if isinstance(item, Item)])
+
+
+def weigh(text: bytes) -> int:
+    """What a JSON text counts for on a wire, in bytes: what it takes in MessagePack at most.
 
     A float of three characters has nine bytes there, and a text has at most one
     value more than commas.
     """
-    return len(body) + 6 * (body.count(b",") + 1)
+    return len(text) + 6 * (text.count(b",") + 1)
+
+
+def footprint(text: bytes, entries: int = 0) -> int:
+    """What the values of a JSON text take in memory, in bytes, about, and their encodings.
+
+    The text once as values, and once in each of three encodings; around them
+    CPython's own: an object of 50 and more bytes for each text and number, a
+    list's and a dict's. Order books take ten times their text. ``entries`` of a
+    batch are taken apart: what they have around their data is not kept.
+    """
+    commas = text.count(b",") - 2 * entries
+    dicts = text.count(b"{") - entries
+    return max(len(text), 4 * len(text) + 64 * commas + 72 * text.count(b"[") + 168 * dicts)
 
 
 def check_type(type_: str | None) -> str:

@@ -52,7 +52,7 @@ def update(
             held = [other.seq for other in feed.channels.values() if other.seq is not None]
             seq = max(held, default=-1) + 1
         mark = fingerprint(name, repr(data).encode(), None, seq)
-        made = Update(channel, seq, ts, data, type_, channel.seq, mark, size)
+        made = Update(channel, seq, ts, data, type_, channel.seq, mark, size, size)
         feed.newest = made
     else:
         made = Update(channel, (channel.seq or 0) + 1, ts, data, type_, None, None, size)

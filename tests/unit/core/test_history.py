@@ -27,7 +27,7 @@ def place_of(item: Update) -> Place:
 
 def weight(items: list[Update]) -> int:
     """What a history counts for these."""
-    return sum(item.size + OVERHEAD_BYTES for item in items)
+    return sum(item.held + OVERHEAD_BYTES for item in items)
 
 
 @LAW

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import sys
 import time
 from typing import Any
 
@@ -16,7 +17,16 @@ from hypothesis import strategies as st
 
 from service.core.errors import Poison
 from service.core.update import MESSAGE_UPDATES_MAX
-from service.wire.inbound import DEPTH_MAX, RESERVED_TYPES, Item, check_type, decode, weigh
+from service.wire.inbound import (
+    DEPTH_MAX,
+    RESERVED_TYPES,
+    Item,
+    as_json,
+    check_type,
+    decode,
+    footprint,
+    weigh,
+)
 from tests.support.updates import INTEGER_MAX, LAW, NASTY, TEXTS, VALUES
 
 JSON, MSGPACK = "application/json", "application/msgpack"
@@ -233,6 +243,66 @@ def test_a_body_counts_for_what_it_takes_in_messagepack(value: Any) -> None:
     """Short floats are three times as long there: a bound in bytes would be none."""
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     assert len(msgpack.packb(value)) <= weigh(body)
+
+
+def memory_of(value: Any) -> int:
+    """What CPython takes for a value, in bytes, the collector's share included."""
+    size = sys.getsizeof(value) + 16 * isinstance(value, list | dict)
+    if isinstance(value, dict):
+        # A key of ordinary length is shared by all that have it.
+        return size + sum(memory_of(entry) for entry in value.values())
+    return size + sum(map(memory_of, value)) if isinstance(value, list) else size
+
+
+PRICES = [f"{1000 + n / 7:.2f}" for n in range(40)]
+SHAPES: dict[str, Any] = {
+    "a trade": {"price": "1.50", "size": "2000", "side": "buy", "id": 123456},
+    "a book": {"bids": [[price, price] for price in PRICES], "asks": []},
+    "a book of objects": [{"price": price, "size": price} for price in PRICES],
+    "a wide row": dict(zip(map(str, range(40)), PRICES, strict=True)),
+    "floats": [n / 10 for n in range(200)],
+    "short texts": [str(n) for n in range(200)],
+    "nothing in lists": [[[[]]]] * 40,
+    "nothing in objects": [{}] * 40,
+    "a long text": "x" * 2_000,
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_footprint_is_what_values_take_in_memory(name: str) -> None:
+    """A bound in bytes bounds memory, whatever the shape: with three encodings of the text."""
+    text = orjson.dumps(SHAPES[name])
+    taken = memory_of(orjson.loads(text)) + 3 * len(text)
+    assert taken <= 1.1 * footprint(text)
+    assert footprint(text) <= 3 * taken
+
+
+@settings(LAW, max_examples=300)
+@given(value=st.lists(VALUES, min_size=3))
+def test_no_value_takes_much_more_than_its_footprint(value: list[Any]) -> None:
+    """The law behind the figures: no shape gets round the count."""
+    text = orjson.dumps(value)
+    assert memory_of(orjson.loads(text)) + 3 * len(text) <= 1.5 * footprint(text) + 200
+
+
+def test_entries_of_a_batch_count_for_their_data_alone() -> None:
+    """What a batch has around them is gone when it is taken apart."""
+    data = SHAPES["a trade"]
+    batch = [{"channel": "trades.a", "data": data} for _ in range(50)]
+    one, fifty = footprint(orjson.dumps(data)), footprint(orjson.dumps(batch), 50)
+    assert 50 * one <= fifty <= 1.6 * 50 * one
+    assert footprint(b"[1,2,3]", 3) > 0
+
+
+def test_messagepack_counts_as_its_json_would() -> None:
+    """Small integers are four times as long there as in the body."""
+    data = [{"a": 1}, [7] * 50]
+    packed = msgpack.packb(data)
+    items = decode("quotes.a", packed, MSGPACK, batch=False)
+    assert as_json(packed, MSGPACK, items) == orjson.dumps([data])
+    text = orjson.dumps(data)
+    assert as_json(text, None, items) is text
+    assert as_json(text, "application/json", items) is text
 
 
 HOSTILE = st.recursive(
