@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from service.api import channels, health, history, metrics, publish, stats
+from service.api.compression import compressed
 from service.api.context import CONTEXT, Context
 from service.api.page import Page
 from service.broker.amqp import AmqpBroker, AmqpOptions
@@ -204,7 +205,12 @@ class Service:
     def _public(self) -> web.Application:
         http = self._settings.http
         app = web.Application(
-            middlewares=[errors_as_json, few_a_turn(), body_within(http.header_timeout_s)],
+            middlewares=[
+                errors_as_json,
+                compressed,
+                few_a_turn(),
+                body_within(http.header_timeout_s),
+            ],
             client_max_size=http.body_bytes_max,
         )
         app[DOORS] = self.doors
@@ -228,7 +234,7 @@ class Service:
         return app
 
     def _admin(self) -> web.Application:
-        app = web.Application(middlewares=[errors_as_json])
+        app = web.Application(middlewares=[errors_as_json, compressed])
         app[CONTEXT] = self._context()
         own = registry(self.hub, self.connections, self.formats.encodings)
         app.add_routes(

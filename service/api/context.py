@@ -38,27 +38,14 @@ class Context:
 
 CONTEXT = web.AppKey("context", Context)
 
-COMPRESS_BYTES = 1024
-"""From here on an answer is compressed, if the client takes it: a packet holds
-about as much. Larger ones are compressed in a thread, off the event loop."""
-
 
 def json_response(
     value: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A JSON answer with a line end, for terminals. Never to be kept by a cache.
-
-    Streams are not compressed: each client would need a compressor of its own,
-    and no two could share their bytes.
-    """
-    body = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-    response = web.Response(
-        body=body,
+    """A JSON answer with a line end, for terminals. Never to be kept by a cache."""
+    return web.Response(
+        body=orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE),
         status=status,
         content_type="application/json",
         headers={"Cache-Control": "no-store", **(headers or {})},
-        zlib_executor_size=16 * COMPRESS_BYTES,
     )
-    if len(body) >= COMPRESS_BYTES:
-        response.enable_compression()
-    return response

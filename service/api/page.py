@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import ETag, web
 
-from service.api.context import COMPRESS_BYTES, json_response
+from service.api.context import json_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,16 +50,18 @@ class _File:
         self._tag = ETag(hashlib.sha256(body).hexdigest()[:16], is_weak=True)
         self._cache = _FOREVER if _NAMED_BY_CONTENT.search(name) else _ASK
 
-    def answer(self, request: web.Request, vary: str) -> web.Response:
+    def answer(self, request: web.Request, vary: str = "Accept-Encoding") -> web.Response:
         """The file, or that what the client has of it is still right."""
         headers = {**_HEADERS, "Cache-Control": self._cache, "Vary": vary}
         known = request.if_none_match or ()
         if any(tag.value in ("*", self._tag.value) for tag in known):
             response = web.Response(status=304, headers=headers)
         else:
-            response = web.Response(body=self._body, headers=headers, content_type=self._type)
-            if len(self._body) >= COMPRESS_BYTES:
-                response.enable_compression()
+            response = web.Response(
+                body=self._body,
+                headers=headers,
+                content_type=self._type,
+            )
         response.etag = self._tag
         return response
 
@@ -77,8 +79,9 @@ class Page:
 
     async def index(self, request: web.Request) -> web.Response:
         """The page for a browser; the addresses for whoever does not ask for HTML."""
+        vary = "Accept, Accept-Encoding"
         if "text/html" in request.headers.get("Accept", ""):
-            return self._files[INDEX].answer(request, "Accept, Accept-Encoding")
+            return self._files[INDEX].answer(request, vary)
         return json_response(
             {
                 "service": "tickfan",
@@ -86,7 +89,7 @@ class Page:
                 "channels": "/v1/channels",
                 "try": "curl -N '<this address>v1/sse?channels=quotes.%23'",
             },
-            headers={"Vary": "Accept"},
+            headers={"Vary": vary},
         )
 
     async def asset(self, request: web.Request) -> web.Response:
@@ -94,4 +97,4 @@ class Page:
         file = self._files.get(request.match_info["name"])
         if file is None:
             raise web.HTTPNotFound
-        return file.answer(request, "Accept-Encoding")
+        return file.answer(request)

@@ -21,30 +21,6 @@ def test_an_answer_is_json_with_a_line_end_that_no_cache_keeps() -> None:
     assert response.headers["X-More"] == "1"
 
 
-@pytest.mark.parametrize("accepts", ["gzip", "deflate", "identity"])
-async def test_a_large_answer_is_compressed_for_who_takes_it(
-    make_live: MakeLive, accepts: str
-) -> None:
-    """From a packet's size on; a small one and a stream come as they are."""
-    service = await make_live()
-    session = service.session
-    for index in range(200):
-        await service.publish(f"trades.C{index}", index)
-
-    async def encoding(path: str) -> str | None:
-        headers = {"Accept-Encoding": accepts}
-        async with session.get(service.url(path), headers=headers) as answer:
-            assert answer.status == 200
-            if "v1/channels" in path:
-                assert await answer.json()  # the client can read it
-            return answer.headers.get("Content-Encoding")
-
-    assert await encoding("/v1/channels") == (None if accepts == "identity" else accepts)
-    assert await encoding("/v1/channels/trades.C1") is None
-    assert await encoding("/v1/ndjson?channels=trades.C1") is None
-    assert await encoding("/v1/sse?channels=trades.C1") is None
-
-
 @pytest.mark.parametrize(
     ("settings", "token"),
     [
