@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from service.config import STOP_MARGIN_S
 from service.core.errors import TickfanError
 from service.transports.server import Runner
 
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from service.config import Settings
 
 log = structlog.get_logger("tickfan")
-
-STOP_MARGIN_S = 1.0
-"""Of the grace, kept for the last steps: closing listeners and connections."""
 
 LAST_WORD_S = 0.5
 """Of that margin, for telling those who have not been told yet."""

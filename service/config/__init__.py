@@ -7,6 +7,7 @@ plain values, and those who need them take them.
 from service.config.feeds import ConflatedFeed, FeedSettings, LosslessFeed
 from service.config.load import ConfigError, load
 from service.config.sections import (
+    STOP_MARGIN_S,
     BrokerSettings,
     HttpSettings,
     LogSettings,
@@ -18,6 +19,7 @@ from service.config.sections import (
 from service.config.settings import Settings
 
 __all__ = [
+    "STOP_MARGIN_S",
     "BrokerSettings",
     "ConfigError",
     "ConflatedFeed",

@@ -159,6 +159,10 @@ class LogSettings(Section):
     format: Literal["auto", "json", "console"] = "auto"
 
 
+STOP_MARGIN_S = 1.0
+"""Of ``stop.grace_s``, kept for the last steps: closing listeners and connections."""
+
+
 class StopSettings(Section):
     """How the service goes."""
 
@@ -169,7 +173,8 @@ class StopSettings(Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         drain_s = self.drain_delay_s + self.drain_s
-        if drain_s >= self.grace_s:
-            why = f"is {self.grace_s:g}: it must exceed drain_delay_s + drain_s ({drain_s:g})"
+        if drain_s > self.grace_s - STOP_MARGIN_S:
+            why = f"is {self.grace_s:g}: it must be a second above drain_delay_s + drain_s"
+            why += f" ({drain_s:g})"
             problems([("grace_s", why)])
         return self

@@ -174,8 +174,8 @@ async def test_a_second_signal_hurries_and_still_tells(start: MakeProcess) -> No
 
 
 async def test_who_has_not_been_told_when_the_grace_ends_is_told_then(start: MakeProcess) -> None:
-    """A drain that takes nearly all of the grace leaves no client without a reason."""
-    service = await start(STOP__DRAIN_S="1.9", STOP__GRACE_S="2")
+    """A drain that takes all of the grace that it may leaves no client without a reason."""
+    service = await start(STOP__DRAIN_S="1", STOP__GRACE_S="2")
     async with contextlib.AsyncExitStack() as stack:
         wires = [await stack.enter_async_context(connect(service.port, SSE)) for _ in range(5)]
         await asyncio.gather(*(wire.up_to(b"snapshot_end") for wire in wires))

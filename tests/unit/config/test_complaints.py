@@ -84,7 +84,7 @@ def feed(**more: object) -> dict[str, Any]:
         ),
         (
             {"stop": {"drain_s": 30}},
-            "stop.grace_s: is 25: it must exceed drain_delay_s + drain_s (30)",
+            "stop.grace_s: is 25: it must be a second above drain_delay_s + drain_s (30)",
         ),
     ],
 )

@@ -66,5 +66,5 @@ def test_tls_files_need_tls_and_a_key_its_certificate(tmp_path: Path) -> None:
 def test_the_drain_must_fit_the_grace() -> None:
     """Clients are told before the process is gone."""
     assert problems(StopSettings, drain_s=20, drain_delay_s=5) == [
-        ("grace_s", "is 25: it must exceed drain_delay_s + drain_s (25)")
+        ("grace_s", "is 25: it must be a second above drain_delay_s + drain_s (25)")
     ]
