@@ -3,20 +3,25 @@
  * the same. The one module that knows everyone.
  */
 
-import { connect } from "./connection.js";
+import { backOff, connect } from "./connection.js";
+import { Grants } from "./grants.js";
 import { Latest } from "./latest.js";
 import { Tape } from "./tape.js";
 import { time } from "./value.js";
 
 /**
  * @typedef {import("./connection.js").Message} Message
+ * @typedef {import("./connection.js").Row} Row
  * @typedef {{feed: string, bind: string[], delivery: string, channels: number, upstream: string}} Feed
  */
 
-const EVENTS_MAX = 20;
+const EVENTS_MAX = 100;
 /** A feed of more channels is not subscribed as a whole unless somebody asks for it. */
 const WHOLE_FEED_MAX = 200;
 const SAMPLE = 20;
+/** Ten times a second is more than an eye takes in; each frame would be a core. */
+const PAINT_MS = 100;
+const MINUTE_MS = 60_000;
 
 /**
  * @template {Element} T
@@ -40,9 +45,10 @@ const events = find("#events", HTMLOListElement);
 const curl = find("#curl", HTMLElement);
 const latest = new Latest(find("#latest tbody", HTMLTableSectionElement), find("#more", HTMLElement));
 const tape = new Tape(find("#tape tbody", HTMLTableSectionElement));
+const grants = new Grants();
 
-/** Also right below a path, behind a proxy that takes it away. */
-const base = new URL(".", document.baseURI);
+/** Also right below a path, behind a proxy that takes it away; without a password of the address. */
+const base = new URL(".", location.href);
 
 let received = 0;
 let close = () => {};
@@ -51,9 +57,12 @@ let connection = { state: "connecting", text: "Connecting" };
 /** @type {Map<string, string>} of each feed that is subscribed: starting, live or stale */
 const upstreams = new Map();
 
-/** @returns {string[]} the names and patterns of the form, each once */
-function wanted() {
-  return [...new Set(channels.value.split(",").map((name) => name.trim()).filter(Boolean))];
+/**
+ * @param {string} list
+ * @returns {string[]} its names and patterns, each once
+ */
+function namesIn(list) {
+  return [...new Set(list.split(/[,\s]+/).filter(Boolean))];
 }
 
 /** @param {string} line */
@@ -88,7 +97,7 @@ function subscribe() {
   latest.clear();
   tape.clear();
   upstreams.clear();
-  const names = wanted();
+  const names = namesIn(channels.value);
   const query = `?${new URLSearchParams({
     channels: names.join(","), ...(interval.value && { interval_ms: interval.value }),
   })}`.replaceAll("%2C", ",");
@@ -101,45 +110,61 @@ function subscribe() {
   }
   const address = new URL("v1/ws", base);
   address.protocol = address.protocol.replace("http", "ws");
-  const interval_ms = Number(interval.value) || undefined;
-  close = connect(address.href, { channels: names, interval_ms }, {
+  let isLost = false;
+  close = connect(address.href, { channels: names, interval_ms: Number(interval.value) || undefined }, {
     state(name, text) {
       become(name, text);
-      if (name !== "live" && name !== "connecting") tell(text);
+      // Of an outage its begin and its end: its attempts would push out what else was told.
+      if (name === "closed" || (name === "waiting" && !isLost)) tell(text);
+      if (name === "live" && isLost) tell("Live again");
+      isLost = name === "waiting" || (isLost && name !== "live");
     },
-    updates(rows, isLossless) {
-      received += rows.length;
-      (isLossless ? tape : latest).take(rows);
-    },
-    event: hear,
+    message: hear,
   });
 }
 
 /** @param {Message} message */
 function hear(message) {
-  if (message.t === "error") {
+  if (message.t === "updates") {
+    received += message.u.length;
+    if (message.snapshot) message.u.forEach(recall);
+    // Of the live ones, those of lossless feeds come with a cursor.
+    else if (message.c !== undefined) tape.take(message.u);
+    else for (const row of message.u) latest.take(row, grants.of(row[0])?.feed ?? "", false);
+  } else if (message.t === "error") {
     tell(`${message.code}: ${message.message}`);
   } else if (message.t === "gap") {
-    const line = `gap in ${message.channel}: one update could not be delivered (${message.reason})`;
-    tape.mark(line);
-    tell(line);
+    mark(`gap in ${message.channel}: one update could not be delivered (${message.reason})`);
   } else if (message.t === "reset") {
-    const line = `reset of ${message.feed}: what follows does not follow what came before (${message.reason})`;
-    tape.mark(line);
-    tell(line);
+    mark(`reset of ${message.feed}: what follows does not follow what came before (${message.reason})`);
   } else if (message.t === "subscribed") {
-    for (const granted of message.channels) {
-      upstreams.set(granted.feed, "");
-      upstream(granted.feed, granted.upstream);
-    }
+    grants.set(message.channels);
+    // What stays from before is out of date until it comes again.
+    latest.doubt(true);
+    for (const feed of grants.feeds) upstreams.set(feed, "");
+    for (const granted of message.channels) upstream(granted.feed, granted.upstream);
   } else if (message.t === "status") {
     upstream(message.feed, message.upstream);
+    latest.doubt(message.upstream !== "live" || message.unconfirmed > 0, message.feed);
     const doubt = message.unconfirmed
       ? `; ${message.unconfirmed} values may have changed unseen, until their next update` : "";
     tell(`${message.feed} is ${message.upstream}${doubt}`);
   } else if (message.t === "heartbeat") {
     for (const [feed, now] of Object.entries(message.upstream)) upstream(feed, now);
   }
+}
+
+/** @param {Row} row of a snapshot: a newest value, or the state of a lossless channel and what followed */
+function recall(row) {
+  const grant = grants.of(row[0]);
+  if (grant?.delivery === "lossless") tape.take([row]);
+  else latest.take(row, grant?.feed ?? "", grant?.snapshot === "unconfirmed");
+}
+
+/** @param {string} line */
+function mark(line) {
+  tape.take([line]);
+  tell(line);
 }
 
 /**
@@ -160,9 +185,9 @@ function upstream(feed, now) {
 
 /** The chips of the feeds that are subscribed as a whole are pressed. */
 function press() {
-  const names = wanted();
+  const names = namesIn(channels.value);
   for (const chip of chips.querySelectorAll("button")) {
-    const isOn = (chip.dataset.bind ?? "").split(",").every((bind) => names.includes(bind));
+    const isOn = namesIn(chip.dataset.bind ?? "").every((bind) => names.includes(bind));
     chip.setAttribute("aria-pressed", String(isOn));
   }
 }
@@ -175,7 +200,7 @@ function addChip(feed) {
   chip.dataset.feed = feed.feed;
   chip.dataset.bind = feed.bind.join(",");
   chip.onclick = () => {
-    const names = wanted();
+    const names = namesIn(channels.value);
     const others = names.filter((name) => !feed.bind.includes(name));
     const isOn = feed.bind.every((bind) => names.includes(bind));
     channels.value = (isOn ? others : [...others, ...feed.bind]).join(", ");
@@ -212,24 +237,45 @@ async function ask(path) {
   return answer.json();
 }
 
-async function start() {
+/** Take from the address what it says of the form. */
+function fill() {
   const query = new URLSearchParams(location.search);
-  channels.value = query.getAll("channels").join(", ");
-  interval.value = query.get("interval_ms") ?? "";
-  try {
-    const { feeds } = await ask("v1/channels?limit=1");
-    feeds.forEach(addChip);
-    if (!query.has("channels")) channels.value = (await proposal(feeds)).join(", ");
-  } catch (error) {
-    tell(`The feeds could not be listed (${error})`);
+  channels.value = namesIn(query.getAll("channels").join(",")).join(", ");
+  const ms = query.get("interval_ms") ?? "";
+  if (/^[1-9]\d{0,8}$/.test(ms)) {
+    if (![...interval.options].some((option) => option.value === ms)) interval.add(new Option(`${ms} ms`, ms));
+    interval.value = ms;
+  } else if (ms) {
+    tell(`interval_ms=${ms} in the address is no number of milliseconds`);
   }
-  subscribe();
+  return query.has("channels");
+}
+
+/** List the feeds, however long it takes; what the address asks for does not wait for that. */
+async function start() {
+  const isAsked = fill();
+  if (isAsked) subscribe();
+  for (let attempts = 0; ; attempts += 1) {
+    try {
+      const { feeds } = await ask("v1/channels?limit=1");
+      const proposed = isAsked ? [] : await proposal(feeds);
+      feeds.forEach(addChip);
+      press();
+      if (isAsked || namesIn(channels.value).length) return;
+      channels.value = proposed.join(", ");
+      subscribe();
+      return;
+    } catch (error) {
+      if (!isAsked) become("waiting", `The feeds could not be listed. ${error}`);
+      await new Promise((done) => setTimeout(done, backOff(attempts)));
+    }
+  }
 }
 
 function paint() {
   latest.paint();
   tape.paint();
-  requestAnimationFrame(paint);
+  setTimeout(requestAnimationFrame, PAINT_MS, paint);
 }
 
 form.onsubmit = (event) => {
@@ -244,5 +290,10 @@ setInterval(() => {
   rate.textContent = `${received.toLocaleString()} updates/s`;
   received = 0;
 }, 1000);
+setInterval(() => {
+  latest.retime();
+  tape.retime();
+}, MINUTE_MS);
+become("connecting", "Connecting");
 requestAnimationFrame(paint);
 void start();

@@ -12,20 +12,31 @@
  */
 
 /**
- * What it tells, and to whom. Every message but `updates` is an `event`.
  * @typedef {object} Listener
  * @property {(state: State, text: string) => void} state
- * @property {(rows: Row[], isLossless: boolean) => void} updates
- * @property {(message: Message) => void} event
+ * @property {(message: Message) => void} message
  */
 
 const PROTOCOL = "tickfan.json.v1";
-/** Three heartbeats: a socket that says nothing for longer is dead, whatever it says of itself. */
-const SILENCE_MS = 45_000;
+/** After so long without a word the service is asked for one: a script sees no WebSocket pings. */
+const ASK_MS = 10_000;
+/** A socket that does not answer for so long is dead, whatever it says of itself. */
+const ANSWER_MS = 5_000;
+const OPEN_MS = 15_000;
 const BACK_OFF_MS = 1_000;
 const BACK_OFF_MAX_MS = 15_000;
 /** From this close code on the same request would be refused again. */
 const FOR_GOOD = 4500;
+
+/**
+ * How long to wait before the next attempt: doubled each time, half of it by chance, as a
+ * herd must not come back at once.
+ * @param {number} attempts that have failed
+ * @returns {number} ms
+ */
+export function backOff(attempts) {
+  return Math.min(BACK_OFF_MS * 2 ** attempts, BACK_OFF_MAX_MS) * (0.5 + Math.random() / 2);
+}
 
 /**
  * Subscribe at `url` (ws: or wss:) until the function that is returned is called.
@@ -41,7 +52,7 @@ export function connect(url, subscription, listener) {
   let cursor;
   /** @type {WebSocket} */
   let socket;
-  /** @type {number | undefined} */
+  /** @type {number | undefined} the one that runs: until it asks, is answered, or opens again */
   let timer;
 
   function open() {
@@ -51,23 +62,28 @@ export function connect(url, subscription, listener) {
     let isGranted = false;
     /** @type {Message | undefined} */
     let goodbye;
-    const watch = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => lost(own, undefined), SILENCE_MS);
+    const ask = () => {
+      say({ op: "ping" });
+      wait(ANSWER_MS, () => lost(own, undefined));
     };
-    watch();
+    wait(OPEN_MS, () => lost(own, undefined));
     own.onopen = () => {
-      own.send(JSON.stringify({ op: "subscribe", id: 1, ...subscription, cursor }));
+      say({ op: "subscribe", id: 1, ...subscription, cursor });
       // Commands are answered in order: by its answer all that is granted has been.
-      own.send(JSON.stringify({ op: "ping", id: 2 }));
+      say({ op: "ping", id: 2 });
     };
     own.onmessage = ({ data }) => {
       if (own !== socket || isOver) return;
-      watch();
+      wait(ASK_MS, ask);
       const message = /** @type {Message} */ (JSON.parse(data));
+      if (message.c) cursor = message.c;
       if (message.t === "closing") goodbye = message;
-      if (message.t === "subscribed") isGranted = true;
-      hear(message);
+      if (message.t === "subscribed") {
+        isGranted = true;
+        attempts = 0;
+        listener.state("live", "Live");
+      }
+      listener.message(message);
       if (message.t === "pong" && !isGranted) {
         end();
         listener.state("closed", "None of this could be subscribed");
@@ -76,33 +92,18 @@ export function connect(url, subscription, listener) {
     own.onclose = () => lost(own, goodbye);
   }
 
-  /** @param {Message} message */
-  function hear(message) {
-    if (message.c) cursor = message.c;
-    if (message.t === "updates") {
-      take(message);
-      return;
-    }
-    if (message.t === "subscribed") {
-      attempts = 0;
-      listener.state("live", "Live");
-    }
-    listener.event(message);
+  /** @param {object} command */
+  function say(command) {
+    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(command));
   }
 
-  /** @param {Message} message with rows: live ones of lossless feeds have a cursor */
-  function take(message) {
-    if (!message.snapshot) {
-      listener.updates(message.u, message.c !== undefined);
-      return;
-    }
-    // Both kinds come together: the full state of a lossless channel, and what followed it.
-    const isLossless = (/** @type {Row} */ row) =>
-      row.length === 5 || row[4] != null || row[5] === "snapshot";
-    const states = message.u.filter(isLossless);
-    const values = message.u.filter((/** @type {Row} */ row) => !isLossless(row));
-    if (states.length) listener.updates(states, true);
-    if (values.length) listener.updates(values, false);
+  /**
+   * @param {number} ms
+   * @param {() => void} then
+   */
+  function wait(ms, then) {
+    clearTimeout(timer);
+    timer = setTimeout(then, ms);
   }
 
   /**
@@ -112,24 +113,18 @@ export function connect(url, subscription, listener) {
    */
   function lost(own, goodbye) {
     if (own !== socket || isOver) return;
-    own.onclose = own.onmessage = null;
+    own.onopen = own.onclose = own.onmessage = null;
     own.close();
     clearTimeout(timer);
     const why = goodbye ? `${goodbye.reason}: ${goodbye.message}` : "The service cannot be reached";
-    if (goodbye && goodbye.code >= FOR_GOOD) {
+    if (goodbye && (goodbye.code >= FOR_GOOD || goodbye.retry_ms === null)) {
       listener.state("closed", why);
       return;
     }
-    const wait = goodbye?.retry_ms ?? backOff();
-    listener.state("waiting", `${why}. Again in ${(wait / 1000).toFixed(0)} s`);
-    timer = setTimeout(open, wait);
-  }
-
-  /** @returns {number} ms, doubled each time, half of it by chance: a herd must not come back at once */
-  function backOff() {
-    const most = Math.min(BACK_OFF_MS * 2 ** attempts, BACK_OFF_MAX_MS);
+    const ms = goodbye ? goodbye.retry_ms : backOff(attempts);
     attempts += 1;
-    return most * (0.5 + Math.random() / 2);
+    listener.state("waiting", `${why}. Again in ${(ms / 1000).toFixed(0)} s`);
+    wait(ms, open);
   }
 
   function end() {

@@ -1,5 +1,5 @@
 /**
- * The newest value of each channel, by name, painted once a frame.
+ * The newest value of each channel, by name. A value that may be out of date is marked.
  * Must not know the connection.
  */
 
@@ -10,15 +10,26 @@ import { Value, time } from "./value.js";
 /** More rows than anybody reads, and few enough for a frame. */
 const ROWS_MAX = 500;
 
-/**
- * A line of the table, and the update that it is to show (null: it shows the newest).
- * @typedef {{line: HTMLTableRowElement, value: Value, time: HTMLTableCellElement, due: Row | null}} Entry
- */
+/** A channel: what it is to show, and its line once it has been painted. */
+class Entry {
+  isOld = false;
+  /** @type {{line: HTMLTableRowElement, value: Value, time: HTMLTableCellElement} | undefined} */
+  shown;
+
+  /**
+   * @param {string} feed
+   * @param {Row} row
+   */
+  constructor(feed, row) {
+    this.feed = feed;
+    this.row = row;
+  }
+}
 
 export class Latest {
   /** @type {Map<string, Entry>} */
   #entries = new Map();
-  /** @type {string[]} */
+  /** @type {string[]} of the lines, as they stand */
   #names = [];
   /** @type {Set<Entry>} */
   #due = new Set();
@@ -33,27 +44,58 @@ export class Latest {
     this.more = more;
   }
 
-  /** @param {Row[]} rows */
-  take(rows) {
-    for (const row of rows) {
-      const entry = this.#entries.get(row[0]) ?? this.#add(row[0]);
-      if (!entry) continue;
-      entry.due = row;
+  /**
+   * @param {Row} row
+   * @param {string} feed
+   * @param {boolean} isOld whether it may have been replaced unseen
+   */
+  take(row, feed, isOld) {
+    let entry = this.#entries.get(row[0]);
+    if (!entry) {
+      if (this.#entries.size >= ROWS_MAX) {
+        this.#isCut = true;
+        return;
+      }
+      entry = new Entry(feed, row);
+      this.#entries.set(row[0], entry);
+    }
+    entry.row = row;
+    entry.isOld = isOld;
+    this.#due.add(entry);
+  }
+
+  /**
+   * From now on what is shown of a feed (none: of all) may be out of date, or is not any more.
+   * @param {boolean} isOld
+   * @param {string} [feed]
+   */
+  doubt(isOld, feed) {
+    for (const entry of this.#entries.values()) {
+      if (feed !== undefined && entry.feed !== feed) continue;
+      entry.isOld = isOld;
       this.#due.add(entry);
     }
   }
 
-  /** Show what has come since the last frame. */
+  /** Show what has come since the last time. */
   paint() {
     for (const entry of this.#due) {
-      const [, , ts, data] = /** @type {Row} */ (entry.due);
-      entry.value.show(data);
-      entry.time.textContent = time(ts);
+      const shown = entry.shown ?? this.#add(entry);
+      shown.value.show(entry.row[3]);
+      shown.time.textContent = time(entry.row[2]);
+      shown.line.classList.toggle("old", entry.isOld);
     }
     this.#due.clear();
     if (this.#isCut && this.more.hidden) {
       this.more.textContent = `Only ${ROWS_MAX} channels are shown: subscribe to fewer to see the others.`;
       this.more.hidden = false;
+    }
+  }
+
+  /** Say the times anew: what was of today some time ago may be of yesterday. */
+  retime() {
+    for (const { shown, row } of this.#entries.values()) {
+      if (shown) shown.time.textContent = time(row[2]);
     }
   }
 
@@ -67,15 +109,9 @@ export class Latest {
     this.more.hidden = true;
   }
 
-  /**
-   * @param {string} name
-   * @returns {Entry | undefined} undefined: there are ROWS_MAX already
-   */
-  #add(name) {
-    if (this.#names.length >= ROWS_MAX) {
-      this.#isCut = true;
-      return undefined;
-    }
+  /** @param {Entry} entry */
+  #add(entry) {
+    const [name] = entry.row;
     let at = this.#names.findIndex((other) => other > name);
     if (at < 0) at = this.#names.length;
     this.#names.splice(at, 0, name);
@@ -84,8 +120,7 @@ export class Latest {
     const value = new Value(line.insertCell());
     const cell = line.insertCell();
     cell.className = "time";
-    const entry = { line, value, time: cell, due: null };
-    this.#entries.set(name, entry);
-    return entry;
+    entry.shown = { line, value, time: cell };
+    return entry.shown;
   }
 }

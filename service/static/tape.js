@@ -1,5 +1,5 @@
 /**
- * The newest updates of lossless feeds, one a line, painted once a frame.
+ * The newest updates of lossless feeds, one a line.
  * Must not know the connection.
  */
 
@@ -10,7 +10,7 @@ import { Value, time } from "./value.js";
 const LINES_MAX = 100;
 
 export class Tape {
-  /** @type {(Row | string)[]} what came since the last frame; a string is a break */
+  /** @type {(Row | string)[]} what came since it was painted; a string is a mark */
   #due = [];
 
   /** @param {HTMLTableSectionElement} body */
@@ -18,22 +18,14 @@ export class Tape {
     this.body = body;
   }
 
-  /** @param {Row[]} rows */
+  /** @param {(Row | string)[]} rows updates, and marks: that here some are missing, and why */
   take(rows) {
     this.#due.push(...rows.slice(-LINES_MAX));
-    // No frame comes while the page is hidden.
+    // Nothing is painted while the page is hidden.
     if (this.#due.length > 2 * LINES_MAX) this.#due = this.#due.slice(-LINES_MAX);
   }
 
-  /**
-   * Say between the updates that here some are missing.
-   * @param {string} why
-   */
-  mark(why) {
-    this.#due.push(why);
-  }
-
-  /** Show what has come since the last frame. */
+  /** Show what has come since the last time. */
   paint() {
     for (const due of this.#due.slice(-LINES_MAX)) {
       if (this.body.rows.length >= LINES_MAX) this.body.deleteRow(-1);
@@ -46,6 +38,7 @@ export class Tape {
         continue;
       }
       const [channel, , ts, data, , type] = due;
+      line.dataset.ts = String(ts);
       const at = line.insertCell();
       at.className = "time";
       at.textContent = time(ts);
@@ -53,6 +46,14 @@ export class Tape {
       new Value(line.insertCell()).show(data);
     }
     this.#due = [];
+  }
+
+  /** Say the times anew: what was of today some time ago may be of yesterday. */
+  retime() {
+    for (const line of this.body.rows) {
+      const [cell] = line.cells;
+      if (cell && line.dataset.ts) cell.textContent = time(Number(line.dataset.ts));
+    }
   }
 
   /** Forget everything: another subscription begins. */

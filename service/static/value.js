@@ -7,6 +7,7 @@ const FIELDS_MAX = 12;
 const TEXT_MAX = 160;
 /** A longer text has a line of its own. */
 const SHORT = 12;
+const HALF_A_DAY_MS = 43_200_000;
 
 /**
  * The text of any JSON value, cut at TEXT_MAX characters.
@@ -19,21 +20,27 @@ export function text(data) {
 }
 
 /**
- * The time of day of an update, with its milliseconds.
+ * The local time of an update with its milliseconds, and its date unless it is of these hours:
+ * an old price must not look like a new one.
  * @param {number} ts ms since 1970 UTC
  * @returns {string}
  */
 export function time(ts) {
   const at = new Date(ts);
+  if (Number.isNaN(at.getTime())) return String(ts);
   const two = (/** @type {number} */ number) => String(number).padStart(2, "0");
+  const isNear = Math.abs(Date.now() - ts) < HALF_A_DAY_MS;
+  const date = isNear ? "" : `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} `;
   const ms = String(at.getMilliseconds()).padStart(3, "0");
-  return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${ms}`;
+  return `${date}${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${ms}`;
 }
 
 /** One cell; an object's fields stand side by side, and a number keeps the colour of its last move. */
 export class Value {
   /** @type {Map<string, Text>} */
   #fields = new Map();
+  /** Of the object that is laid out, those that are not shown too. */
+  #count = 0;
 
   /** @param {HTMLTableCellElement} cell */
   constructor(cell) {
@@ -46,20 +53,22 @@ export class Value {
   show(data) {
     if (data === null || typeof data !== "object" || Array.isArray(data)) {
       this.#fields.clear();
+      this.#count = 0;
       this.box.textContent = text(data);
       return;
     }
-    const entries = Object.entries(data).slice(0, FIELDS_MAX);
-    if (entries.length !== this.#fields.size || !entries.every(([name]) => this.#fields.has(name))) {
-      this.#layOut(entries.map(([name]) => name), Object.keys(data).length);
+    const all = Object.entries(data);
+    const entries = all.slice(0, FIELDS_MAX);
+    if (all.length !== this.#count || !entries.every(([name]) => this.#fields.has(name))) {
+      this.#layOut(entries.map(([name]) => name), all.length);
     }
     for (const [name, value] of entries) {
-      const node = /** @type {Text} */ (this.#fields.get(name));
+      const node = this.#fields.get(name);
       const now = text(value);
-      if (node.data === now) continue;
-      if (now.length > SHORT) node.parentElement?.parentElement?.classList.add("wide");
+      if (!node?.parentElement || node.data === now) continue;
+      if (now.length > SHORT) node.parentElement.parentElement?.classList.add("wide");
       const move = Number(now) - Number(node.data || NaN);
-      if (move && node.parentElement) node.parentElement.className = move > 0 ? "up" : "down";
+      node.parentElement.className = move > 0 ? "up" : move < 0 ? "down" : "";
       node.data = now;
     }
   }
@@ -70,6 +79,7 @@ export class Value {
    */
   #layOut(names, count) {
     this.#fields.clear();
+    this.#count = count;
     this.box.textContent = "";
     for (const name of names) {
       const field = document.createElement("span");
@@ -83,6 +93,11 @@ export class Value {
       this.box.append(field);
       this.#fields.set(name, node);
     }
-    if (count > names.length) this.box.append(`and ${count - names.length} more fields`);
+    if (count > names.length) {
+      const more = document.createElement("span");
+      more.className = "field wide";
+      more.textContent = `and ${count - names.length} more fields`;
+      this.box.append(more);
+    }
   }
 }

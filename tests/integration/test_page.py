@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import shutil
 import subprocess
 from contextlib import asynccontextmanager
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from service.connections import now_ms
 from service.core import closing
 from service.core.feed import Upstream
 from service.transports.line import Line
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from service.core.closing import Reason
+    from tests.integration.conftest import MakeService
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
 
@@ -104,7 +108,9 @@ async def test_what_is_asked_for_stands_in_the_form_and_the_address(service: Liv
     """Type, choose an interval, press a chip: each is a subscription, and a link to it."""
     async with page(service, "?channels=trades.A&interval_ms=5000") as browser:
         form = "[...document.querySelectorAll('input, select')].map((one) => one.value)"
+        select = "document.querySelector('#interval').selectedOptions[0].innerText"
         assert await browser.run(form) == ["trades.A", "5000"]
+        assert await browser.run(select) == "5 s"
         await service.publish("trades.B", 1)
         await browser.run("document.querySelector('[data-feed=quotes]').click()")
         assert await browser.run(form) == ["trades.A, quotes.#", "5000"]
@@ -119,6 +125,14 @@ async def test_what_is_asked_for_stands_in_the_form_and_the_address(service: Liv
         await browser.until(f"{TAPE}.length == 1")
         terminal = await browser.run("document.querySelector('#curl').textContent")
         assert terminal == f"curl -N '{service.url('/v1/sse')}?channels=trades.*&interval_ms=5000'"
+
+        # What the select does not offer, and a list with a line end in it.
+        await browser.visit(service.url("/?channels=quotes.A%0Aquotes.B,quotes.A&interval_ms=2000"))
+        await browser.until(f"{STATE} == 'live'")
+        assert await browser.run(form) == ["quotes.A, quotes.B", "2000"]
+        assert await browser.run(select) == "2000 ms"
+        await browser.visit(service.url("/?channels=quotes.A&interval_ms=often"))
+        await browser.until(f"{EVENTS}.includes('interval_ms=often')")
 
 
 async def test_what_is_refused_is_named(service: Live) -> None:
@@ -188,6 +202,106 @@ async def test_a_gap_and_a_stale_feed_are_shown(service: Live) -> None:
         assert await browser.run(SAID) == "quotes is stale"
         service.hub.upstream(feed, Upstream.LIVE, "played", 1_700_000_001_000)
         await browser.until(f"{STATE} == 'live'")
+
+
+async def test_a_value_that_may_be_out_of_date_looks_it(make_live: MakeLive) -> None:
+    """Its channel has not come again since the connection or the broker was lost."""
+    live = await make_live(STREAM__RETRY_MS="100")
+    old = "[...document.querySelectorAll('.old td:first-child')].map((one) => one.innerText)"
+    for name in "AB":
+        await live.publish(f"quotes.{name}", {"bid": "1"})
+    async with page(live, "?channels=quotes.*") as browser:
+        await browser.until(f"{LATEST}.length == 2 && {old}.length == 0")
+        feed = live.hub.feeds["quotes"]
+        for state in (Upstream.STALE, Upstream.LIVE):
+            live.hub.upstream(feed, state, "played", 1_700_000_000_000)
+        await browser.until(f"{EVENTS}.includes('2 values may have changed unseen')")
+        await live.publish("quotes.A", {"bid": "2"})
+        await browser.until(f"{old} == 'quotes.B' && {LATEST}[0].includes('2')")
+
+        # As somebody finds it who comes now.
+        await browser.visit(live.url("/?channels=quotes.*"))
+        await browser.until(f"{old}.length == 2")
+        await live.publish("quotes.B", {"bid": "2"})
+        await live.publish("quotes.A", {"bid": "3"})
+        await browser.until(f"{old}.length == 0 && {LATEST}[1].includes('2')")
+
+        # The replica that it comes back to has not heard of B.
+        del feed.channels["quotes.B"]
+        [connection] = live.service.connections
+        connection.subscriber.end(closing.DRAIN)
+        await browser.until(f"{STATE} != 'live'")
+        await browser.until(f"{STATE} == 'live' && {old} == 'quotes.B'")
+
+
+async def test_an_old_time_has_its_date(service: Live) -> None:
+    """A price of last year must not look like one of today; what is no time is shown as it is."""
+    now = now_ms()
+    for name, ts in (("A", now), ("B", now - 365 * 86_400_000), ("C", 2**53 - 1)):
+        await service.publish(f"quotes.{name}", 1, ts=ts)
+    async with page(service, "?channels=quotes.*") as browser:
+        await browser.until(f"{LATEST}.length == 3")
+        times = "[...document.querySelectorAll('#latest .time')].map((one) => one.innerText)"
+        today, last_year, never = await browser.run(times)
+        assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", today)
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", last_year)
+        assert never == str(2**53 - 1)
+
+
+async def test_the_fields_that_are_not_shown_are_counted(service: Live) -> None:
+    """Whatever shape the value had before."""
+    async with page(service, "?channels=quotes.A") as browser:
+        for count, said in ((30, "and 18 more"), (12, ""), (13, "and 1 more"), (12, "")):
+            await service.publish("quotes.A", {f"f{n}": count for n in range(count)})
+            await browser.until(f"{LATEST}[0]?.includes('f0\\n{count}')")
+            assert ("more fields" in (await browser.run(LATEST))[0]) is bool(said)
+            assert said in (await browser.run(LATEST))[0]
+
+
+async def test_a_service_that_is_late_is_waited_for(make_live: MakeLive) -> None:
+    """The first request fails: the page says so, asks again, and then shows what it would have."""
+    live = await make_live()
+    await live.publish("quotes.A", 1)
+    async with Browser() as browser:
+        await browser.block("*v1/channels*")
+        await browser.visit(live.url("/"))
+        await browser.until(f"{STATE} == 'waiting'")
+        assert "could not be listed" in await browser.run(SAID)
+        assert await browser.run("location.search") == ""
+        await browser.block()
+        await browser.until(f"{STATE} == 'live' && {LATEST}.length == 1")
+        assert await browser.run("document.querySelectorAll('#feeds button').length") == 4
+
+
+async def test_a_service_that_hangs_is_noticed(make_service: MakeService) -> None:
+    """Its socket is open and says nothing: not for long do its prices look live."""
+    replica = make_service({"MARKET__ENABLED": "true"})
+    await asyncio.to_thread(replica.start)
+    async with Browser() as browser:
+        await browser.visit(f"http://127.0.0.1:{replica.port}/?channels=quotes.*")
+        await browser.until(f"{STATE} == 'live' && {LATEST}.length > 3")
+        with replica.stopped():
+            await browser.until(f"{STATE} == 'waiting'")
+        await browser.until(f"{STATE} == 'live'")
+
+
+async def test_an_outage_does_not_push_out_what_was_told(make_live: MakeLive) -> None:
+    """Its begin and its end have a line each, however many attempts there are between."""
+    live = await make_live(STREAM__RETRY_MS="100")
+    async with page(live, "?channels=trades.X") as browser:
+        await live.publish("trades.X", 2**60)
+        await browser.until(f"{EVENTS}.includes('gap in trades.X')")
+        live.service.refuse_new()
+        [connection] = live.service.connections
+        connection.subscriber.end(closing.DRAIN)
+        await browser.until(f"{STATE} == 'waiting'")
+        seen = live.hub.tally.closes["ws.json", "drain"]
+        await until(lambda: live.hub.tally.closes["ws.json", "drain"] >= seen + 3)
+        live.service.doors.is_draining = False
+        await browser.until(f"{STATE} == 'live'")
+        told = (await browser.run(EVENTS)).splitlines()
+        assert ["Live again" in told[0], "drain" in told[1], "gap" in told[2]] == [True] * 3
+        assert len(told) == 3
 
 
 async def test_a_full_state_is_on_the_tape(service: Live) -> None:

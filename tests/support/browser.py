@@ -94,6 +94,11 @@ class Browser:
         await self._call("Page.navigate", url=url)
         await self.until("!window.isOld && document.readyState == 'complete'")
 
+    async def block(self, *patterns: str) -> None:
+        """Let no request to these addresses through; without any, all."""
+        await self._call("Network.enable")
+        await self._call("Network.setBlockedURLs", urls=list(patterns))
+
     async def run(self, script: str) -> Any:
         """Evaluate a script in the page; its value, which may be a promise."""
         answer = await self._call(

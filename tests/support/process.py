@@ -5,6 +5,7 @@ Must not know what is tested.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.support.rabbitmq import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 START_TIMEOUT_S = 30.0
@@ -101,6 +102,16 @@ class ServiceProcess:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_TIMEOUT_S)
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Hang while inside: sockets stay open, and nothing is answered."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once."""
