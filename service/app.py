@@ -206,7 +206,7 @@ class Service:
         http = self._settings.http
         app = web.Application(
             middlewares=[
-                errors_as_json,
+                errors_as_json(self.hub.tally.refusals),
                 compressed,
                 few_a_turn(),
                 body_within(http.header_timeout_s),
@@ -234,7 +234,7 @@ class Service:
         return app
 
     def _admin(self) -> web.Application:
-        app = web.Application(middlewares=[errors_as_json, compressed])
+        app = web.Application(middlewares=[errors_as_json(self.hub.tally.refusals), compressed])
         app[CONTEXT] = self._context()
         own = registry(self.hub, self.connections, self.formats.encodings)
         app.add_routes(

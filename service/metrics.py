@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from service.connections import now_ms
 from service.core.closing import REASONS
-from service.core.errors import POISON_REASONS, RESET_REASONS
+from service.core.errors import POISON_REASONS, REFUSAL_CODES, RESET_REASONS
 from service.core.feed import Upstream
 from service.wire.formats import FORMAT_NAMES
 
@@ -64,6 +64,7 @@ class HubCollector(Collector):
         yield from self._fan_out()
         yield from self._slow()
         yield from self._clients()
+        yield from self._requests(feeds)
         yield from self._losses(feeds)
 
     def _upstream(self, feeds: list[Feed]) -> Iterator[Metric]:
@@ -197,6 +198,18 @@ class HubCollector(Collector):
             "format",
             {name: tally.durations[name] for name in FORMAT_NAMES},
         )
+
+    def _requests(self, feeds: list[Feed]) -> Iterator[Metric]:
+        tally = self._hub.tally
+        yield _by_feed(
+            "tickfan_published", "Updates published over HTTP, confirmed", tally.published, feeds
+        )
+        refusals = CounterMetricFamily(
+            "tickfan_refusals", "Requests and commands refused", labels=("code",)
+        )
+        for code in REFUSAL_CODES:
+            refusals.add_metric((code,), tally.refusals[code])
+        yield refusals
 
     def _losses(self, feeds: list[Feed]) -> Iterator[Metric]:
         tally = self._hub.tally

@@ -53,6 +53,7 @@ async def publish(request: web.Request) -> web.Response:
         await context.broker.publish(feed.name, Message(name, body, kind, type_, ts))
     except PublishError as error:
         raise Refusal(error.code, str(error), name) from None
+    context.hub.tally.published[feed.name] += 1
     return json_response({"channel": name, "feed": feed.name, "ts": ts, "confirmed": True}, 201)
 
 

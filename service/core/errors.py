@@ -10,15 +10,31 @@ class TickfanError(Exception):
     """The root of every error that this package raises on purpose."""
 
 
+POISON_REASONS = (
+    "bad_batch", "bad_channel", "bad_content_type", "bad_json", "bad_key", "bad_msgpack",
+    "bad_number", "bad_ts", "bad_type", "bad_value", "channels_max", "too_deep", "too_large",
+    "wrong_feed",
+)  # fmt: skip
+REFUSAL_CODES = (
+    *POISON_REASONS, "bad_cursor", "bad_field", "bad_message", "bad_pattern", "bad_request",
+    "bad_subprotocol", "broker_down", "internal", "late_cursor", "message_too_big",
+    "method_not_allowed", "more_refused", "no_channels", "no_feed", "no_value", "not_found",
+    "not_lossless", "publish_failed", "publish_forbidden", "publish_off", "publish_unauthorized",
+    "request_timeout", "too_many_channels", "unconfirmed", "unknown_op", "unroutable",
+    "unsupported_media_type", "upgrade_required", "wrong_frame",
+)  # fmt: skip
+
+
 class Refusal(TickfanError):
     """A request that cannot be granted.
 
-    ``code`` is a stable word for programs (``bad_channel``), ``message`` says
-    what was wrong and what to do, ``item`` names the offending part (a
-    channel, a field, an op) where there is one.
+    ``code`` is one of REFUSAL_CODES (programs read it, and it labels a metric),
+    ``message`` says what was wrong and what to do, ``item`` names the offending
+    part (a channel, a field, an op) where there is one.
     """
 
     def __init__(self, code: str, message: str, item: str | None = None) -> None:
+        assert code in REFUSAL_CODES, code
         super().__init__(message)
         self.code = code
         self.message = message
@@ -32,11 +48,6 @@ class Refusal(TickfanError):
         return body
 
 
-POISON_REASONS = (
-    "bad_batch", "bad_channel", "bad_content_type", "bad_json", "bad_key", "bad_msgpack",
-    "bad_number", "bad_ts", "bad_type", "bad_value", "channels_max", "too_deep", "too_large",
-    "wrong_feed",
-)  # fmt: skip
 RESET_REASONS = ("recreated", "truncated")
 
 

@@ -64,6 +64,8 @@ class Tally:
         "messages_in",
         "parked",
         "poison",
+        "published",
+        "refusals",
         "resets",
         "resumes",
         "unrecovered",
@@ -83,6 +85,8 @@ class Tally:
         self.poison: Counter[tuple[str, str]] = Counter()  # by feed and reason
         self.gaps: Counter[str] = Counter()  # by feed
         self.resets: Counter[tuple[str, str]] = Counter()  # by feed and reason
+        self.published: Counter[str] = Counter()  # over HTTP, by feed, once confirmed
+        self.refusals: Counter[str] = Counter()  # of requests and commands, by code
         self.updates_out = 0
         self.writes = 0
         self.bytes_out = 0

@@ -15,7 +15,10 @@ from aiohttp import web
 from service.core.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections import Counter
+    from collections.abc import Sequence
+
+    from aiohttp.typedefs import Handler, Middleware
 
 log = structlog.get_logger("tickfan.http")
 
@@ -43,23 +46,40 @@ _HEADERS = {
 }
 
 
-def error_response(refusals: Sequence[Refusal], status: int | None = None) -> web.Response:
+class ErrorResponse(web.Response):
+    """The answer to a refused request; ``code`` is that of the first refusal."""
+
+    code = ""
+
+
+def error_response(refusals: Sequence[Refusal], status: int | None = None) -> ErrorResponse:
     """The answer to a refused request; ``error`` is the first of ``errors``."""
     first = refusals[0]
     body = {"error": first.as_dict(), "errors": [refusal.as_dict() for refusal in refusals]}
-    return web.Response(
+    response = ErrorResponse(
         body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
         status=status or _STATUS.get(first.code, HTTPStatus.BAD_REQUEST),
         content_type="application/json",
         headers={"Cache-Control": "no-store", **_HEADERS.get(first.code, {})},
     )
+    response.code = first.code
+    return response
 
 
-@web.middleware
-async def errors_as_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Turn refusals, aiohttp's own errors and failures into JSON answers."""
+def errors_as_json(refused: Counter[str]) -> Middleware:
+    """Turn refusals, aiohttp's own errors and failures into JSON answers, counted by code."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await _answer(request, handler)
+        if isinstance(response, ErrorResponse):
+            refused[response.code] += 1
+        return response
+
+    return middleware
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Refusal as refusal:

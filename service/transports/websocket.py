@@ -295,6 +295,7 @@ class Conversation(Guest):
         named = list(refusals[:ERRORS_MAX])
         if more := len(refusals) - len(named):
             named.append(Refusal("more_refused", f"{more} more channels were refused"))
+        self.doors.hub.tally.refusals.update(refusal.code for refusal in refusals)
         errors = [_marked(refusal.as_dict(), mark) for refusal in named]
         if errors:
             self._send(b"".join([self.format.event("error", error) for error in errors]))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.live import Live
 
 NAME = re.compile(r"tickfan(_[a-z]+)+")
-LABELS = {"delivery", "encoder", "feed", "format", "le", "reason", "recovered", "state"}
+LABELS = {"code", "delivery", "encoder", "feed", "format", "le", "reason", "recovered", "state"}
 
 
 def families(live: Live) -> dict[str, Any]:
@@ -94,6 +94,36 @@ async def test_updates_are_counted_from_broker_to_client(service: Live) -> None:
     assert value(service, "tickfan_feed_live", feed="quotes") == 1
     assert (value(service, "tickfan_history_bytes", feed="trades") or 0) > 0
     assert (value(service, "tickfan_sent_bytes_total") or 0) > 0
+
+
+async def test_refusals_and_publishing_are_counted(make_live: MakeLive) -> None:
+    """Every request that was refused, on whichever way, by the code that the client got."""
+    live = await make_live(PUBLISH__TOKEN="correct-horse-battery-staple")
+
+    def refused(code: str) -> float | None:
+        return value(live, "tickfan_refusals_total", code=code)
+
+    assert refused("no_feed") == 0, "a counter that begins with 1 has no increase"
+    for path, status in (("/v1/sse?channels=weather.X", 404), ("/nowhere", 404), ("/v1/ws", 426)):
+        async with live.session.get(live.url(path)) as answer:
+            assert answer.status == status
+    async with live.ws() as talk:
+        await talk.say(op="subscribe", channels=["weather.A", "weather.B"])
+        await talk.read_until("error")
+        await talk.say(op="dance")
+        while refused("unknown_op") != 1:
+            await talk.read_until("error")
+    assert refused("no_feed") == 3
+    assert refused("not_found") == refused("upgrade_required") == 1
+
+    url = live.url("/v1/channels/trades.X")
+    token = {"Authorization": "Bearer correct-horse-battery-staple"}
+    for headers, status in ((token, 201), ({}, 401)):
+        async with live.session.post(url, json=1, headers=headers) as answer:
+            assert answer.status == status
+    assert value(live, "tickfan_published_total", feed="trades") == 1
+    assert value(live, "tickfan_published_total", feed="quotes") == 0
+    assert refused("publish_unauthorized") == 1
 
 
 async def test_every_way_to_go_is_counted_by_its_reason(make_live: MakeLive) -> None:

@@ -7,9 +7,13 @@ from service.core.errors import Poison, QueueFull, Refusal, TickfanError
 
 def test_a_refusal_as_a_body() -> None:
     """The item is there only where there is one; an empty one is one."""
-    assert Refusal("code", "why").as_dict() == {"code": "code", "message": "why"}
-    assert Refusal("code", "why", "").as_dict() == {"code": "code", "message": "why", "item": ""}
-    assert str(Refusal("code", "why")) == "why"
+    assert Refusal("no_feed", "why").as_dict() == {"code": "no_feed", "message": "why"}
+    assert Refusal("no_feed", "why", "").as_dict() == {
+        "code": "no_feed",
+        "message": "why",
+        "item": "",
+    }
+    assert str(Refusal("no_feed", "why")) == "why"
 
 
 def test_poison_names_its_reason() -> None:
@@ -21,6 +25,6 @@ def test_poison_names_its_reason() -> None:
 
 def test_all_have_one_root() -> None:
     """Whoever catches TickfanError catches what is raised on purpose."""
-    errors = [Refusal("a", "b"), Poison("bad_json", "b"), QueueFull(1, 2)]
+    errors = [Refusal("no_feed", "b"), Poison("bad_json", "b"), QueueFull(1, 2)]
     assert all(isinstance(error, TickfanError) for error in errors)
     assert str(errors[2]) == "the queue is full: 1 updates, 2 bytes wait"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import orjson
@@ -88,7 +89,7 @@ async def _moves(_request: web.Request) -> web.Response:
 
 @pytest.fixture
 async def client(aiohttp_client: MakeClient) -> AnyClient:
-    app = web.Application(middlewares=[errors_as_json])
+    app = web.Application(middlewares=[errors_as_json(Counter())])
     app.router.add_get("/fails/{name}", _fails)
     app.router.add_get("/late", _fails_late)
     app.router.add_get("/left", _is_left)
