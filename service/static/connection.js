@@ -121,7 +121,7 @@ export function connect(url, subscription, listener) {
       listener.state("closed", why);
       return;
     }
-    const ms = goodbye ? goodbye.retry_ms : backOff(attempts);
+    const ms = goodbye?.retry_ms ?? backOff(attempts);
     attempts += 1;
     listener.state("waiting", `${why}. Again in ${(ms / 1000).toFixed(0)} s`);
     wait(ms, open);

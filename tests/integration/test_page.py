@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 import re
 import shutil
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 
 from service.connections import now_ms
 from service.core import closing
+from service.core.channel import Pattern
 from service.core.feed import Upstream
 from service.transports.line import Line
 from tests.support.browser import Browser
@@ -346,6 +349,26 @@ async def test_it_is_bounded_and_says_so(service: Live) -> None:
         await browser.run("document.querySelector('form').requestSubmit()")
         await browser.until(f"{LATEST}.length == 1")
         assert await browser.run("document.querySelector('#more').hidden")
+
+
+async def test_it_reads_patterns_as_the_service_does(service: Live) -> None:
+    """Else a value would be shown as another feed's: the same answer for every pattern and name."""
+    rng = random.Random(5)
+    words = ("a", "b", "*", "#", "#")
+    cases = []
+    for _ in range(2_000):
+        pattern = ".".join(rng.choices(words, k=rng.randint(1, 6)))
+        name = ".".join(rng.choices(("a", "b", "c"), k=rng.randint(1, 6)))
+        cases.append([pattern, name, Pattern(pattern).matches(name)])
+    # Short to write, and long to match for one that tries everything.
+    cases.append(["#.a" * 30 + ".b", "a." * 60 + "a", False])
+    async with page(service, "?channels=quotes.A") as browser:
+        wrong = await browser.run(f"""
+            import('/static/grants.js').then(({{covers}}) => {json.dumps(cases)}.filter(
+                ([pattern, name, does]) => covers(pattern.split('.'), name.split('.')) !== does))
+        """)
+    assert wrong == []
+    assert {does for _, _, does in cases} == {True, False}
 
 
 def test_its_types_are_right(tmp_path: Path) -> None:
