@@ -14,6 +14,7 @@ from tests.chart.tools import run, tool
 CONFIG = Path(__file__).parents[2] / "config"
 UNIT = CONFIG / "tickfan@.service"
 TEXT = UNIT.read_text()
+AMQPS = {"TICKFAN_BROKER__URL": "amqps://user:password@rabbit.example/prices"}
 
 
 def _only(key: str) -> str:
@@ -26,16 +27,36 @@ def _environment(instance: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def test_systemd_takes_it(tmp_path: Path) -> None:
-    """Without a word; it warns of a key that it does not know, and goes on."""
+def _verify(directory: Path, text: str) -> Path:
+    unit = directory / UNIT.name
     # The program that ExecStart names must be there.
-    text = TEXT.replace("/opt/tickfan/bin/tickfan", str(Path(sys.executable).parent / "tickfan"))
-    unit = tmp_path / UNIT.name
-    unit.write_text(text)
+    here = str(Path(sys.executable).parent / "tickfan")
+    unit.write_text(text.replace("/opt/tickfan/bin/tickfan", here))
     done = run(tool("systemd-analyze"), "verify", "--man=no", unit)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return unit
+
+
+def test_systemd_takes_it(tmp_path: Path) -> None:
+    """Without a word; it warns of a key that it does not know, and goes on."""
+    unit = _verify(tmp_path, TEXT)
     done = run(tool("systemd-analyze"), "security", "--offline=true", "--threshold=25", unit)
     assert done.returncode == 0, done.stdout[-200:]
+
+
+def test_systemd_takes_the_addition_for_a_private_key(tmp_path: Path) -> None:
+    """As docs/deployment.md has it: the variable is a setting, and names what is handed over."""
+    page = (CONFIG.parent / "docs" / "deployment.md").read_text()
+    ((addition, key),) = re.findall(
+        r"```ini\n(\[Service\]\nLoadCredential=([\w.]+):.*?)```", page, re.DOTALL
+    )
+    _verify(tmp_path, f"{TEXT}\n{addition}")
+    name, _, value = addition.splitlines()[-1].removeprefix("Environment=").partition("=")
+    assert value == f"%d/{key}"
+    there = tmp_path / key
+    there.touch()
+    environ = {**AMQPS, name: str(there), "TICKFAN_BROKER__TLS_CERT_FILE": str(there)}
+    assert load(None, environ).broker.tls_key_file == str(there)
 
 
 @pytest.mark.parametrize("instance", ["8", "9"])
