@@ -18,7 +18,7 @@ from service.app import Service
 from service.config import load
 from service.core.closing import REASONS
 from service.metrics import registry
-from tests.chart.rendering import CHART, NAMESPACE
+from tests.chart.rendering import CHART, NAMESPACE, render
 from tests.support.prometheus import promtool
 
 if TYPE_CHECKING:
@@ -68,14 +68,27 @@ def _alerts(rendered: Rendered) -> list[dict[str, Any]]:
 
 
 def _dashboard(rendered: Rendered) -> dict[str, Any]:
-    (data,) = [each["data"] for each in rendered.all("ConfigMap") if "tickfan.json" in each["data"]]
-    found: dict[str, Any] = json.loads(data["tickfan.json"])
+    found: dict[str, Any] = json.loads(_dashboard_file(rendered)[1])
     return found
+
+
+def _dashboard_file(rendered: Rendered) -> tuple[str, str]:
+    (data,) = [
+        each["data"]
+        for each in rendered.all("ConfigMap")
+        if each["metadata"]["name"] == f"{rendered.name}-dashboard"
+    ]
+    ((name, text),) = data.items()
+    return name, text
 
 
 def _expressions(rendered: Rendered) -> Iterator[str]:
     for alert in _alerts(rendered):
         yield alert["expr"]
+    yield from _queries(rendered)
+
+
+def _queries(rendered: Rendered) -> Iterator[str]:
     for panel in _dashboard(rendered)["panels"]:
         for target in panel.get("targets", ()):
             yield target["expr"]
@@ -163,6 +176,22 @@ def test_alerts_are_of_this_release(everything: Rendered) -> None:
         assert not re.search(r"\$[A-Z]", json.dumps(alert))
 
 
+def test_quiet_feeds_are_spared(everything: Rendered, defaults: Rendered) -> None:
+    """By the alert on quiet feeds alone; as it comes it spares none."""
+    assert defaults.values["monitoring"]["prometheusRule"]["quietFeeds"] == []
+    none = render("--set", "monitoring.prometheusRule.enabled=true")
+    for rendered, spared in ((everything, 'feed!~"tokens|fx"'), (none, 'feed!~""')):
+        names = [alert["alert"] for alert in _alerts(rendered) if spared in alert["expr"]]
+        assert names == ["TickfanFeedQuiet"]
+
+
+def test_the_rules_have_no_word_about_placeholders(everything: Rendered) -> None:
+    """The head of the file is for who fills them in: here they are."""
+    spec = everything.text.partition("kind: PrometheusRule")[2].partition("\n---")[0]
+    assert "laceholder" not in spec
+    assert re.search(r"^spec:\n  groups:$", spec, re.MULTILINE)
+
+
 def test_saturation_is_measured_by_the_setting(everything: Rendered) -> None:
     """The limit in the alert is the one that the pods have."""
     (alert,) = [a for a in _alerts(everything) if a["alert"] == "TickfanConnectionsNearLimit"]
@@ -218,8 +247,11 @@ def test_the_dashboard_holds_together(everything: Rendered) -> None:
             or other["y"] + other["h"] <= one["y"]
         )
         assert apart, (one, other)
-    variables = {each["name"] for each in _dashboard(everything)["templating"]["list"]}
-    assert variables == {"datasource", "job", "pod"}
+    variables = [each["name"] for each in _dashboard(everything)["templating"]["list"]]
+    assert variables == ["datasource", "namespace", "job", "pod"]
+    by_variables = 'namespace=~"$namespace", job=~"$job", pod=~"$pod"'
+    for selector in re.findall(r"\{(.*?)\}", " ".join(_queries(everything))):
+        assert selector.startswith(by_variables)
     for panel in panels:
         if panel["type"] != "row":
             assert panel["description"]
@@ -227,15 +259,27 @@ def test_the_dashboard_holds_together(everything: Rendered) -> None:
             assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
 
 
+def test_two_releases_have_two_dashboards(everything: Rendered) -> None:
+    """In one Grafana: files, uids, titles differ by name and by namespace; each shows its own."""
+    switch = "monitoring.dashboard.enabled=true"
+    rendered = [everything, render("--set", switch), render("--set", switch, "--namespace", "fx")]
+    boards = [_dashboard(each) for each in rendered]
+    assert len({_dashboard_file(each)[0] for each in rendered}) == len(boards)
+    assert len({board["title"] for board in boards}) == len(boards)
+    assert len({board["uid"] for board in boards}) == len(boards)
+    for board in boards:
+        assert re.fullmatch(r"[\w-]{1,40}", board["uid"]), "what Grafana takes"
+    chosen = {each["name"]: each["current"] for each in boards[0]["templating"]["list"]}
+    assert chosen["namespace"]["value"] == [NAMESPACE]
+    assert chosen["job"]["value"] == ["prices-admin"]
+    assert chosen["pod"]["value"] == "$__all"
+
+
 def test_how_long_something_takes_is_shown_in_quantiles(
     everything: Rendered, exported: dict[str, set[str]]
 ) -> None:
     """p50, p95 and p99 of every histogram, each in a panel."""
-    expressions = [
-        target["expr"]
-        for panel in _dashboard(everything)["panels"]
-        for target in panel.get("targets", ())
-    ]
+    expressions = list(_queries(everything))
     for name in (name for name in exported if name.endswith("_bucket")):
         for quantile in ("0.5", "0.95", "0.99"):
             begin = f"histogram_quantile({quantile}, "

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 import yaml
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SOURCE = f'job="{JOB}", namespace="{NAMESPACE}", pod="a"'
 
+TOKEN = "published-by-this-test"
 MINUTES = 90
 """How long the stories below last; the alert must be firing at the end."""
 
@@ -34,6 +36,7 @@ MINUTES = 90
 STORIES = {
     "TickfanDown": {"up": "0x90"},
     "TickfanReplicaDown": {"up": "1x80 0x10"},
+    "TickfanRestarts": {"process_start_time_seconds": "1000x70 2000x5 3000x5 4000x10"},
     "TickfanBrokerDown": {"tickfan_feed_live|feed=trades": "1x80 0x10"},
     "TickfanFeedDown": {
         "tickfan_feed_live|feed=trades": "1x80 0x10",
@@ -106,6 +109,7 @@ HEALTHY = {
     "tickfan_connections|format=sse": "50x90",
     "process_open_fds": "100x90",
     "process_max_fds": "1000x90",
+    "process_start_time_seconds": "1000x70 2000x5 3000x15",
 }
 
 
@@ -128,13 +132,30 @@ def test_every_rule_is_well_formed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("alert", STORIES)
 def test_each_alert_fires_when_it_should(alert: str, tmp_path: Path) -> None:
-    """Its story over the healthy day: it fires, and on the healthy day it does not."""
-    story = {name.partition("|")[0] for name in STORIES[alert]}
+    """Its story over the healthy day: it fires, once, and says of which release it is."""
+    _fires(alert, STORIES[alert], tmp_path)
+
+
+@pytest.mark.parametrize("gone", ["_x90", "1x70 _x20"], ids=["never", "no more"])
+def test_no_replica_to_ask_is_as_bad_as_none_that_answers(gone: str, tmp_path: Path) -> None:
+    """Prometheus has nothing to scrape: the series is not 0, it is not there."""
+    _fires("TickfanDown", {"up": gone}, tmp_path)
+
+
+def _fires(alert: str, told: dict[str, str], directory: Path) -> None:
+    story = {name.partition("|")[0] for name in told}
     day = {name: values for name, values in HEALTHY.items() if name.partition("|")[0] not in story}
-    firing = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})'
-    _tell(tmp_path, [
-        _test({**day, **STORIES[alert]}, firing, [{"labels": "{}", "value": 1}]),
-    ])  # fmt: skip
+    firing = f'count by (job, namespace) (ALERTS{{alertname="{alert}", alertstate="firing"}})'
+    labels = f'{{job="{JOB}", namespace="{NAMESPACE}"}}'
+    _tell(directory, [_test({**day, **told}, firing, [{"labels": labels, "value": 1}])])
+
+
+def test_a_feed_that_may_be_quiet_is_spared(tmp_path: Path) -> None:
+    """Where the chart writes its name into the rule."""
+    spared = alert_rules().replace('feed!~""', 'feed!~"fx|trades"')
+    day = HEALTHY | STORIES["TickfanFeedQuiet"]
+    expression = 'count(ALERTS{alertstate="firing"})'
+    _tell(tmp_path, [_test(day, expression, [])], spared)
 
 
 def test_no_alert_fires_on_a_healthy_day(tmp_path: Path) -> None:
@@ -153,7 +174,7 @@ async def test_prometheus_reads_what_we_export_and_ask(
     """
     require("prometheus")
     service = await asyncio.to_thread(
-        make_service({**amqp, "STREAM__CONNECTIONS_MAX": "100"}).start
+        make_service({**amqp, "STREAM__CONNECTIONS_MAX": "100", "PUBLISH__TOKEN": TOKEN}).start
     )
     with Prometheus(tmp_path, service.admin_port) as prometheus:
         # A scrape before, for the counters to have an increase.
@@ -161,6 +182,7 @@ async def test_prometheus_reads_what_we_export_and_ask(
             prometheus.wait, lambda: prometheus.query("tickfan_feed_live"), "a first scrape"
         )
         assert prometheus.query("up == 1"), "the scrape is one that Prometheus takes"
+        await _publish_and_be_refused(service.port)
         async with a_day_with_everything(service.port, amqp):
             for title, expression in _dashboard_queries():
                 await asyncio.to_thread(
@@ -182,6 +204,15 @@ async def test_prometheus_reads_what_we_export_and_ask(
         assert not [rule for rule in rules if rule["health"] != "ok" or rule.get("lastError")]
 
 
+async def _publish_and_be_refused(port: int) -> None:
+    address = f"http://127.0.0.1:{port}/v1/channels/quotes.A"
+    async with aiohttp.ClientSession() as session:
+        for token, status in ((TOKEN, 201), ("another", 403)):
+            bearer = {"Authorization": f"Bearer {token}"}
+            async with session.post(address, json=1.5, headers=bearer) as answer:
+                assert answer.status == status
+
+
 def _firing(prometheus: Prometheus) -> set[str]:
     return {rule["name"] for rule in prometheus.rules() if rule["state"] == "firing"}
 
@@ -191,7 +222,7 @@ def _dashboard_queries() -> list[tuple[str, str]]:
     dashboard: dict[str, Any] = json.loads(DASHBOARD.read_text())
     return [
         (panel["title"], target["expr"].replace("$__rate_interval", "1m")
-         .replace("$job", ".*").replace("$pod", ".*"))
+         .replace("$namespace", ".*").replace("$job", ".*").replace("$pod", ".*"))
         for panel in dashboard["panels"]
         for target in panel.get("targets", ())
     ]  # fmt: skip
@@ -217,8 +248,8 @@ def _test(
     }
 
 
-def _tell(directory: Path, tests: list[dict[str, Any]]) -> None:
-    (directory / "alerts.yaml").write_text(alert_rules())
+def _tell(directory: Path, tests: list[dict[str, Any]], rules: str = "") -> None:
+    (directory / "alerts.yaml").write_text(rules or alert_rules())
     page = directory / "stories.yaml"
     page.write_text(
         yaml.safe_dump({
