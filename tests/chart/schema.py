@@ -43,6 +43,8 @@ def settings_schema() -> dict[str, Any]:
     properties["http"]["properties"]["admin_port"] = {"$ref": "#/definitions/port"}
     properties["stream"]["required"] = ["connections_max"]
     properties["stop"]["required"] = ["drain_s", "grace_s"]
+    for seconds in properties["stop"]["properties"].values():
+        seconds["minimum"] = 0
     properties["feeds"] = {"type": "array", "items": _feed(models)}
     return {
         "type": "object",

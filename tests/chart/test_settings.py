@@ -68,9 +68,45 @@ def test_the_schema_closes_every_map() -> None:
         ("config.stream.snapshot=yes", "config.stream.snapshot: Invalid type. Expected: boolean"),
         ("config.log.level=loud", "config.log.level must be one of"),
         ("config.stop=null", "config: stop is required"),
-        ("config.stop.grace_s=30", "grace_s is 30: it must exceed drain_delay_s"),
+        (
+            "config.stop.grace_s=30",
+            "grace_s is 30: it must be at least drain_delay_s + drain_s + 1",
+        ),
+        ("config.stop.drain_s=-1", "config.stop.drain_s: Must be greater than or equal to 0"),
+        ("config.stop.drain_delay_s=-1", "drain_delay_s: Must be greater than or equal to 0"),
+        ("config.stop.grace_s=-1", "config.stop.grace_s: Must be greater than or equal to 0"),
+        ("config.http.host=127.0.0.2", "config.http.host is 127.0.0.2: nobody outside of the pod"),
+        ("config.http.host=null", "config.http.host is 127.0.0.1: nobody outside of the pod"),
+        ("config.http.admin_host=localhost", "config.http.admin_host is localhost: nobody"),
+        ("config.http.admin_host=::1", "config.http.admin_host is ::1: nobody"),
+        ("config.http.port=8081", "config.http.port and admin_port are both 8081"),
         ("image.tag=latest", "image.tag"),
-        ("image.repository=tickfan:1", "image.repository"),
+        ("image.repository=tickfan:1", "image.repository: Does not match pattern"),
+        ("image.repository=a b", "image.repository: Does not match pattern"),
+        ("image.repository=Tickfan", "image.repository: Does not match pattern"),
+        ("broker.existingSecret=a_b", "broker.existingSecret: Does not match pattern"),
+        ("broker.urlKey=a/b", "broker.urlKey: Does not match pattern"),
+        ("broker.tls.keyKey=a/b", "broker.tls.keyKey: Does not match pattern"),
+        ("broker.tls.existingSecret=a", "set broker.existingSecret too, or neither"),
+        ("broker.tls.certKey=tls.crt", "broker.tls.certKey and keyKey are a client certificate"),
+        ("broker.tls.keyKey=tls.key", "broker.tls.certKey and keyKey are a client certificate"),
+        ("publish.existingSecret=A", "publish.existingSecret: Does not match pattern"),
+        ('imagePullSecrets=[{"name": "A"}]', "imagePullSecrets.0.name: Does not match"),
+        ("ingress.className=A", "ingress.className: Does not match pattern"),
+        ("priorityClassName=A", "priorityClassName: Does not match pattern"),
+        ("serviceAccount.name=A", "serviceAccount.name: Does not match pattern"),
+        (r"podLabels.app\.kubernetes\.io/name=a", 'Property name of "app.kubernetes.io/name"'),
+        ("podSecurityContext.runAsNonRoot=false", "podSecurityContext.runAsNonRoot"),
+        ("podSecurityContext.runAsNonRoot=null", "runAsNonRoot is required"),
+        ("podSecurityContext.runAsUser=0", "podSecurityContext.runAsUser: Must be greater than"),
+        ("podSecurityContext.seccompProfile=null", "seccompProfile is required"),
+        ("podSecurityContext.seccompProfile.type=Unconfined", "seccompProfile.type must be one of"),
+        ("networkPolicy.dnsPorts=null", "networkPolicy: dnsPorts is required"),
+        (
+            "autoscaling.minReplicas=11,autoscaling.enabled=true,broker.existingSecret=a",
+            "autoscaling.minReplicas is 11: it must not exceed maxReplicas (10)",
+        ),
+        ('monitoring.prometheusRule.quietFeeds=["a|b"]', "quietFeeds.0: Does not match pattern"),
         ("image.digest=sha256:12", "image.digest: Does not match pattern"),
         ("httpRoute.enabled=true", "httpRoute.parentRefs: Array must have at least 1"),
         ("ingress.enabled=true", "ingress.hosts: Array must have at least 1"),
@@ -89,6 +125,16 @@ def test_wrong_values_are_refused_by_name(words: str, complaint: str) -> None:
     how = "--set-json" if "[" in words else "--set"
     with pytest.raises(Refused, match=re.escape(complaint)):
         render(how, words)
+
+
+def test_what_is_right_is_taken() -> None:
+    """The strictest of the patterns and sums, at their edges."""
+    for repository in ("tickfan", "localhost:5000/a", "registry.example:443/a_b/c--d/e.f"):
+        render("--set", f"image.repository={repository}")
+    render("--set-string", "broker.existingSecret=a.b-c.1")
+    render("--set-json", "config.stop.grace_s=31")
+    with pytest.raises(Refused, match=r"grace_s is 30.9: it must be at least .* \(31\)"):
+        render("--set-json", "config.stop.grace_s=30.9")
 
 
 def test_the_service_takes_the_settings(

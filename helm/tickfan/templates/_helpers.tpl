@@ -11,7 +11,7 @@
 
 {{- define "tickfan.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "tickfan.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "tickfan.labels" -}}
@@ -41,10 +41,40 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "tickfan.drainSeconds" -}}
 {{- $stop := .Values.config.stop }}
 {{- $drain := addf (default 0 $stop.drain_delay_s) $stop.drain_s }}
-{{- if ge $drain (float64 $stop.grace_s) }}
-{{- fail (printf "config.stop.grace_s is %v: it must exceed drain_delay_s + drain_s (%v)" $stop.grace_s $drain) }}
+{{- if gt $drain (subf $stop.grace_s 1) }}
+{{- fail (printf "config.stop.grace_s is %v: it must be at least drain_delay_s + drain_s + 1 (%v), as the last second is for the last goodbyes" $stop.grace_s (addf $drain 1)) }}
 {{- end }}
 {{- add .Values.preStopSeconds (ceil $drain) }}
+{{- end }}
+
+{{- /* What only two values together show to be wrong, or no schema has a sentence for. */}}
+{{- define "tickfan.refusals" -}}
+{{- $http := .Values.config.http }}
+{{- range $name := list "host" "admin_host" }}
+{{- $host := get $http $name | default "127.0.0.1" }}
+{{- if regexMatch "^(127\\.|localhost$|::1$)" $host }}
+{{- fail (printf "config.http.%s is %s: nobody outside of the pod would reach it; set 0.0.0.0, or \"::\" for IPv6" $name $host) }}
+{{- end }}
+{{- end }}
+{{- if eq (int $http.port) (int $http.admin_port) }}
+{{- fail (printf "config.http.port and admin_port are both %v: give each a port of its own" $http.port) }}
+{{- end }}
+{{- with .Values.broker.tls }}
+{{- if and .existingSecret (not $.Values.broker.existingSecret) }}
+{{- fail "broker.tls.existingSecret is of no use to the demo's own broker: set broker.existingSecret too, or neither" }}
+{{- end }}
+{{- if ne (empty .certKey) (empty .keyKey) }}
+{{- fail "broker.tls.certKey and keyKey are a client certificate and its private key: set both, or neither" }}
+{{- end }}
+{{- end }}
+{{- with .Values.autoscaling }}
+{{- if and .enabled (not $.Values.broker.existingSecret) }}
+{{- fail "autoscaling needs broker.existingSecret: the demo's broker is inside the process, so each replica would have a market of its own" }}
+{{- end }}
+{{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}
+{{- fail (printf "autoscaling.minReplicas is %v: it must not exceed maxReplicas (%v)" .minReplicas .maxReplicas) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- /* The service's settings file. JSON's scalars and arrays are TOML's; numbers go
@@ -78,14 +108,6 @@ through toJson as helm would print 67108864 as 6.7108864e+07. */}}
 {{ $name }} = {{ toJson $value }}
 {{- end }}
 {{- end }}
-{{- end }}
-
-{{- define "tickfan.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
 {{- define "tickfan.securityContext" -}}
