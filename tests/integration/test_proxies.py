@@ -257,6 +257,29 @@ async def _all_see(
         await asyncio.gather(from_http(sse), from_http(lines), from_socket())
 
 
+async def test_the_page_works_behind_it(
+    proxy: Proxy, make_service: MakeService, amqp: dict[str, str], tmp_path: Path
+) -> None:
+    """In a real browser: its files, its WebSocket, and a replica that is replaced under it."""
+    replica = make_service({**amqp, "STOP__DRAIN_S": "0", "STREAM__RETRY_MS": "200"})
+    await asyncio.to_thread(replica.start)
+    broker, publisher = _publisher(amqp, ["trades.X"])
+    with proxy(tmp_path, [replica, replica]) as front:
+        async with Browser() as browser:
+            await browser.visit(f"{front.url}/?channels=trades.X")
+            await browser.until("document.body.dataset.state == 'live'")
+            await publisher.publish(20)
+            await browser.until("document.querySelectorAll('#tape tbody tr').length == 20")
+            assert await asyncio.to_thread(replica.stop) == 0
+            await browser.until("document.body.dataset.state == 'waiting'")
+            await publisher.publish(20)
+            await asyncio.to_thread(replica.start)
+            await browser.until("document.querySelectorAll('#tape tbody tr').length == 40")
+            assert await browser.run("document.body.dataset.state") == "live"
+            assert "reset" not in await browser.run("document.querySelector('#events').innerText")
+    await broker.close()
+
+
 async def test_a_client_that_goes_is_gone(
     proxy: Proxy, make_live: MakeLive, tmp_path: Path
 ) -> None:
