@@ -15,7 +15,7 @@ from service.core.channel import is_channel_name
 from service.core.errors import Poison
 from service.core.feed import Upstream
 from service.core.update import MESSAGE_UPDATES_MAX
-from service.wire.inbound import Item, as_json, check_type, decode, footprint, weigh
+from service.wire.inbound import Item, check_type, decode, measures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from service.broker.base import Delivery
     from service.core.feed import Feed
     from service.hub import Hub
+    from service.wire.inbound import Measure
 
 log = structlog.get_logger("tickfan.ingest")
 
@@ -37,8 +38,6 @@ class Source(NamedTuple):
     routing_key: str
     type: str
     ts: int
-    size: int
-    held: int
     seq: int
     mark: str
 
@@ -68,20 +67,16 @@ class Ingest:
             type_ = check_type(delivery.type)
             items = self._decode(delivery, feed)
         except Poison as poison:
-            source = Source(feed, delivery.routing_key, "", ts, 0, 0, seq, mark)
+            source = Source(feed, delivery.routing_key, "", ts, seq, mark)
             self._refuse(source, 0, poison, None)
             return
-        text = as_json(delivery.body, delivery.content_type, items)
-        count = len(items) or 1
-        # All of a batch count alike. A conflated feed keeps no more than its newest values.
-        held = footprint(text, count * delivery.batch) // count if feed.is_lossless else 0
-        size = weigh(text) // count
-        source = Source(feed, delivery.routing_key, type_, ts, size, held, seq, mark)
-        for index, item in enumerate(items):
+        source = Source(feed, delivery.routing_key, type_, ts, seq, mark)
+        counts = measures(delivery.body, delivery.content_type, items, batch=delivery.batch)
+        for index, (item, counted) in enumerate(zip(items, counts, strict=False)):
             if isinstance(item, Poison):
                 self._refuse(source, index, item, item.channel)
             else:
-                self._publish(source, index, item)
+                self._publish(source, index, item, counted)
         self._hub.tally.updates_in[feed.name] += len(items)
 
     def _decode(self, delivery: Delivery, feed: Feed) -> Sequence[Item | Poison]:
@@ -110,7 +105,7 @@ class Ingest:
         log.warning("the stream cannot be continued", feed=feed, reason=reason)
         self._hub.reset(self._hub.feeds[feed], reason)
 
-    def _publish(self, source: Source, index: int, item: Item) -> None:
+    def _publish(self, source: Source, index: int, item: Item, counted: Measure) -> None:
         feed = source.feed
         if item.channel not in feed.channels and not feed.covers(item.channel):
             poison = Poison("wrong_feed", f"{item.channel!r} is not of feed {feed.name!r}")
@@ -125,8 +120,8 @@ class Ingest:
                 item.data,
                 ts,
                 type_=source.type,
-                size=source.size,
-                held=source.held,
+                size=counted.size,
+                held=counted.held,
                 seq=seq,
                 mark=source.mark,
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
@@ -20,7 +21,7 @@ from service.core.errors import Poison
 from service.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT, UPDATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     Check = Callable[["Any", int], None]
 
@@ -44,6 +45,16 @@ _LONG_NUMBER = b"0" * 16
 _EXACT = json.JSONDecoder(parse_int=lambda digits: int(digits[:18]))
 _CONTAINERS = frozenset((dict, list))
 
+ALIKE = 4
+"""So much longer than the mean may an entry of a batch be and still count as the others."""
+
+
+class Measure(NamedTuple):
+    """What an update's data counts for in bounds, in bytes: on a wire, and in memory."""
+
+    size: int
+    held: int
+
 
 class Item(NamedTuple):
     """One update as it was published. ``ts`` in ms since 1970 UTC, if given."""
@@ -51,6 +62,9 @@ class Item(NamedTuple):
     channel: str
     data: Any
     ts: int | None
+
+
+_NOTHING = Measure(0, 0)
 
 
 def decode(
@@ -83,33 +97,53 @@ def decode(
     return [_item(entry, check, known) for entry in value]
 
 
-def as_json(body: bytes, content_type: str | None, items: Sequence[Item | Poison]) -> bytes:
-    """A text that says how much there is in a message: its body, or its data as JSON."""
-    if content_type is None or "msgpack" not in content_type.lower():
-        return body
-    return orjson.dumps([item.data for item in items if isinstance(item, Item)])
+def measure(text: bytes) -> Measure:
+    """What a value counts for, by its JSON.
 
+    On a wire what it takes in MessagePack at most: a float of three characters
+    has nine bytes there, and a text has at most one value more than commas.
 
-def weigh(text: bytes) -> int:
-    """What a JSON text counts for on a wire, in bytes: what it takes in MessagePack at most.
-
-    A float of three characters has nine bytes there, and a text has at most one
-    value more than commas.
+    In memory the text once as values, in CPython as many as four bytes a
+    character if it is not ASCII, and once in each of three encodings; around
+    them CPython's own: an object of 50 and more bytes for each text and number,
+    a list's and a dict's. Order books take ten times their text.
     """
-    return len(text) + 6 * (text.count(b",") + 1)
+    length, commas = len(text), text.count(b",")
+    plain = 4 * length if text.isascii() else 7 * length
+    return Measure(
+        length + 6 * commas + 6,
+        plain + 64 * commas + 72 * text.count(b"[") + 168 * text.count(b"{"),
+    )
 
 
-def footprint(text: bytes, entries: int = 0) -> int:
-    """What the values of a JSON text take in memory, in bytes, about, and their encodings.
+def measures(
+    body: bytes, content_type: str | None, items: Sequence[Item | Poison], *, batch: bool
+) -> Iterable[Measure]:
+    """What each update of a message counts for, in their order."""
+    is_json = content_type is None or "msgpack" not in content_type.lower()
+    if is_json and not batch:
+        return (measure(body),)
+    if is_json and items and (alike := _if_alike(body, len(items))):
+        return repeat(alike)
+    return [
+        measure(orjson.dumps(item.data)) if isinstance(item, Item) else _NOTHING for item in items
+    ]
 
-    The text once as values, and once in each of three encodings; around them
-    CPython's own: an object of 50 and more bytes for each text and number, a
-    list's and a dict's. Order books take ten times their text. ``entries`` of a
-    batch are taken apart: what they have around their data is not kept.
+
+def _if_alike(body: bytes, entries: int) -> Measure | None:
+    """What each entry of a batch counts for, if they are flat and of about one length.
+
+    A tenth of what it takes to look at each. Where it says nothing, a large
+    entry's bytes could hide in the mean of many small ones.
     """
-    commas = text.count(b",") - 2 * entries
-    dicts = text.count(b"{") - entries
-    return max(len(text), 4 * len(text) + 64 * commas + 72 * text.count(b"[") + 168 * dicts)
+    if body.count(b"[") > 1 or body.count(b"{") > 2 * entries:
+        return None
+    parts = body.split(b'"channel"')
+    if len(parts) != entries + 1 or max(map(len, parts)) * entries > ALIKE * len(body):
+        return None
+    size, held = measure(body)
+    # What an entry has around its data is not kept: two commas and a dict.
+    return Measure(size // entries, max(size, held - entries * (2 * 64 + 168)) // entries)
 
 
 def check_type(type_: str | None) -> str:

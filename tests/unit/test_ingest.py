@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from service.broker.base import Delivery as Message
 from service.core.feed import Delivery, FeedSpec, Upstream
 from service.ingest import SAMPLE_S
+from service.wire.inbound import measure
 from tests.support.fanout import FEEDS, Fanout, skips_time
 
 POISON: dict[str, dict[str, Any]] = {
@@ -264,3 +265,19 @@ async def test_nothing_gets_out_of_deliver(deliveries: list[tuple[Any, ...]]) ->
     seen = [[(one["event"], one["channel"], one["seq"]) for one in client.events if "seq" in one]
             for client in clients]  # fmt: skip
     assert all(one == seen[0] for one in seen)
+
+
+@skips_time
+async def test_what_is_kept_counts_for_what_it_takes_in_memory() -> None:
+    """In the history and in the full states; bad or small entries beside it take nothing off."""
+    fanout = Fanout()
+    book = {"bids": [[str(n), str(n)] for n in range(500)]}
+    held = measure(orjson.dumps(book)).held
+    batch: list[Any] = [{"channel": "trades.a", "data": book}, *[0] * 200]
+    fanout.deliver("trades.a", orjson.dumps(batch), batch=True)
+    batch = [{"channel": "book.a", "data": book}, *[{"channel": "book.b", "data": 1}] * 200]
+    fanout.deliver("book.a", orjson.dumps(batch), batch=True, type="snapshot")
+    trades, books = fanout.feed("trades.a"), fanout.feed("book.a")
+    assert held > 3 * measure(orjson.dumps(book)).size
+    assert trades.history.size > held
+    assert books.state_size > held

@@ -21,11 +21,11 @@ from service.wire.inbound import (
     DEPTH_MAX,
     RESERVED_TYPES,
     Item,
-    as_json,
+    Measure,
     check_type,
     decode,
-    footprint,
-    weigh,
+    measure,
+    measures,
 )
 from tests.support.updates import INTEGER_MAX, LAW, NASTY, TEXTS, VALUES
 
@@ -242,7 +242,7 @@ def test_all_that_both_can_say_is_accepted(value: Any) -> None:
 def test_a_body_counts_for_what_it_takes_in_messagepack(value: Any) -> None:
     """Short floats are three times as long there: a bound in bytes would be none."""
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    assert len(msgpack.packb(value)) <= weigh(body)
+    assert len(msgpack.packb(value)) <= measure(body).size
 
 
 def memory_of(value: Any) -> int:
@@ -265,6 +265,7 @@ SHAPES: dict[str, Any] = {
     "nothing in lists": [[[[]]]] * 40,
     "nothing in objects": [{}] * 40,
     "a long text": "x" * 2_000,
+    "a long text with one sign of another plane": "x" * 2_000 + "\U0001f4b9",
 }
 
 
@@ -273,8 +274,8 @@ def test_a_footprint_is_what_values_take_in_memory(name: str) -> None:
     """A bound in bytes bounds memory, whatever the shape: with three encodings of the text."""
     text = orjson.dumps(SHAPES[name])
     taken = memory_of(orjson.loads(text)) + 3 * len(text)
-    assert taken <= 1.1 * footprint(text)
-    assert footprint(text) <= 3 * taken
+    assert taken <= 1.1 * measure(text).held
+    assert measure(text).held <= 3 * taken
 
 
 @settings(LAW, max_examples=300)
@@ -282,27 +283,58 @@ def test_a_footprint_is_what_values_take_in_memory(name: str) -> None:
 def test_no_value_takes_much_more_than_its_footprint(value: list[Any]) -> None:
     """The law behind the figures: no shape gets round the count."""
     text = orjson.dumps(value)
-    assert memory_of(orjson.loads(text)) + 3 * len(text) <= 1.5 * footprint(text) + 200
+    assert memory_of(orjson.loads(text)) + 3 * len(text) <= 1.5 * measure(text).held + 200
 
 
-def test_entries_of_a_batch_count_for_their_data_alone() -> None:
-    """What a batch has around them is gone when it is taken apart."""
-    data = SHAPES["a trade"]
-    batch = [{"channel": "trades.a", "data": data} for _ in range(50)]
-    one, fifty = footprint(orjson.dumps(data)), footprint(orjson.dumps(batch), 50)
-    assert 50 * one <= fifty <= 1.6 * 50 * one
-    assert footprint(b"[1,2,3]", 3) > 0
+def counted(body: bytes, kind: str | None = None) -> list[Measure]:
+    """What the entries of a batch count for."""
+    items = decode("quotes.a", body, kind, batch=True)
+    return [each for each, _ in zip(measures(body, kind, items, batch=True), items, strict=False)]
 
 
-def test_messagepack_counts_as_its_json_would() -> None:
-    """Small integers are four times as long there as in the body."""
+def wrapped(*data: Any) -> list[dict[str, Any]]:
+    return [{"channel": "quotes.a", "data": each} for each in data]
+
+
+@pytest.mark.parametrize("kind", [None, MSGPACK])
+def test_an_entry_of_a_batch_counts_for_its_own_data(kind: str | None) -> None:
+    """Not for what the batch has around it, and in MessagePack as in JSON."""
+    pack = orjson.dumps if kind is None else msgpack.packb
+    trade = SHAPES["a trade"]
+    alone = measure(orjson.dumps(trade))
+    entries = counted(pack(wrapped(*[trade] * 50)), kind)
+    assert len(entries) == 50
+    for each in entries:
+        assert alone.held <= each.held <= 1.4 * alone.held
+        assert alone.size <= each.size <= 2 * alone.size
+    assert counted(pack([]), kind) == []
+
+
+@pytest.mark.parametrize("kind", [None, MSGPACK])
+@pytest.mark.parametrize(
+    "small",
+    [1, None, {"a": 1}, 2**60, "x" * 200, [[]]],
+    ids=["one", "null", "flat", "poison", "text", "nested"],
+)
+def test_no_entry_hides_among_others(kind: str | None, small: Any) -> None:
+    """A large one counts for all of itself, however many small or bad ones are beside it."""
+    pack = orjson.dumps if kind is None else msgpack.packb
+    book = SHAPES["a book"]
+    for large in (book, "x" * 5_000, {"channel": "x" * 5_000}):
+        real = measure(orjson.dumps(large))
+        for batch in (wrapped(large, *[small] * 300), [*wrapped(large), *[0] * 300]):
+            first, *_ = counted(pack(batch), kind)
+            assert first.held >= real.held
+            assert first.size >= real.size
+
+
+def test_one_update_of_a_message_counts_by_its_text() -> None:
+    """Nothing is encoded again for it; MessagePack counts as its JSON would."""
     data = [{"a": 1}, [7] * 50]
-    packed = msgpack.packb(data)
-    items = decode("quotes.a", packed, MSGPACK, batch=False)
-    assert as_json(packed, MSGPACK, items) == orjson.dumps([data])
-    text = orjson.dumps(data)
-    assert as_json(text, None, items) is text
-    assert as_json(text, "application/json", items) is text
+    text, packed = orjson.dumps(data), msgpack.packb(data)
+    for body, kind in ((text, None), (text, "application/json"), (packed, MSGPACK)):
+        items = decode("quotes.a", body, kind, batch=False)
+        assert list(measures(body, kind, items, batch=False)) == [measure(text)]
 
 
 HOSTILE = st.recursive(
