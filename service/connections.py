@@ -168,13 +168,16 @@ class Connections:
             "channels": [_describe(grant, request, recovered) for grant in grants],
         }
         parts = [head(fields)]
+        cursor = connection.cursor
         for feed, is_recovered in recovered.items():
             self._hub.tally.resumes[is_recovered] += 1
             if not is_recovered:
                 assert places is not None
                 reset = _reset(feed, places.get(feed.name))
                 self._hub.tally.unrecovered[feed.name, reset["reason"]] += 1
-                parts.append(subscriber.format.event("reset", reset, connection.cursor))
+                event = subscriber.format.event("reset", reset, cursor)
+                subscriber.resets += (event,)
+                parts.append(event)
         subscriber.open(Opening(parts, snapshot, _states(states), end))
         # A newcomer's first bytes go out here and now, in one write.
         self._hub.pump.step(subscriber, self._hub.loop.time())

@@ -161,7 +161,6 @@ class LosslessAudience:
             self.flush()
         fresh = {feed.name: feed.place}
         frames: dict[str, bytes] = {}
-        now = self._clock()
         for member in self.members:
             if member.ended is not None:
                 continue  # its last cursor is one of the old stream
@@ -175,7 +174,7 @@ class LosslessAudience:
             cursor = member.trail.text()
             if cursor not in frames:
                 frames[cursor] = self.key.format.event("reset", fields, cursor)
-            member.control(frames[cursor], now)
+            member.reset(frames[cursor])
 
     def _take_pending(self) -> list[Update]:
         """What is flushed now; the rest of a large burst stays, and is due at once."""

@@ -44,8 +44,11 @@ class Connection:
 
     @property
     def cursor(self) -> str | None:
-        """How far the client has been given its lossless feeds; None without any."""
-        if self.lossless is None:
+        """How far the client has been given its lossless feeds.
+
+        None without any, and while a ``reset`` waits: the one that it has is right then.
+        """
+        if self.lossless is None or self.subscriber.resets:
             return None
         return (self.subscriber.trail or self.lossless.reached()).text()
 

@@ -88,7 +88,7 @@ class Subscriber:
     __slots__ = (
         "_on_end", "_on_owed", "awaits_flush", "controls", "ended", "format", "heard_at", "marks",
         "opened_at", "openings", "parked", "pinged_at", "pipe", "queue", "reached", "remote",
-        "replay", "stuck_at", "stuck_bytes", "trail", "until", "updates", "written_at",
+        "replay", "resets", "stuck_at", "stuck_bytes", "trail", "until", "updates", "written_at",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one call, all by name
@@ -115,6 +115,8 @@ class Subscriber:
         # Lists: short when there is something, and empty a tenth of a deque.
         self.controls: list[bytes] = []
         self.openings: list[Opening] = []
+        # Of the events that wait: until they are sent there is no cursor to give.
+        self.resets: tuple[bytes, ...] = ()
         self.replay: Replay | None = None
         self.queue: BoundedQueue[Update] | None = None
         self.marks: ConflatingQueue[Channel] = ConflatingQueue()
@@ -163,12 +165,21 @@ class Subscriber:
         except OSError:
             self.end(closing.LOST)
             return
+        # Behind a head that waits, not before it: commands are answered in order.
+        head = self.openings[-1].head if self.openings else None
+        self._wait(head or self.controls, data)
+
+    def reset(self, data: bytes) -> None:
+        """Tell a parked client of a lost stream before any cursor, which is one of the new."""
+        if self.ended is None:
+            self.resets += (data,)
+            self._wait(self.controls, data)
+
+    def _wait(self, where: list[bytes], data: bytes) -> None:
         if self.events_waiting >= CONTROLS_MAX:
             self.end(closing.STALLED)
             return
-        # Behind a head that waits, not before it: commands are answered in order.
-        head = self.openings[-1].head if self.openings else None
-        (head or self.controls).append(data)
+        where.append(data)
         self._on_owed(self)
 
     def open(self, opening: Opening) -> None:
@@ -239,6 +250,8 @@ class Subscriber:
         data = b"".join(parts)
         if data:
             self.pipe.write(data)
+            if self.resets:
+                self.resets = tuple(event for event in self.resets if event not in parts)
             self.written_at = self.stuck_at = now
             self.stuck_bytes = self.pipe.get_write_buffer_size()
         if self.ended is None and not self._owes():

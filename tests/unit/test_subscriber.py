@@ -9,7 +9,7 @@ import pytest
 from service.core import closing
 from service.core.feed import Delivery, FeedSpec, Upstream
 from service.subscriber import CONTROLS_MAX, STEP_BYTES
-from tests.support.fanout import WIRES, Fanout, skips_time
+from tests.support.fanout import WIRES, Client, Fanout, skips_time
 
 HELD_MAX = 2 * STEP_BYTES
 """What may wait on our side for a client that reads nothing."""
@@ -130,6 +130,22 @@ async def test_controls_are_bounded() -> None:
 
 
 @skips_time
+async def test_controls_behind_a_head_are_bounded_too() -> None:
+    """Wherever they wait, together they are no more."""
+    fanout = Fanout()
+    client = fanout.client("json", "stalled")
+    client.clog()
+    client.subscriber.control(b"a reply", fanout.loop.time())
+    client.subscribe("quotes.#")
+    for _ in range(CONTROLS_MAX - 2):
+        client.subscriber.control(b"a reply", fanout.loop.time())
+    assert client.reason is None
+    assert client.subscriber.events_waiting == CONTROLS_MAX
+    client.subscriber.control(b"a reply", fanout.loop.time())
+    assert client.reason is closing.STALLED
+
+
+@skips_time
 @pytest.mark.parametrize("wire", ["json", "msgpack", "sse"])
 async def test_an_answer_does_not_overtake_the_one_before_it(wire: str) -> None:
     """Each command's answer behind a slow socket comes in its order."""
@@ -150,6 +166,71 @@ async def test_an_answer_does_not_overtake_the_one_before_it(wire: str) -> None:
     assert [one.get("id", one["event"]) for one in said] == [
         1, "subscribed", 2, "snapshot_end", "subscribed", 3, "snapshot_end",
     ]  # fmt: skip
+
+
+async def clogged_behind_openings(fanout: Fanout) -> Client:
+    """A client of a lossless feed whose later subscriptions wait behind its socket."""
+    for index in range(60):
+        fanout.publish(f"quotes.{index:02}", "x" * 3_000)
+    client = fanout.client("json", "fast", "trades.a")
+    fanout.publish("trades.a", "of the old stream")
+    await fanout.settle()
+    client.clog()
+    for pattern in ("quotes.#", "quotes.*", "book.#"):
+        client.subscribe(pattern)
+    return client
+
+
+@skips_time
+async def test_no_cursor_of_a_new_stream_comes_before_its_reset() -> None:
+    """Whoever is cut anywhere comes back with a cursor that tells of the loss."""
+    fanout = Fanout()
+    client = await clogged_behind_openings(fanout)
+    before = client.cursor
+    fanout.reset("trades")
+    fanout.publish("trades.a", "of the new stream")
+    while not client.named("reset"):
+        assert client.cursor == before
+        client.pipe.read(20_000)
+        await fanout.settle(0.02)
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert len(client.named("snapshot_end")) == 4
+    assert client.named("update")[-1]["data"] == "of the new stream"
+    assert client.cursor != before
+    assert client.connection.cursor == client.cursor
+
+
+@skips_time
+@pytest.mark.parametrize("told", ["reset of a stream", "reset of a resume"])
+async def test_who_is_ended_before_it_hears_of_a_reset_keeps_its_cursor(told: str) -> None:
+    """The goodbye has none: the one that it has brings the reset when it comes back."""
+    fanout = Fanout()
+    if told == "reset of a stream":
+        client = await clogged_behind_openings(fanout)
+        before = client.cursor
+        fanout.reset("trades")
+    else:
+        for index in range(60):
+            fanout.publish(f"quotes.{index:02}", "x" * 3_000)
+        client = fanout.client("json", "fast")
+        before = "1~trades.zz.AAAAAAAAAAA"
+        client.clog()
+        client.subscribe("quotes.#")
+        client.subscribe("trades.a", cursor=before)
+        for _ in range(2):
+            client.pipe.read(20_000)  # so that a part of the first is sent
+            await fanout.settle(0.1)
+        assert len(client.named("subscribed")) == 1
+    fanout.publish("trades.a", "of the new stream")
+    await fanout.settle(0.1)
+    client.subscriber.end(closing.DRAIN)
+    await fanout.settle(0.1)
+    client.pipe.become("fast")
+    await fanout.settle(0.1)
+    assert not client.named("reset")
+    assert client.named("closing")
+    assert client.cursor in (None, before)
 
 
 @skips_time
