@@ -94,7 +94,9 @@ class Page:
 
     async def asset(self, request: web.Request) -> web.Response:
         """A file of the page. Raises :class:`aiohttp.web.HTTPNotFound`."""
-        file = self._files.get(request.match_info["name"])
-        if file is None:
+        name = request.match_info["name"]
+        file = self._files.get(name)
+        # The page's own addresses are right at / alone.
+        if file is None or name == INDEX:
             raise web.HTTPNotFound
         return file.answer(request)

@@ -4,7 +4,7 @@
  */
 
 import { backOff, connect } from "./connection.js";
-import { Grants } from "./grants.js";
+import { Feeds } from "./feeds.js";
 import { Latest } from "./latest.js";
 import { Tape } from "./tape.js";
 import { time } from "./value.js";
@@ -12,7 +12,7 @@ import { time } from "./value.js";
 /**
  * @typedef {import("./connection.js").Message} Message
  * @typedef {import("./connection.js").Row} Row
- * @typedef {{feed: string, bind: string[], delivery: string, channels: number, upstream: string}} Feed
+ * @typedef {import("./feeds.js").Feed} Feed
  */
 
 const EVENTS_MAX = 100;
@@ -45,17 +45,23 @@ const events = find("#events", HTMLOListElement);
 const curl = find("#curl", HTMLElement);
 const latest = new Latest(find("#latest tbody", HTMLTableSectionElement), find("#more", HTMLElement));
 const tape = new Tape(find("#tape tbody", HTMLTableSectionElement));
-const grants = new Grants();
+const feeds = new Feeds();
 
 /** Also right below a path, behind a proxy that takes it away; without a password of the address. */
 const base = new URL(".", location.href);
 
 let received = 0;
 let close = () => {};
+/** Whether anything was ever asked for, by the address or in the form. */
+let isAsked = false;
+/** The run of the replica that the feeds were listed at. */
+let epoch = "";
 /** Of the connection; a feed that RabbitMQ does not feed shows over "live". */
 let connection = { state: "connecting", text: "Connecting" };
 /** @type {Map<string, string>} of each feed that is subscribed: starting, live or stale */
 const upstreams = new Map();
+/** @type {Set<string>} of the feeds that are subscribed: some values may have changed unseen */
+const unconfirmed = new Set();
 
 /**
  * @param {string} list
@@ -97,6 +103,7 @@ function subscribe() {
   latest.clear();
   tape.clear();
   upstreams.clear();
+  isAsked = true;
   const names = namesIn(channels.value);
   const query = `?${new URLSearchParams({
     channels: names.join(","), ...(interval.value && { interval_ms: interval.value }),
@@ -130,7 +137,11 @@ function hear(message) {
     if (message.snapshot) message.u.forEach(recall);
     // Of the live ones, those of lossless feeds come with a cursor.
     else if (message.c !== undefined) tape.take(message.u);
-    else for (const row of message.u) latest.take(row, grants.of(row[0])?.feed ?? "", false);
+    else for (const row of message.u) {
+      const feed = feeds.of(row[0])?.feed ?? "";
+      // What comes while its feed is not live is from before.
+      latest.take(row, feed, (upstreams.get(feed) ?? "live") !== "live");
+    }
   } else if (message.t === "error") {
     tell(`${message.code}: ${message.message}`);
   } else if (message.t === "gap") {
@@ -138,11 +149,17 @@ function hear(message) {
   } else if (message.t === "reset") {
     mark(`reset of ${message.feed}: what follows does not follow what came before (${message.reason})`);
   } else if (message.t === "subscribed") {
-    grants.set(message.channels);
     // What stays from before is out of date until it comes again.
     latest.doubt(true);
-    for (const feed of grants.feeds) upstreams.set(feed, "");
-    for (const granted of message.channels) upstream(granted.feed, granted.upstream);
+    unconfirmed.clear();
+    for (const granted of message.channels) {
+      upstreams.set(granted.feed, "");
+      upstream(granted.feed, granted.upstream);
+      if (granted.snapshot === "unconfirmed") unconfirmed.add(granted.feed);
+    }
+    // Another replica, or the same with other settings, may have other feeds.
+    if (epoch && epoch !== message.epoch) void list().catch(() => {});
+    epoch = message.epoch;
   } else if (message.t === "status") {
     upstream(message.feed, message.upstream);
     latest.doubt(message.upstream !== "live" || message.unconfirmed > 0, message.feed);
@@ -156,9 +173,10 @@ function hear(message) {
 
 /** @param {Row} row of a snapshot: a newest value, or the state of a lossless channel and what followed */
 function recall(row) {
-  const grant = grants.of(row[0]);
-  if (grant?.delivery === "lossless") tape.take([row]);
-  else latest.take(row, grant?.feed ?? "", grant?.snapshot === "unconfirmed");
+  const feed = feeds.of(row[0]);
+  // Without the list of feeds: most conflated rows say no `prev`.
+  if (feed ? feed.delivery === "lossless" : row.length > 4) tape.take([row]);
+  else latest.take(row, feed?.feed ?? "", feed !== undefined && unconfirmed.has(feed.feed));
 }
 
 /** @param {string} line */
@@ -210,14 +228,21 @@ function addChip(feed) {
   upstream(feed.feed, feed.upstream);
 }
 
+/** List the feeds. */
+async function list() {
+  feeds.set((await ask("v1/channels?limit=1")).feeds);
+  chips.textContent = "";
+  feeds.all.forEach(addChip);
+  press();
+}
+
 /**
  * What to show to somebody who has not said: prices, and one feed's every update.
- * @param {Feed[]} feeds
  * @returns {Promise<string[]>}
  */
-async function proposal(feeds) {
-  const first = feeds.find((feed) => feed.delivery === "lossless");
-  const chosen = feeds.filter((feed) => feed.delivery === "conflated" || feed === first);
+async function proposal() {
+  const first = feeds.all.find((feed) => feed.delivery === "lossless");
+  const chosen = feeds.all.filter((feed) => feed.delivery === "conflated" || feed === first);
   const found = await Promise.all(chosen.map(async (feed) => {
     if (feed.channels <= WHOLE_FEED_MAX) return feed.bind;
     const [pattern = "#"] = feed.bind;
@@ -251,18 +276,16 @@ function fill() {
   return query.has("channels");
 }
 
-/** List the feeds, however long it takes; what the address asks for does not wait for that. */
+/** The feeds first, however long it takes: they tell which table a channel belongs to. */
 async function start() {
-  const isAsked = fill();
-  if (isAsked) subscribe();
+  const isInAddress = fill();
   for (let attempts = 0; ; attempts += 1) {
     try {
-      const { feeds } = await ask("v1/channels?limit=1");
-      const proposed = isAsked ? [] : await proposal(feeds);
-      feeds.forEach(addChip);
-      press();
-      if (isAsked || namesIn(channels.value).length) return;
-      channels.value = proposed.join(", ");
+      await list();
+      const proposed = isInAddress ? [] : await proposal();
+      // Somebody may have been faster.
+      if (isAsked) return;
+      if (!isInAddress && !channels.value) channels.value = proposed.join(", ");
       subscribe();
       return;
     } catch (error) {

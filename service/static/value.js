@@ -39,8 +39,8 @@ export function time(ts) {
 export class Value {
   /** @type {Map<string, Text>} */
   #fields = new Map();
-  /** Of the object that is laid out, those that are not shown too. */
-  #count = 0;
+  /** Of the object that is laid out, those that are not shown too; -1: it is none. */
+  #count = -1;
 
   /** @param {HTMLTableCellElement} cell */
   constructor(cell) {
@@ -53,7 +53,7 @@ export class Value {
   show(data) {
     if (data === null || typeof data !== "object" || Array.isArray(data)) {
       this.#fields.clear();
-      this.#count = 0;
+      this.#count = -1;
       this.box.textContent = text(data);
       return;
     }

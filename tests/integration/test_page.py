@@ -209,7 +209,7 @@ async def test_a_gap_and_a_stale_feed_are_shown(service: Live) -> None:
 
 async def test_a_value_that_may_be_out_of_date_looks_it(make_live: MakeLive) -> None:
     """Its channel has not come again since the connection or the broker was lost."""
-    live = await make_live(STREAM__RETRY_MS="100")
+    live = await make_live(STREAM__RETRY_MS="1000")
     old = "[...document.querySelectorAll('.old td:first-child')].map((one) => one.innerText)"
     for name in "AB":
         await live.publish(f"quotes.{name}", {"bid": "1"})
@@ -251,6 +251,50 @@ async def test_an_old_time_has_its_date(service: Live) -> None:
         assert never == str(2**53 - 1)
 
 
+async def test_what_comes_while_its_feed_is_stale_is_old(service: Live) -> None:
+    """A value that waited for its interval is from before; that of another feed is not."""
+    feed = service.hub.feeds["quotes"]
+    old = "[...document.querySelectorAll('.old td:first-child')].map((one) => one.innerText)"
+    async with page(service, "?channels=%23&interval_ms=1000") as browser:
+        await service.publish("quotes.A", "first")
+        await browser.until(f"{LATEST}.length == 1")
+        await service.publish("quotes.A", "second")
+        service.hub.upstream(feed, Upstream.STALE, "played", 1_700_000_000_000)
+        await browser.until(f"{LATEST}[0].includes('second')")
+        assert await browser.run(old) == ["quotes.A"]
+        assert await browser.run(STATE) == "stale"
+
+
+async def test_one_pattern_over_all_feeds(service: Live) -> None:
+    """Each channel is its own feed's, whatever the pattern: states go to the tape."""
+    await service.publish("book.X", {"bids": []}, type="snapshot")
+    await service.publish("quotes.X", {"bid": "1"})
+    async with page(service, "?channels=%23") as browser:
+        await browser.until(f"{TAPE}.length == 1 && {LATEST}.length == 1")
+        assert "book.X" in (await browser.run(TAPE))[0]
+
+
+async def test_a_value_of_another_kind_takes_its_place(service: Live) -> None:
+    """Nothing of the former is left, when there is nothing to show of the new one."""
+    async with page(service, "?channels=quotes.A") as browser:
+        for data, shown in (("100", "100"), ({}, ""), ({"bid": 1}, "bid 1"), ([], "[]"), ({}, "")):
+            await service.publish("quotes.A", data)
+            cell = "document.querySelector('#latest .value')?.innerText.replace('\\n', ' ')"
+            await browser.until(f"{cell} === {json.dumps(shown)}")
+
+
+async def test_who_comes_back_to_it_finds_it_live(service: Live) -> None:
+    """Kept for the way back it holds no connection, and has one when it is shown again."""
+    await service.publish("quotes.A", 1)
+    async with page(service, "?channels=quotes.A") as browser:
+        await browser.run("window.isKept = true")
+        await browser.visit("about:blank")
+        await until(lambda: not len(service.service.connections))
+        await browser.run("history.back()")
+        await browser.until(f"document.body.dataset.state == 'live' && {LATEST}.length == 1")
+        assert len(service.service.connections) == 1
+
+
 async def test_the_fields_that_are_not_shown_are_counted(service: Live) -> None:
     """Whatever shape the value had before."""
     async with page(service, "?channels=quotes.A") as browser:
@@ -275,6 +319,20 @@ async def test_a_service_that_is_late_is_waited_for(make_live: MakeLive) -> None
         await browser.until(f"{STATE} == 'live' && {LATEST}.length == 1")
         assert await browser.run("document.querySelectorAll('#feeds button').length") == 4
 
+        # Somebody who does not wait for the list.
+        await browser.block("*v1/channels*")
+        await browser.visit(live.url("/?"))
+        await browser.until(f"{STATE} == 'waiting'")
+        await browser.run("document.querySelector('#channels').value = 'quotes.*'")
+        await browser.run("document.querySelector('form').requestSubmit()")
+        await browser.until(f"{STATE} == 'live'")
+        failures = "performance.getEntriesByType('resource').filter((one) => !one.responseStatus)"
+        await browser.until(f"{failures}.length >= 3")
+        assert await browser.run(STATE) == "live"
+        await browser.block()
+        await browser.until("document.querySelectorAll('#feeds button').length == 4")
+        assert await browser.run("location.search") == "?channels=quotes.*"
+
 
 async def test_a_service_that_hangs_is_noticed(make_service: MakeService) -> None:
     """Its socket is open and says nothing: not for long do its prices look live."""
@@ -290,7 +348,7 @@ async def test_a_service_that_hangs_is_noticed(make_service: MakeService) -> Non
 
 async def test_an_outage_does_not_push_out_what_was_told(make_live: MakeLive) -> None:
     """Its begin and its end have a line each, however many attempts there are between."""
-    live = await make_live(STREAM__RETRY_MS="100")
+    live = await make_live(STREAM__RETRY_MS="200")
     async with page(live, "?channels=trades.X") as browser:
         await live.publish("trades.X", 2**60)
         await browser.until(f"{EVENTS}.includes('gap in trades.X')")
@@ -326,7 +384,7 @@ async def test_a_full_state_is_on_the_tape(service: Live) -> None:
 
 
 async def test_it_is_bounded_and_says_so(service: Live) -> None:
-    """500 channels, 100 lines of tape, 20 events; a large feed is not subscribed unasked."""
+    """500 channels, 100 lines of tape and of events; a large feed is not subscribed unasked."""
     for number in range(600):
         await service.publish(f"quotes.C{number:03}", {"n": number})
     async with page(service) as browser:
@@ -345,6 +403,9 @@ async def test_it_is_bounded_and_says_so(service: Live) -> None:
         assert [values(line)[-1] for line in await browser.run(TAPE)] == [
             str(number) for number in range(50, 150)
         ]
+        for number in range(110):
+            await service.publish("trades.X", 2**60, ts=number)
+        await browser.until("document.querySelectorAll('#events li').length == 100")
         await browser.run("document.querySelector('#channels').value = 'quotes.C599'")
         await browser.run("document.querySelector('form').requestSubmit()")
         await browser.until(f"{LATEST}.length == 1")
@@ -364,7 +425,7 @@ async def test_it_reads_patterns_as_the_service_does(service: Live) -> None:
     cases.append(["#.a" * 30 + ".b", "a." * 60 + "a", False])
     async with page(service, "?channels=quotes.A") as browser:
         wrong = await browser.run(f"""
-            import('/static/grants.js').then(({{covers}}) => {json.dumps(cases)}.filter(
+            import('/static/feeds.js').then(({{covers}}) => {json.dumps(cases)}.filter(
                 ([pattern, name, does]) => covers(pattern.split('.'), name.split('.')) !== does))
         """)
     assert wrong == []

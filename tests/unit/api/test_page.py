@@ -104,7 +104,7 @@ async def test_a_name_of_its_contents_is_kept_for_ever(
 
 @pytest.mark.parametrize(
     "name",
-    ["nothing.js", "..%2Fapp.py", "%2e%2e%2fapp.py", "%00", "a%0d%0ab", "app.js%2f"],
+    ["nothing.js", "index.html", "..%2Fapp.py", "%2e%2e%2fapp.py", "%00", "a%0d%0ab", "app.js%2f"],
 )
 async def test_nothing_else_is_served(service: Live, name: str) -> None:
     """A name that is no file of the page is a JSON 404."""

@@ -1,35 +1,33 @@
 /**
- * What was granted, and which of it covers a channel.
+ * The feeds of the service, and which of them a channel belongs to.
  * Must not know the connection, nor the page.
  */
 
 /**
- * One entry of `subscribed`.
- * @typedef {{channel: string, feed: string, delivery: string, upstream: string, snapshot: string}} Grant
+ * One entry of `feeds` in /v1/channels.
+ * @typedef {{feed: string, bind: string[], delivery: string, channels: number, upstream: string}} Feed
  */
 
-export class Grants {
-  /** @type {{words: string[], grant: Grant}[]} */
-  #all = [];
+export class Feeds {
+  /** @type {Feed[]} */
+  all = [];
+  /** @type {{words: string[], feed: Feed}[]} */
+  #binds = [];
 
-  /** @param {Grant[]} grants instead of those before */
-  set(grants) {
-    this.#all = grants.map((grant) => ({ words: grant.channel.split("."), grant }));
-  }
-
-  /** @returns {string[]} the feeds, each once */
-  get feeds() {
-    return [...new Set(this.#all.map(({ grant }) => grant.feed))];
+  /** @param {Feed[]} feeds instead of those before */
+  set(feeds) {
+    this.all = feeds;
+    this.#binds = feeds.flatMap((feed) => feed.bind.map((bind) => ({ words: bind.split("."), feed })));
   }
 
   /**
-   * The first that covers the channel.
+   * Two feeds never cover the same channel.
    * @param {string} channel
-   * @returns {Grant | undefined}
+   * @returns {Feed | undefined}
    */
   of(channel) {
     const name = channel.split(".");
-    return this.#all.find(({ words }) => covers(words, name))?.grant;
+    return this.#binds.find(({ words }) => covers(words, name))?.feed;
   }
 }
 
