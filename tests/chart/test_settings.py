@@ -80,6 +80,9 @@ def test_the_schema_closes_every_map() -> None:
         ("config.http.admin_host=localhost", "config.http.admin_host is localhost: nobody"),
         ("config.http.admin_host=::1", "config.http.admin_host is ::1: nobody"),
         ("config.http.port=8081", "config.http.port and admin_port are both 8081"),
+        # YAML 1.1 reads these words as no names, wherever they stand without quotes.
+        ("nameOverride=on", "nameOverride: Must not validate the schema"),
+        ("fullnameOverride=y", "fullnameOverride: Must not validate the schema"),
         ("image.tag=latest", "image.tag"),
         ("image.repository=tickfan:1", "image.repository: Does not match pattern"),
         ("image.repository=a b", "image.repository: Does not match pattern"),
