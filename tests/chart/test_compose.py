@@ -17,7 +17,7 @@ import yaml
 
 from service.config import load
 from tests.chart.tools import run, tool
-from tests.support.frontproxy import require as require_proxy
+from tests.support.programs import require
 from tests.support.prometheus import promtool
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ def test_nginx_finds_the_replicas(tmp_path: Path) -> None:
     page = tmp_path / "nginx.conf"
     page.write_text(re.sub(r"tickfan-\d:", "127.0.0.1:", text))
     done = subprocess.run(
-        [require_proxy("nginx"), "-t", "-p", tmp_path, "-c", page, "-g", f"pid {tmp_path}/pid;"],
+        [require("nginx"), "-t", "-p", tmp_path, "-c", page, "-g", f"pid {tmp_path}/pid;"],
         capture_output=True, text=True, timeout=10, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

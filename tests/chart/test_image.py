@@ -27,7 +27,7 @@ from service.api.page import INDEX
 from tests.chart.dockerfile import Instruction, Stage, stages
 from tests.chart.tools import isolation, run, tool
 from tests.support.browser import Browser
-from tests.support.node import require_npm
+from tests.support.programs import require
 from tests.support.rabbitmq import free_port
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _only(word: str) -> str:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the stages before the last make: a directory that stands for the image's ``/``."""
-    require_npm()
+    require("npm")
     first, second, _ = stages(DOCKERFILE.read_text())
     root = tmp_path_factory.mktemp("image")
     page = Stage(ROOT, tmp_path_factory.mktemp("page"), os.environ)

@@ -21,7 +21,7 @@ from service.core.feed import Upstream
 from service.transports.line import Line
 from tests.support.browser import Browser
 from tests.support.live import until
-from tests.support.node import require_npm
+from tests.support.programs import require
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -434,7 +434,7 @@ async def test_it_reads_patterns_as_the_service_does(service: Live) -> None:
 
 def test_its_types_are_right(tmp_path: Path) -> None:
     """TypeScript's strict reading of the comments, as mypy reads the service."""
-    npm = require_npm()
+    npm = require("npm")
     for source in ("scripts/page", "service/static"):
         shutil.copytree(
             ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("node_modules")

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.support.everything import a_day_with_everything
+from tests.support.programs import require
 from tests.support.prometheus import (
     DASHBOARD,
     JOB,
@@ -18,7 +19,6 @@ from tests.support.prometheus import (
     Prometheus,
     alert_rules,
     promtool,
-    require,
 )
 
 if TYPE_CHECKING:

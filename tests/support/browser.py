@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
-import pytest
+
+from tests.support.programs import require
 
 TIMEOUT_S = 30.0
 FLAGS = (
@@ -25,22 +24,11 @@ FLAGS = (
 )  # fmt: skip
 
 
-def require_chromium() -> str:
-    """The path of Chromium; skip without it, under CI=true fail."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if found is None:
-        sentence = "Chromium is not installed: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    return found
-
-
 class Browser:
     """One page of a browser of its own."""
 
     def __init__(self) -> None:
-        self._binary = require_chromium()
+        self._binary = require("chromium", "chromium-browser")
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._process: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None

@@ -5,14 +5,10 @@ Must not know which it is, nor what is tested.
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
-
-import pytest
 
 from tests.support.rabbitmq import free_port
 
@@ -21,17 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_TIMEOUT_S = 10
-
-
-def require(program: str) -> str:
-    """The program's path; skip without it, under CI=true fail."""
-    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
-    if found is None:
-        sentence = f"{program} is not installed: apt-get install {program}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    return found
 
 
 class Replica(Protocol):

@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.frontproxy import FrontProxy, require
+from tests.support.frontproxy import FrontProxy
+from tests.support.programs import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

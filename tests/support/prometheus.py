@@ -6,9 +6,7 @@ Must not know what is tested.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import time
 import urllib.error
@@ -17,8 +15,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import pytest
-
+from tests.support.programs import require
 from tests.support.rabbitmq import free_port
 
 if TYPE_CHECKING:
@@ -32,17 +29,6 @@ JOB, NAMESPACE = "tickfan-admin", "compose"
 DEADLINE_S = 20
 
 
-def require(name: str) -> str:
-    """The path of prometheus or promtool; skip without it, under CI=true fail."""
-    found = shutil.which(name)
-    if found is None:
-        sentence = f"{name} is not installed: apt-get install prometheus"
-        if os.environ.get("CI") == "true":
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    return found
-
-
 def alert_rules(connections_max: int = 100) -> str:
     """The rules as Prometheus reads them, for the job of config/prometheus.yml."""
     selector = f'job="{JOB}", namespace="{NAMESPACE}"'
@@ -52,7 +38,7 @@ def alert_rules(connections_max: int = 100) -> str:
 
 def promtool(*words: str | Path, text: str = "") -> subprocess.CompletedProcess[str]:
     """Run promtool to its end, with ``text`` as its input."""
-    command = [require("promtool"), *words]
+    command = [require("promtool", package="prometheus"), *words]
     return subprocess.run(
         command, input=text, capture_output=True, text=True, timeout=60, check=False
     )
