@@ -9,13 +9,22 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
 import structlog
 
 from service.core.channel import is_channel_name
 from service.core.errors import Poison
 from service.core.feed import Upstream
 from service.core.update import MESSAGE_UPDATES_MAX
-from service.wire.inbound import Item, check_type, decode, measures
+from service.wire.inbound import (
+    Item,
+    check_type,
+    decode,
+    footprint,
+    is_messagepack,
+    measures,
+    weigh,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +32,6 @@ if TYPE_CHECKING:
     from service.broker.base import Delivery
     from service.core.feed import Feed
     from service.hub import Hub
-    from service.wire.inbound import Measure
 
 log = structlog.get_logger("tickfan.ingest")
 
@@ -71,12 +79,17 @@ class Ingest:
             self._refuse(source, 0, poison, None)
             return
         source = Source(feed, delivery.routing_key, type_, ts, seq, mark)
-        counts = measures(delivery.body, delivery.content_type, items, batch=delivery.batch)
-        for index, (item, counted) in enumerate(zip(items, counts, strict=False)):
-            if isinstance(item, Poison):
-                self._refuse(source, index, item, item.channel)
-            else:
-                self._publish(source, index, item, counted)
+        if delivery.batch:
+            self._publish_batch(source, delivery.body, items)
+        else:
+            (item,) = items
+            assert isinstance(item, Item), "a message of one update is refused as a whole"
+            text = delivery.body
+            if is_messagepack(delivery.content_type):
+                text = orjson.dumps(item.data)
+            # A conflated feed keeps no more than its newest values: what they take is not asked.
+            held = footprint(text) if feed.is_lossless else 0
+            self._publish(source, 0, item, weigh(text), held)
         self._hub.tally.updates_in[feed.name] += len(items)
 
     def _decode(self, delivery: Delivery, feed: Feed) -> Sequence[Item | Poison]:
@@ -105,25 +118,37 @@ class Ingest:
         log.warning("the stream cannot be continued", feed=feed, reason=reason)
         self._hub.reset(self._hub.feeds[feed], reason)
 
-    def _publish(self, source: Source, index: int, item: Item, counted: Measure) -> None:
-        feed = source.feed
-        if item.channel not in feed.channels and not feed.covers(item.channel):
-            poison = Poison("wrong_feed", f"{item.channel!r} is not of feed {feed.name!r}")
+    def _publish_batch(self, source: Source, body: bytes, items: Sequence[Item | Poison]) -> None:
+        if source.feed.is_lossless:
+            counts = measures(body, items)
+        else:
+            count = len(items)
+            counts = ((weigh(body) // (count or 1), 0),) * count
+        for index, (item, (size, held)) in enumerate(zip(items, counts, strict=True)):
+            if isinstance(item, Poison):
+                self._refuse(source, index, item, item.channel)
+            else:
+                self._publish(source, index, item, size, held)
+
+    def _publish(self, source: Source, index: int, item: Item, size: int, held: int) -> None:
+        # Unpacked at once: an attribute of a named tuple costs as much as all of it.
+        feed, _, type_, ts, seq, mark = source
+        channel, data, own_ts = item
+        if channel not in feed.channels and not feed.covers(channel):
+            poison = Poison("wrong_feed", f"{channel!r} is not of feed {feed.name!r}")
             self._refuse(source, index, poison, None)
             return
-        ts = item.ts if item.ts is not None else source.ts
-        seq = source.seq + index
         try:
             self._hub.publish(
                 feed,
-                item.channel,
-                item.data,
-                ts,
-                type_=source.type,
-                size=counted.size,
-                held=counted.held,
-                seq=seq,
-                mark=source.mark,
+                channel,
+                data,
+                ts if own_ts is None else own_ts,
+                type_=type_,
+                size=size,
+                held=held,
+                seq=seq + index,
+                mark=mark,
             )
         except Poison as poison:
             self._refuse(source, index, poison, None)

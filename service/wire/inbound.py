@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
@@ -21,7 +20,7 @@ from service.core.errors import Poison
 from service.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT, UPDATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     Check = Callable[["Any", int], None]
 
@@ -49,22 +48,12 @@ ALIKE = 4
 """So much longer than the mean may an entry of a batch be and still count as the others."""
 
 
-class Measure(NamedTuple):
-    """What an update's data counts for in bounds, in bytes: on a wire, and in memory."""
-
-    size: int
-    held: int
-
-
 class Item(NamedTuple):
     """One update as it was published. ``ts`` in ms since 1970 UTC, if given."""
 
     channel: str
     data: Any
     ts: int | None
-
-
-_NOTHING = Measure(0, 0)
 
 
 def decode(
@@ -97,53 +86,62 @@ def decode(
     return [_item(entry, check, known) for entry in value]
 
 
-def measure(text: bytes) -> Measure:
-    """What a value counts for, by its JSON.
+def weigh(text: bytes) -> int:
+    """What values count for on a wire, in bytes, by their JSON: as much as MessagePack takes.
 
-    On a wire what it takes in MessagePack at most: a float of three characters
-    has nine bytes there, and a text has at most one value more than commas.
-
-    In memory the text once as values, in CPython as many as four bytes a
-    character if it is not ASCII, and once in each of three encodings; around
-    them CPython's own: an object of 50 and more bytes for each text and number,
-    a list's and a dict's. Order books take ten times their text.
+    A float of three characters has nine bytes there, and a text has at most one
+    value more than commas.
     """
-    length, commas = len(text), text.count(b",")
-    plain = 4 * length if text.isascii() else 7 * length
-    return Measure(
-        length + 6 * commas + 6,
-        plain + 64 * commas + 72 * text.count(b"[") + 168 * text.count(b"{"),
-    )
+    return len(text) + 6 * text.count(b",") + 6
 
 
-def measures(
-    body: bytes, content_type: str | None, items: Sequence[Item | Poison], *, batch: bool
-) -> Iterable[Measure]:
-    """What each update of a message counts for, in their order."""
-    is_json = content_type is None or "msgpack" not in content_type.lower()
-    if is_json and not batch:
-        return (measure(body),)
-    if is_json and items and (alike := _if_alike(body, len(items))):
-        return repeat(alike)
-    return [
-        measure(orjson.dumps(item.data)) if isinstance(item, Item) else _NOTHING for item in items
-    ]
+def footprint(text: bytes) -> int:
+    """What values count for in memory, in bytes, by their JSON, with their encodings.
+
+    The text once as values, in CPython as many as four bytes a character if it
+    is not ASCII, and once in each of three encodings; around them CPython's
+    own: an object of 50 and more bytes for each text and number, a list's and a
+    dict's. Order books take ten times their text.
+    """
+    return _footprint(text, text.count(b","), text.count(b"["), text.count(b"{"))
 
 
-def _if_alike(body: bytes, entries: int) -> Measure | None:
-    """What each entry of a batch counts for, if they are flat and of about one length.
+def _footprint(text: bytes, commas: int, lists: int, dicts: int) -> int:
+    return (4 if text.isascii() else 7) * len(text) + 64 * commas + 72 * lists + 168 * dicts
 
-    A tenth of what it takes to look at each. Where it says nothing, a large
+
+def measures(body: bytes, items: Sequence[Item | Poison]) -> Sequence[tuple[int, int]]:
+    """What each entry of a batch counts for on a wire and in memory, in their order."""
+    if alike := _if_alike(body, len(items)):
+        return (alike,) * len(items)
+    texts = [orjson.dumps(item.data) if isinstance(item, Item) else b"" for item in items]
+    return [(weigh(text), footprint(text)) for text in texts]
+
+
+def _if_alike(body: bytes, entries: int) -> tuple[int, int] | None:
+    """What each entry counts for, if they are JSON, flat, and of about one length.
+
+    A third of what it takes to look at each. Where it says nothing, a large
     entry's bytes could hide in the mean of many small ones.
     """
-    if body.count(b"[") > 1 or body.count(b"{") > 2 * entries:
-        return None
+    commas, lists, dicts = body.count(b","), body.count(b"["), body.count(b"{")
     parts = body.split(b'"channel"')
-    if len(parts) != entries + 1 or max(map(len, parts)) * entries > ALIKE * len(body):
+    if (
+        not entries
+        or lists != 1
+        or not entries <= dicts <= 2 * entries
+        or len(parts) != entries + 1
+        or max(map(len, parts)) * entries > ALIKE * len(body)
+    ):
         return None
-    size, held = measure(body)
     # What an entry has around its data is not kept: two commas and a dict.
-    return Measure(size // entries, max(size, held - entries * (2 * 64 + 168)) // entries)
+    held = _footprint(body, commas - 2 * entries, 0, dicts - entries)
+    return (len(body) + 6 * commas + 6) // entries, held // entries
+
+
+def is_messagepack(content_type: str | None) -> bool:
+    """Whether a body that was decoded is MessagePack."""
+    return content_type is not None and "msgpack" in content_type.lower()
 
 
 def check_type(type_: str | None) -> str:

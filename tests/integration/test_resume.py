@@ -15,7 +15,7 @@ import pytest
 
 from service.core.history import OVERHEAD_BYTES
 from service.pace import BURST_S
-from service.wire.inbound import measure
+from service.wire.inbound import footprint
 from tests.support.live import until
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ FILLER = "x" * 9_000
 
 
 def _publish_cost(data: str) -> int:
-    return measure(orjson.dumps(data)).held + OVERHEAD_BYTES
+    return footprint(orjson.dumps(data)) + OVERHEAD_BYTES
 
 
 async def _publish(service: Live, data: list[Any]) -> list[int]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from service.broker.base import Delivery as Message
 from service.core.feed import Delivery, FeedSpec, Upstream
 from service.ingest import SAMPLE_S
-from service.wire.inbound import measure
+from service.wire.inbound import footprint, weigh
 from tests.support.fanout import FEEDS, Fanout, skips_time
 
 POISON: dict[str, dict[str, Any]] = {
@@ -272,12 +272,27 @@ async def test_what_is_kept_counts_for_what_it_takes_in_memory() -> None:
     """In the history and in the full states; bad or small entries beside it take nothing off."""
     fanout = Fanout()
     book = {"bids": [[str(n), str(n)] for n in range(500)]}
-    held = measure(orjson.dumps(book)).held
+    held = footprint(orjson.dumps(book))
     batch: list[Any] = [{"channel": "trades.a", "data": book}, *[0] * 200]
     fanout.deliver("trades.a", orjson.dumps(batch), batch=True)
     batch = [{"channel": "book.a", "data": book}, *[{"channel": "book.b", "data": 1}] * 200]
     fanout.deliver("book.a", orjson.dumps(batch), batch=True, type="snapshot")
     trades, books = fanout.feed("trades.a"), fanout.feed("book.a")
-    assert held > 3 * measure(orjson.dumps(book)).size
+    assert held > 3 * weigh(orjson.dumps(book))
     assert trades.history.size > held
     assert books.state_size > held
+
+
+@skips_time
+@pytest.mark.parametrize("packed", [False, True])
+async def test_one_update_counts_by_its_json(packed: bool) -> None:
+    """Small integers are four times as long there as in MessagePack."""
+    fanout = Fanout()
+    data = [7] * 2_000
+    body = msgpack.packb(data) if packed else orjson.dumps(data)
+    kind = "application/msgpack" if packed else "application/json"
+    fanout.deliver("trades.a", body, content_type=kind)
+    newest = fanout.feed("trades.a").history.newest
+    assert newest is not None
+    assert newest.size >= weigh(orjson.dumps(data))
+    assert newest.held == footprint(orjson.dumps(data))

@@ -9,7 +9,7 @@ from service.core.feed import Delivery, FeedSpec
 from service.core.history import OVERHEAD_BYTES
 from service.replay import LOOK_BYTES
 from service.subscriber import STEP_BYTES
-from service.wire.inbound import measure
+from service.wire.inbound import footprint
 from tests.support.fanout import WIRES, Fanout, skips_time
 
 
@@ -59,7 +59,7 @@ async def test_only_the_channels_asked_for_are_read() -> None:
 @skips_time
 async def test_a_reader_that_history_overtakes_is_ended_by_name() -> None:
     """Never a silent hole: slow, and its cursor says where it was."""
-    held = 100 * (OVERHEAD_BYTES + measure(b"x" * 902).held)
+    held = 100 * (OVERHEAD_BYTES + footprint(b"x" * 902))
     spec = FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, history_bytes_max=held)
     fanout = Fanout([spec])
     early = fanout.client("json", "fast", "trades.#")

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import orjson
@@ -21,13 +21,17 @@ from service.wire.inbound import (
     DEPTH_MAX,
     RESERVED_TYPES,
     Item,
-    Measure,
     check_type,
     decode,
-    measure,
+    footprint,
+    is_messagepack,
     measures,
+    weigh,
 )
 from tests.support.updates import INTEGER_MAX, LAW, NASTY, TEXTS, VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 JSON, MSGPACK = "application/json", "application/msgpack"
 QUICK_S = 0.05
@@ -242,7 +246,7 @@ def test_all_that_both_can_say_is_accepted(value: Any) -> None:
 def test_a_body_counts_for_what_it_takes_in_messagepack(value: Any) -> None:
     """Short floats are three times as long there: a bound in bytes would be none."""
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    assert len(msgpack.packb(value)) <= measure(body).size
+    assert len(msgpack.packb(value)) <= weigh(body)
 
 
 def memory_of(value: Any) -> int:
@@ -274,8 +278,8 @@ def test_a_footprint_is_what_values_take_in_memory(name: str) -> None:
     """A bound in bytes bounds memory, whatever the shape: with three encodings of the text."""
     text = orjson.dumps(SHAPES[name])
     taken = memory_of(orjson.loads(text)) + 3 * len(text)
-    assert taken <= 1.1 * measure(text).held
-    assert measure(text).held <= 3 * taken
+    assert taken <= 1.1 * footprint(text)
+    assert footprint(text) <= 3 * taken
 
 
 @settings(LAW, max_examples=300)
@@ -283,13 +287,15 @@ def test_a_footprint_is_what_values_take_in_memory(name: str) -> None:
 def test_no_value_takes_much_more_than_its_footprint(value: list[Any]) -> None:
     """The law behind the figures: no shape gets round the count."""
     text = orjson.dumps(value)
-    assert memory_of(orjson.loads(text)) + 3 * len(text) <= 1.5 * measure(text).held + 200
+    assert memory_of(orjson.loads(text)) + 3 * len(text) <= 1.5 * footprint(text) + 200
 
 
-def counted(body: bytes, kind: str | None = None) -> list[Measure]:
+def counted(body: bytes, kind: str | None = None) -> Sequence[tuple[int, int]]:
     """What the entries of a batch count for."""
     items = decode("quotes.a", body, kind, batch=True)
-    return [each for each, _ in zip(measures(body, kind, items, batch=True), items, strict=False)]
+    found = measures(body, items)
+    assert len(found) == len(items)
+    return found
 
 
 def wrapped(*data: Any) -> list[dict[str, Any]]:
@@ -301,13 +307,13 @@ def test_an_entry_of_a_batch_counts_for_its_own_data(kind: str | None) -> None:
     """Not for what the batch has around it, and in MessagePack as in JSON."""
     pack = orjson.dumps if kind is None else msgpack.packb
     trade = SHAPES["a trade"]
-    alone = measure(orjson.dumps(trade))
+    alone = orjson.dumps(trade)
     entries = counted(pack(wrapped(*[trade] * 50)), kind)
     assert len(entries) == 50
-    for each in entries:
-        assert alone.held <= each.held <= 1.4 * alone.held
-        assert alone.size <= each.size <= 2 * alone.size
-    assert counted(pack([]), kind) == []
+    for size, held in entries:
+        assert weigh(alone) <= size <= 2 * weigh(alone)
+        assert footprint(alone) <= held <= 1.4 * footprint(alone)
+    assert not counted(pack([]), kind)
 
 
 @pytest.mark.parametrize("kind", [None, MSGPACK])
@@ -320,21 +326,27 @@ def test_no_entry_hides_among_others(kind: str | None, small: Any) -> None:
     """A large one counts for all of itself, however many small or bad ones are beside it."""
     pack = orjson.dumps if kind is None else msgpack.packb
     book = SHAPES["a book"]
-    for large in (book, "x" * 5_000, {"channel": "x" * 5_000}):
-        real = measure(orjson.dumps(large))
+    row = {f"k{number}": "channel" for number in range(300)}
+    for large in (book, row, "x" * 5_000, {"channel": "x" * 5_000}):
+        alone = orjson.dumps(large)
         for batch in (wrapped(large, *[small] * 300), [*wrapped(large), *[0] * 300]):
-            first, *_ = counted(pack(batch), kind)
-            assert first.held >= real.held
-            assert first.size >= real.size
+            size, held = counted(pack(batch), kind)[0]
+            assert size >= weigh(alone)
+            assert held >= footprint(alone)
 
 
-def test_one_update_of_a_message_counts_by_its_text() -> None:
-    """Nothing is encoded again for it; MessagePack counts as its JSON would."""
-    data = [{"a": 1}, [7] * 50]
-    text, packed = orjson.dumps(data), msgpack.packb(data)
-    for body, kind in ((text, None), (text, "application/json"), (packed, MSGPACK)):
-        items = decode("quotes.a", body, kind, batch=False)
-        assert list(measures(body, kind, items, batch=False)) == [measure(text)]
+@pytest.mark.parametrize(
+    ("kind", "does"),
+    [
+        (None, False),
+        ("application/json", False),
+        (MSGPACK, True),
+        ("Application/X-MsgPack;a", True),
+    ],
+)
+def test_which_bodies_are_messagepack(kind: str | None, does: bool) -> None:
+    """As they are decoded."""
+    assert is_messagepack(kind) is does
 
 
 HOSTILE = st.recursive(
