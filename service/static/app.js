@@ -54,7 +54,7 @@ let received = 0;
 let close = () => {};
 /** Whether anything was ever asked for, by the address or in the form. */
 let isAsked = false;
-/** The run of the replica that the feeds were listed at. */
+/** The run of the replica that answered last: another may have other feeds. */
 let epoch = "";
 /** Of the connection; a feed that RabbitMQ does not feed shows over "live". */
 let connection = { state: "connecting", text: "Connecting" };
@@ -157,7 +157,6 @@ function hear(message) {
       upstream(granted.feed, granted.upstream);
       if (granted.snapshot === "unconfirmed") unconfirmed.add(granted.feed);
     }
-    // Another replica, or the same with other settings, may have other feeds.
     if (epoch && epoch !== message.epoch) void list().catch(() => {});
     epoch = message.epoch;
   } else if (message.t === "status") {
@@ -308,7 +307,7 @@ form.onsubmit = (event) => {
 interval.onchange = subscribe;
 // A page that is kept for the way back would hold its connection, and read nothing.
 addEventListener("pagehide", () => close());
-addEventListener("pageshow", (event) => event.persisted && subscribe());
+addEventListener("pageshow", (event) => event.persisted && isAsked && subscribe());
 setInterval(() => {
   rate.textContent = `${received.toLocaleString()} updates/s`;
   received = 0;

@@ -128,6 +128,7 @@ def _if_alike(body: bytes, entries: int) -> tuple[int, int] | None:
     parts = body.split(b'"channel"')
     if (
         not entries
+        or not body.startswith(b"[")  # MessagePack does not begin so
         or lists != 1
         or not entries <= dicts <= 2 * entries
         or len(parts) != entries + 1

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive
     from tests.support.frontproxy import FrontProxy
     from tests.support.live import Live
+    from tests.support.process import ServiceProcess
 
     Proxy = type[FrontProxy]
 
@@ -114,42 +115,52 @@ async def test_a_rolling_restart_loses_no_update(
     assert sum("drain" in follower.closings for follower in followers) == len(followers)
 
 
-async def test_an_eventsource_outlives_the_absence_of_every_replica(
+@contextlib.asynccontextmanager
+async def _browsing(
     proxy: Proxy, make_service: MakeService, amqp: dict[str, str], tmp_path: Path
-) -> None:
-    """In a real browser: all replicas go and come back, and each update is seen once."""
+) -> AsyncIterator[tuple[FrontProxy, Browser, ServiceProcess, Publisher]]:
+    """A browser in front of a proxy for one replica, and a publisher behind it."""
     replica = make_service({**amqp, "STOP__DRAIN_S": "0", "STREAM__RETRY_MS": "200"})
     await asyncio.to_thread(replica.start)
     broker, publisher = _publisher(amqp, ["trades.X"])
     with proxy(tmp_path, [replica, replica]) as front:
         async with Browser() as browser:
-            await browser.open(f"{front.url}/v1/channels")
-            await browser.run("""
-                window.seen = []; window.events = [];
-                window.source = new EventSource('/v1/sse?channels=trades.X');
-                source.onmessage = (event) => seen.push(JSON.parse(event.data).data);
-                for (const name of ['snapshot_end', 'closing', 'reset'])
-                    source.addEventListener(name, (event) => events.push(
-                        name + ':' + (JSON.parse(event.data).reason ?? '')));
-                true
-            """)
-            await browser.until("events.includes('snapshot_end:')")
-            await publisher.publish(100)
-            await browser.until("seen.length == 100")
-
-            # The proxy's idle connections to it are no reason to use up the grace, 25 s.
-            async with asyncio.timeout(10):
-                assert await asyncio.to_thread(replica.stop) == 0
-            await browser.until("events.includes('closing:unavailable')")
-            assert await browser.run("source.readyState") != 2, "EventSource has given up"
-            await publisher.publish(100)
-            await asyncio.to_thread(replica.start)
-            await publisher.publish(100)
-            await browser.until("seen.length >= 300")
-
-            assert await browser.run("seen") == list(range(300))
-            events = await browser.run("events")
+            yield front, browser, replica, publisher
     await broker.close()
+
+
+async def test_an_eventsource_outlives_the_absence_of_every_replica(
+    proxy: Proxy, make_service: MakeService, amqp: dict[str, str], tmp_path: Path
+) -> None:
+    """In a real browser: all replicas go and come back, and each update is seen once."""
+    async with _browsing(proxy, make_service, amqp, tmp_path) as parts:
+        front, browser, replica, publisher = parts
+        await browser.open(f"{front.url}/v1/channels")
+        await browser.run("""
+            window.seen = []; window.events = [];
+            window.source = new EventSource('/v1/sse?channels=trades.X');
+            source.onmessage = (event) => seen.push(JSON.parse(event.data).data);
+            for (const name of ['snapshot_end', 'closing', 'reset'])
+                source.addEventListener(name, (event) => events.push(
+                    name + ':' + (JSON.parse(event.data).reason ?? '')));
+            true
+        """)
+        await browser.until("events.includes('snapshot_end:')")
+        await publisher.publish(100)
+        await browser.until("seen.length == 100")
+
+        # The proxy's idle connections to it are no reason to use up the grace, 25 s.
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(replica.stop) == 0
+        await browser.until("events.includes('closing:unavailable')")
+        assert await browser.run("source.readyState") != 2, "EventSource has given up"
+        await publisher.publish(100)
+        await asyncio.to_thread(replica.start)
+        await publisher.publish(100)
+        await browser.until("seen.length >= 300")
+
+        assert await browser.run("seen") == list(range(300))
+        events = await browser.run("events")
     assert "closing:drain" in events
     assert not [event for event in events if event.startswith("reset")]
 
@@ -261,23 +272,19 @@ async def test_the_page_works_behind_it(
     proxy: Proxy, make_service: MakeService, amqp: dict[str, str], tmp_path: Path
 ) -> None:
     """In a real browser: its files, its WebSocket, and a replica that is replaced under it."""
-    replica = make_service({**amqp, "STOP__DRAIN_S": "0", "STREAM__RETRY_MS": "200"})
-    await asyncio.to_thread(replica.start)
-    broker, publisher = _publisher(amqp, ["trades.X"])
-    with proxy(tmp_path, [replica, replica]) as front:
-        async with Browser() as browser:
-            await browser.visit(f"{front.url}/?channels=trades.X")
-            await browser.until("document.body.dataset.state == 'live'")
-            await publisher.publish(20)
-            await browser.until("document.querySelectorAll('#tape tbody tr').length == 20")
-            assert await asyncio.to_thread(replica.stop) == 0
-            await browser.until("document.body.dataset.state == 'waiting'")
-            await publisher.publish(20)
-            await asyncio.to_thread(replica.start)
-            await browser.until("document.querySelectorAll('#tape tbody tr').length == 40")
-            assert await browser.run("document.body.dataset.state") == "live"
-            assert "reset" not in await browser.run("document.querySelector('#events').innerText")
-    await broker.close()
+    async with _browsing(proxy, make_service, amqp, tmp_path) as parts:
+        front, browser, replica, publisher = parts
+        await browser.visit(f"{front.url}/?channels=trades.X")
+        await browser.until("document.body.dataset.state == 'live'")
+        await publisher.publish(20)
+        await browser.until("document.querySelectorAll('#tape tbody tr').length == 20")
+        assert await asyncio.to_thread(replica.stop) == 0
+        await browser.until("document.body.dataset.state == 'waiting'")
+        await publisher.publish(20)
+        await asyncio.to_thread(replica.start)
+        await browser.until("document.querySelectorAll('#tape tbody tr').length == 40")
+        assert await browser.run("document.body.dataset.state") == "live"
+        assert "reset" not in await browser.run("document.querySelector('#events').innerText")
 
 
 async def test_a_client_that_goes_is_gone(

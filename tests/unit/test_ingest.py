@@ -296,3 +296,17 @@ async def test_one_update_counts_by_its_json(packed: bool) -> None:
     assert newest is not None
     assert newest.size >= weigh(orjson.dumps(data))
     assert newest.held == footprint(orjson.dumps(data))
+
+
+@skips_time
+async def test_the_footprints_in_the_documentation() -> None:
+    """docs/reliability.md and config/tickfan.toml: a small trade, a book of twenty levels."""
+    fanout = Fanout()
+    levels = [[f"{1000 + n}.25", f"{n}.1234"] for n in range(20)]
+    history = fanout.feed("trades.a").history
+    fanout.publish("trades.a", {"price": "222.57", "size": "8312", "side": "buy", "id": 106_123})
+    trade = history.size
+    fanout.publish("trades.a", {"bids": levels, "asks": levels})
+    assert round(trade, -2) in (1_100, 1_200)
+    assert 57_000 <= 2**26 / trade <= 61_000
+    assert round(history.size - trade, -3) == 12_000

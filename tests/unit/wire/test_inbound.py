@@ -335,6 +335,14 @@ def test_no_entry_hides_among_others(kind: str | None, small: Any) -> None:
             assert held >= footprint(alone)
 
 
+def test_messagepack_is_not_counted_by_what_looks_like_json_in_it() -> None:
+    """Texts that make its bytes look like a flat batch of JSON take nothing off."""
+    data = ['{"channel"', *[7] * 300]
+    body = msgpack.packb([*wrapped(data, data), *wrapped(["[", *data])])
+    real = footprint(orjson.dumps(data))
+    assert all(held >= real for _, held in counted(body, MSGPACK))
+
+
 @pytest.mark.parametrize(
     ("kind", "does"),
     [
