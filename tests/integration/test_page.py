@@ -290,7 +290,7 @@ async def test_who_comes_back_to_it_finds_it_live(service: Live) -> None:
         await browser.run("window.isKept = true")
         await browser.visit("about:blank")
         await until(lambda: not len(service.service.connections))
-        await browser.run("history.back()")
+        await browser.back()
         await browser.until(f"document.body.dataset.state == 'live' && {LATEST}.length == 1")
         assert len(service.service.connections) == 1
 

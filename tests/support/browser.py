@@ -6,6 +6,7 @@ Must not know what is tested.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import tempfile
@@ -22,6 +23,10 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--remote-debugging-port=0",
 )  # fmt: skip
+
+
+class Navigated(Exception):
+    """The page went while it was asked something."""
 
 
 class Browser:
@@ -82,6 +87,11 @@ class Browser:
         await self._call("Page.navigate", url=url)
         await self.until("!window.isOld && document.readyState == 'complete'")
 
+    async def back(self) -> None:
+        """Go back to the page before."""
+        with contextlib.suppress(Navigated):
+            await self.run("history.back()")
+
     async def block(self, *patterns: str) -> None:
         """Let no request to these addresses through; without any, all."""
         await self._call("Network.enable")
@@ -98,7 +108,10 @@ class Browser:
     async def until(self, condition: str) -> None:
         """Wait until the script's value is true; raises TimeoutError."""
         async with asyncio.timeout(TIMEOUT_S):
-            while not await self.run(condition):  # noqa: ASYNC110
+            while True:
+                with contextlib.suppress(Navigated):
+                    if await self.run(condition):
+                        return
                 await asyncio.sleep(0.05)
 
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -111,6 +124,9 @@ class Browser:
                 message = await self._socket.receive_json()
                 self._note(message)
                 if message.get("id") == number:
+                    said = message.get("error", {}).get("message", "")
+                    if "navigated" in said or "context" in said:
+                        raise Navigated(said)
                     assert "error" not in message, message
                     result: dict[str, Any] = message["result"]
                     return result
