@@ -218,3 +218,17 @@ async def test_ticks_add_up_until_one_can_be_written() -> None:
     await fanout.settle()
     came = [event["channel"] for event in client.events[since:] if event["event"] == "update"]
     assert sorted(came) == names[:4]
+
+
+@skips_time
+async def test_a_channel_that_appears_after_a_tick_comes_with_the_others() -> None:
+    """Whatever was there when the audience first looked over its channels."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "quotes.#")
+    fanout.publish("quotes.a")
+    await fanout.settle()
+    fanout.publish("quotes.a")
+    fanout.publish("quotes.b")
+    await fanout.settle()
+    assert client.seqs("quotes.a") == [1, 2]
+    assert client.seqs("quotes.b") == [1]
