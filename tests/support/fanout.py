@@ -234,9 +234,10 @@ class Fanout:
         *,
         rules: Rules = RULES,
         stall_timeout_s: float = 60.0,
+        replays_max: int = 100,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.hub = Hub(self.loop, specs, stall_timeout_s=stall_timeout_s)
+        self.hub = Hub(self.loop, specs, stall_timeout_s=stall_timeout_s, replays_max=replays_max)
         self.formats = Formats()
         self.connections = Connections(self.hub, rules, "epoch")
         self.ingest = Ingest(self.hub, 2**20)

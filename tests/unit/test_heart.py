@@ -107,6 +107,41 @@ async def test_a_heartbeat_never_turns_the_cursor_back(wire: str) -> None:
     heart.stop()
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+@skips_time
+async def test_who_waits_to_resume_hears_its_own_cursor(*, is_first: bool) -> None:
+    """Not that of a neighbour in its audience who is quiet in the same beat."""
+    fanout = Fanout(replays_max=0)  # its turn never comes
+    heart = beating(fanout)
+    early = fanout.client("json", "fast", "trades.a")
+    fanout.publish("trades.a")
+    await fanout.settle()
+    early.leave()
+    waits, shares = [fanout.client("json") for _ in range(2)][:: 1 if is_first else -1]
+    waits.subscribe("trades.a", cursor=early.events[1]["cursor"])
+    shares.subscribe("trades.a")
+    await fanout.settle(16.5)
+    assert not waits.named("update"), "it should be waiting"
+    heard = [client.named("heartbeat")[0]["cursor"] for client in (waits, shares)]
+    assert heard == [early.events[1]["cursor"], early.cursor]
+    assert heard[0] != heard[1]
+    heart.stop()
+
+
+@skips_time
+async def test_a_heartbeat_tells_the_state_of_its_own_beat() -> None:
+    """Not that of the beat before: an outage is heard of, and its end."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client("sse", "fast", "quotes.a")
+    for state in (Upstream.LIVE, Upstream.STALE, Upstream.LIVE):
+        fanout.ingest.upstream("quotes", state, "")
+        await fanout.settle(16.5)
+    heard = [one["upstream"]["quotes"] for one in client.named("heartbeat")]
+    assert heard == ["live", "stale", "live"]
+    heart.stop()
+
+
 def pings(client: Client) -> int:
     return len(client.named("ping"))
 
@@ -153,6 +188,25 @@ async def test_a_slow_websocket_is_not_asked_for_what_it_cannot_see() -> None:
     fanout.publish("quotes.a")
     await fanout.settle(70.0)
     assert client.reason is closing.STALLED
+    heart.stop()
+
+
+@skips_time
+async def test_the_time_to_answer_a_ping_begins_anew_when_a_socket_drains() -> None:
+    """The ping lay behind what the client had not read: it has not seen it for longer."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client("msgpack", "fast", "quotes.a")
+    await fanout.settle(31.5)
+    assert pings(client) == 1
+    client.clog()
+    fanout.publish("quotes.a")
+    await fanout.settle(20.0)
+    client.pipe.become("fast")
+    await fanout.settle(5.0)
+    assert client.is_alive
+    await fanout.settle(7.0)
+    assert client.reason is closing.NO_PONG
     heart.stop()
 
 
