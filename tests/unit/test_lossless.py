@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from service.audience import FLUSH_BYTES
-from tests.support.fanout import WIRES, Fanout, skips_time
+from tests.support.fanout import WIRES, Client, Fanout, skips_time
 
 
 @skips_time
@@ -67,3 +70,56 @@ async def test_quiet_feeds_move_in_the_cursor_with_the_busy_one(wire: str) -> No
     assert client.cursor is not None
     assert client.cursor == client.connection.cursor
     assert fanout.hub.feeds["book"].place in client.cursor
+
+
+async def a_burst_is_pending(fanout: Fanout) -> tuple[Client, list[int]]:
+    """A client whose audience has several flushes' worth of updates pending; what was sent."""
+    client = fanout.client("json", "fast", "trades.a")
+    sent = [fanout.publish("trades.a", ["old", 0])]
+    await fanout.turns()  # it is not quiet any more: the next ones wait for the window
+    sent += [fanout.publish("trades.a", ["old", "x" * (FLUSH_BYTES // 2)]) for _ in range(9)]
+    assert client.seqs("trades.a") == sent[:1]
+    return client, sent
+
+
+@skips_time
+async def test_a_joiner_is_given_nothing_of_a_burst_that_is_split() -> None:
+    """However many flushes it takes until what had been pending is written."""
+    fanout = Fanout()
+    first, sent = await a_burst_is_pending(fanout)
+    joiner = fanout.client("json", "fast", "trades.a")
+    late = [fanout.publish("trades.a") for _ in range(2)]
+    await fanout.settle()
+    late.append(fanout.publish("trades.a"))
+    await fanout.settle()
+    assert joiner.seqs("trades.a") == late
+    assert first.seqs("trades.a") == sent + late
+
+
+@skips_time
+async def test_all_of_a_burst_comes_before_the_reset_of_its_stream() -> None:
+    """More than one flush takes: all old updates, the event, then the new ones."""
+    fanout = Fanout()
+    client, sent = await a_burst_is_pending(fanout)
+    fanout.reset("trades")
+    for _ in range(2):
+        fanout.publish("trades.a", ["new"])
+    await fanout.settle()
+    told = [one["data"][0] if one["event"] == "update" else one["event"] for one in client.events]
+    assert told == ["subscribed", "snapshot_end", *["old"] * len(sent), "reset", "new", "new"]
+    assert client.seqs("trades.a")[: len(sent)] == sent
+
+
+@skips_time
+async def test_who_joins_and_leaves_within_a_batch_leaves_nothing_behind() -> None:
+    """Its audience goes on; nothing of the one that left stays in memory."""
+    fanout = Fanout()
+    stays, _ = await a_burst_is_pending(fanout)
+    joiner = fanout.client("json", "fast", "trades.a")
+    left = weakref.ref(joiner)  # whoever holds the subscriber holds its client, too
+    joiner.leave()
+    del joiner
+    await fanout.settle()
+    gc.collect()
+    assert left() is None
+    assert stays.is_alive
