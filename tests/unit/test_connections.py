@@ -150,3 +150,34 @@ async def test_a_cursor_of_a_lost_history_gets_reset_and_a_fresh_start() -> None
     third.subscribe("trades.#", "book.#", cursor=again.named("reset")[0]["cursor"])
     await fanout.settle()
     assert third.seqs("trades.a") == [new], "the reset's cursor is a valid place"
+
+
+@skips_time
+async def test_a_full_state_dies_with_its_stream() -> None:
+    """Who comes after a reset is told that there is no snapshot, and gets no old book."""
+    fanout = Fanout()
+    fanout.publish("book.x", "all of it", type="snapshot")
+    fanout.publish("book.x", "a change")
+    before = fanout.client("json", "fast", "book.x")
+    assert before.events[0]["channels"][0]["snapshot"] == "state"
+    assert [one["data"] for one in before.named("update")] == ["all of it", "a change"]
+    fanout.reset("book")
+    after = fanout.client("json", "fast", "book.x")
+    await fanout.settle()
+    assert after.events[0]["channels"][0]["snapshot"] == "none"
+    assert not after.named("update")
+
+
+@skips_time
+async def test_a_channel_that_is_read_already_gets_no_second_state() -> None:
+    """Its changes have come: the state behind them would go back in time. Others get theirs."""
+    fanout = Fanout()
+    for name in ("book.x", "book.y"):
+        fanout.publish(name, "all of it", type="snapshot")
+    client = fanout.client("json", "fast", "book.x")
+    fanout.publish("book.x", "a change")
+    await fanout.settle()
+    client.subscribe("book.#")
+    await fanout.settle()
+    came = [(one["channel"], one["data"]) for one in client.named("update")]
+    assert came == [("book.x", "all of it"), ("book.x", "a change"), ("book.y", "all of it")]
