@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from service.core.cursor import parse
 from service.core.feed import Delivery, FeedSpec
 from service.replay import HistoryReplay
 from tests.support.fanout import WIRES, Fanout, skips_time
@@ -180,3 +183,44 @@ async def test_resubscribing_the_same_changes_nothing() -> None:
     assert (client.connection.lossless, client.connection.conflated) == audiences
     assert client.seqs("trades.a") == sent
     assert len(client.named("snapshot_end")) == 6
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_the_cursor_forgets_a_feed_without_subscriptions(wire: str) -> None:
+    """It would drag an old place along, and ask for what nobody wants after a resume."""
+    fanout = Fanout()
+    client = fanout.client(wire, "fast", "trades.a", "book.x")
+    for name in ("book.x", "trades.a"):
+        fanout.publish(name)
+    await fanout.settle()
+    assert "book" in parse(client.cursor or "")
+    client.unsubscribe("book.x")
+    fanout.publish("trades.a")
+    await fanout.settle()
+    assert list(parse(client.cursor or "")) == ["trades"]
+
+
+@pytest.mark.parametrize("bound", ["queue_updates_max", "queue_bytes_max"])
+@skips_time
+async def test_the_largest_bound_among_its_feeds_is_a_clients(bound: str) -> None:
+    """A slow reader of two feeds lives past the smaller one, and gets all of both."""
+    large = FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS)
+    smaller = FeedSpec("book", ("book.#",), Delivery.LOSSLESS)
+    small = {
+        "queue_updates_max": replace(smaller, queue_updates_max=10),
+        "queue_bytes_max": replace(smaller, queue_bytes_max=1_000),
+    }[bound]
+    fanout = Fanout([large, small])
+    client = fanout.client("json", "fast", "trades.a", "book.x")
+    client.clog()
+    trades, book = [], []
+    for _ in range(20):
+        trades.append(fanout.publish("trades.a"))
+        book.append(fanout.publish("book.x"))
+    await fanout.settle()
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert client.reason is None
+    assert client.seqs("trades.a") == trades
+    assert client.seqs("book.x") == book
