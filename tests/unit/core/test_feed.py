@@ -78,6 +78,19 @@ def test_from_the_start_it_recovers_a_whole_stream(
     assert feed.recovers(Place(0, START)) is expected
 
 
+def test_a_place_is_ahead_only_of_a_feed_that_has_not_read_it() -> None:
+    """The tail itself has been read: who resumes there waits for nothing."""
+    feed = lossless_feed()
+    other = lossless_feed()
+    assert not feed.is_behind(Place(0, START))
+    places = [publish(feed, seq) for seq in range(3)]
+    assert [feed.is_behind(at) for at in places] == [False, False, False]
+    assert other.is_behind(places[0]), "nothing has been read"
+    publish(other, 0)
+    publish(other, 1)
+    assert [other.is_behind(at) for at in places] == [False, False, True]
+
+
 def test_restart_forgets_the_stream() -> None:
     """The old places recover no more, and chains begin anew; the channels stay."""
     feed = lossless_feed(history_bytes_max=2 * OVERHEAD_BYTES)
