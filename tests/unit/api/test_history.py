@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from service.api.history import _cell
+from service.api.history import SCAN_MAX, _cell
+from service.core.history import OVERHEAD_BYTES
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive
@@ -142,6 +143,23 @@ async def test_a_channels_name_is_no_formula_either(make_live: MakeLive) -> None
     async with service.session.get(url) as response:
         [row] = rows(await response.read())
     assert row["channel"] == row["data.=1+1"] == "'=1+1"
+
+
+async def test_other_channels_are_passed_over_up_to_a_bound(make_live: MakeLive) -> None:
+    """A quiet channel's request holds the loop no longer: the last within the bound comes."""
+    held = (SCAN_MAX + 2) * OVERHEAD_BYTES * 2
+    service = await make_live(
+        FEEDS=f'[{{"name": "trades", "bind": ["trades.#"], "delivery": "lossless", '
+        f'"history_bytes_max": {held}}}]'
+    )
+    feed = service.hub.feeds["trades"]
+    for seq in range(SCAN_MAX + 1):
+        # The quiet one's updates: just beyond the bound, and just within it.
+        name = "trades.A" if seq < 2 else "trades.B"
+        service.hub.publish(feed, name, seq, 1, seq=seq, mark="x")
+    assert len(feed.history) == SCAN_MAX + 1
+    found = orjson.loads((await read(service))[1])
+    assert [update["data"] for update in found["updates"]] == [1]
 
 
 async def test_a_conflated_channel_has_no_history(service: Live) -> None:
