@@ -123,3 +123,47 @@ async def test_who_joins_and_leaves_within_a_batch_leaves_nothing_behind() -> No
     gc.collect()
     assert left() is None
     assert stays.is_alive
+
+
+@skips_time
+async def test_a_joiner_that_moves_on_within_a_batch_is_given_nothing_of_before() -> None:
+    """Its new audience owes it what came since it joined: once, and in order."""
+    fanout = Fanout()
+    await a_burst_is_pending(fanout)
+    joiner = fanout.client("json", "fast", "trades.a")
+    late = [fanout.publish("trades.a")]
+    joiner.subscribe("trades.b")
+    late.append(fanout.publish("trades.a"))
+    await fanout.settle()
+    assert joiner.seqs("trades.a") == late
+
+
+@skips_time
+async def test_a_joiner_that_moves_to_a_quiet_channel_waits_for_nothing() -> None:
+    """The batch that it would have waited for is not its own any more."""
+    fanout = Fanout()
+    await a_burst_is_pending(fanout)
+    joiner = fanout.client("json", "fast", "trades.a")
+    joiner.subscribe("trades.quiet")
+    joiner.unsubscribe("trades.a")
+    await fanout.settle()
+    assert len(fanout.hub.pump) == 0
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_a_cursor_given_within_a_batch_is_before_it(wire: str) -> None:
+    """Whoever is cut right behind it comes back for the batch, and loses nothing of it."""
+    fanout = Fanout()
+    client = fanout.client(wire, "fast", "trades.a")
+    fanout.publish("trades.a")
+    await fanout.turns()
+    pending = [fanout.publish("trades.a") for _ in range(3)]
+    client.subscribe("book.x")
+    assert client.events[-1]["event"] == "snapshot_end"
+    assert client.seqs("trades.a") == [0]
+    again = fanout.client(wire)
+    again.subscribe("trades.a", cursor=client.cursor)
+    await fanout.settle()
+    assert again.seqs("trades.a") == pending
+    assert client.seqs("trades.a") == [0, *pending]
