@@ -106,3 +106,44 @@ async def test_a_replay_survives_a_change_of_subscriptions() -> None:
     await fanout.settle()
     assert client.seqs("trades.a") == sent
     assert client.seqs("trades.c") == rest
+
+
+@skips_time
+async def test_a_stream_that_is_lost_in_the_middle_of_a_replay_goes_on_with_the_new() -> None:
+    """All of the new one comes, though its numbers are below those that have been read."""
+    fanout = Fanout()
+    early = fanout.client("json", "fast", "trades.a")
+    start = early.cursor
+    old = [fanout.publish("trades.a", "x" * 9_000) for _ in range(20)]
+    await fanout.settle()
+    client = fanout.client("json", "stalled")
+    client.subscribe("trades.a", cursor=start)
+    while not client.seqs("trades.a"):
+        client.pipe.read()
+        await fanout.settle(0.02)
+    fanout.reset("trades")
+    new = [fanout.publish("trades.a", "new") for _ in range(3)]
+    client.pipe.become("fast")
+    await fanout.settle()
+    at = client.events.index(client.named("reset")[0])
+    before = [one["seq"] for one in client.events[:at] if one["event"] == "update"]
+    assert 0 < len(before) < len(old)
+    assert before == old[: len(before)]
+    assert client.seqs("trades.a", since=at) == new
+
+
+@skips_time
+async def test_newest_values_do_not_wait_for_the_turn_to_resume() -> None:
+    """They come to a slow client, too, as soon as its socket has drained."""
+    fanout = Fanout(replays_max=0)  # the turn never comes
+    early = fanout.client("json", "fast", "trades.a")
+    fanout.publish("trades.a")
+    client = fanout.client("json")
+    client.subscribe("trades.a", "quotes.a", cursor=early.cursor)
+    client.clog()
+    newest = [fanout.publish("quotes.a") for _ in range(3)][-1]
+    await fanout.settle()
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert client.seqs("quotes.a") == [newest]
+    assert not client.seqs("trades.a"), "it should be waiting"
