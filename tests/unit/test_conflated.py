@@ -232,3 +232,15 @@ async def test_a_channel_that_appears_after_a_tick_comes_with_the_others() -> No
     await fanout.settle()
     assert client.seqs("quotes.a") == [1, 2]
     assert client.seqs("quotes.b") == [1]
+
+
+@skips_time
+async def test_who_gives_up_one_channel_before_a_tick_gets_the_value_of_the_other() -> None:
+    """Nothing else is written to it that would bring the value along."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "quotes.a", "quotes.b")
+    for name in ("quotes.a", "quotes.b"):
+        fanout.publish(name)
+    client.unsubscribe("quotes.b")
+    await fanout.settle()
+    assert [one["channel"] for one in client.named("update")] == ["quotes.a"]
