@@ -168,6 +168,21 @@ async def test_an_answer_does_not_overtake_the_one_before_it(wire: str) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_an_event_overtakes_nothing_though_the_socket_has_drained(wire: str) -> None:
+    """A feed's state is told after the answer to its subscription, which waited before it."""
+    fanout = Fanout()
+    client = fanout.client(wire, "stalled")
+    client.clog()
+    client.subscribe("quotes.a")
+    client.pipe.become("fast")
+    fanout.ingest.upstream("quotes", Upstream.STALE, "")
+    await fanout.settle()
+    told = [one["event"] for one in client.events]
+    assert told == ["filler", "subscribed", "status", "snapshot_end"]
+
+
 async def clogged_behind_openings(fanout: Fanout) -> Client:
     """A client of a lossless feed whose later subscriptions wait behind its socket."""
     for index in range(60):
@@ -353,3 +368,35 @@ async def test_until_holds_in_a_replay_too() -> None:
     await fanout.settle()
     assert client.seqs("trades.a") == [1024, 2048]
     assert client.reason is closing.DONE
+
+
+@skips_time
+async def test_until_holds_in_a_snapshot_too() -> None:
+    """The end is in the full state: nothing of it comes later, and no live update."""
+    fanout = Fanout()
+    for type_ in ("snapshot", None, "done", None):
+        fanout.publish("book.x", type_, type=type_)
+    client = fanout.client("sse", "fast", "book.x", until="done")
+    fanout.publish("book.x")
+    await fanout.settle()
+    assert [one["data"] for one in client.named("update")] == ["snapshot", None, "done"]
+    assert client.reason is closing.DONE
+    again = fanout.client("sse")
+    again.subscribe("book.x", cursor=client.cursor)
+    await fanout.settle()
+    assert again.seqs("book.x") == [3072, 4096], "its cursor is the end's"
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_a_snapshot_of_many_steps_comes_whole(wire: str) -> None:
+    """Up to its end, although nothing else happens meanwhile."""
+    fanout = Fanout()
+    names = [f"quotes.{index:02}" for index in range(60)]
+    for name in names:
+        fanout.publish(name, "x" * 3_000)
+    client = fanout.client(wire, "fast", "quotes.#")
+    assert len(client.named("update")) < 60, "it should be more than one step"
+    await fanout.settle()
+    assert sorted(one["channel"] for one in client.named("update")) == names
+    assert client.events[-1]["event"] == "snapshot_end"
