@@ -8,6 +8,7 @@ import weakref
 import pytest
 
 from service.audience import FLUSH_BYTES
+from service.core import closing
 from tests.support.fanout import WIRES, Client, Fanout, skips_time
 
 
@@ -167,3 +168,24 @@ async def test_a_cursor_given_within_a_batch_is_before_it(wire: str) -> None:
     await fanout.settle()
     assert again.seqs("trades.a") == pending
     assert client.seqs("trades.a") == [0, *pending]
+
+
+@skips_time
+async def test_two_that_fall_behind_in_one_flush_go_on_each_at_its_own_pace() -> None:
+    """The place of the one that has caught up is not that of the other."""
+    fanout = Fanout()
+    quick, slow = (fanout.client("json", "fast", "trades.a") for _ in range(2))
+    for client in (quick, slow):
+        client.clog()
+    sent = [fanout.publish("trades.a") for _ in range(3)]
+    await fanout.settle()
+    quick.pipe.become("fast")
+    await fanout.settle()
+    slow.subscriber.end(closing.DRAIN)
+    slow.pipe.become("fast")
+    await fanout.settle()
+    assert (quick.seqs("trades.a"), slow.seqs("trades.a")) == (sent, [])
+    again = fanout.client("json")
+    again.subscribe("trades.a", cursor=slow.cursor)
+    await fanout.settle()
+    assert again.seqs("trades.a") == sent
