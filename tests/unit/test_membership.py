@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from service.core import closing
 from service.core.cursor import parse
 from service.core.feed import Delivery, FeedSpec
 from service.replay import HistoryReplay
@@ -198,7 +199,11 @@ async def test_the_cursor_forgets_a_feed_without_subscriptions(wire: str) -> Non
     client.unsubscribe("book.x")
     fanout.publish("trades.a")
     await fanout.settle()
-    assert list(parse(client.cursor or "")) == ["trades"]
+    reached = client.cursor
+    assert list(parse(reached or "")) == ["trades"]
+    client.subscriber.end(closing.DRAIN)
+    await fanout.settle()
+    assert client.events[-1]["cursor"] == reached, "nor does its own place stand still"
 
 
 @pytest.mark.parametrize("bound", ["queue_updates_max", "queue_bytes_max"])
@@ -224,3 +229,29 @@ async def test_the_largest_bound_among_its_feeds_is_a_clients(bound: str) -> Non
     assert client.reason is None
     assert client.seqs("trades.a") == trades
     assert client.seqs("book.x") == book
+
+
+@pytest.mark.parametrize("asked", ["book.x", "trades.a"])
+@pytest.mark.parametrize("is_flushed", [True, False])
+@skips_time
+async def test_a_slow_client_that_subscribes_keeps_its_place(
+    *, is_flushed: bool, asked: str
+) -> None:
+    """What waits for it is not behind its cursor: it comes back for it."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "trades.a")
+    client.clog()
+    waits = [fanout.publish("trades.a") for _ in range(3)]
+    if is_flushed:
+        await fanout.settle()
+    client.subscribe(asked)
+    await fanout.settle()
+    client.subscriber.end(closing.DRAIN)
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert client.events[-1]["event"] == "closing"
+    assert not client.seqs("trades.a")
+    again = fanout.client("json")
+    again.subscribe("trades.a", cursor=client.cursor)
+    await fanout.settle()
+    assert again.seqs("trades.a") == waits
