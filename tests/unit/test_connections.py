@@ -150,6 +150,7 @@ async def test_a_cursor_of_a_lost_history_gets_reset_and_a_fresh_start() -> None
     third.subscribe("trades.#", "book.#", cursor=again.named("reset")[0]["cursor"])
     await fanout.settle()
     assert third.seqs("trades.a") == [new], "the reset's cursor is a valid place"
+    assert third.seqs("book.x") == [missed], "and before what the other feed has missed"
 
 
 @skips_time
