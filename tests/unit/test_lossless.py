@@ -139,13 +139,14 @@ async def test_a_joiner_that_moves_on_within_a_batch_is_given_nothing_of_before(
     assert joiner.seqs("trades.a") == late
 
 
+@pytest.mark.parametrize("channel", ["trades.quiet", "quotes.quiet"])
 @skips_time
-async def test_a_joiner_that_moves_to_a_quiet_channel_waits_for_nothing() -> None:
+async def test_a_joiner_that_moves_to_a_quiet_channel_waits_for_nothing(channel: str) -> None:
     """The batch that it would have waited for is not its own any more."""
     fanout = Fanout()
     await a_burst_is_pending(fanout)
     joiner = fanout.client("json", "fast", "trades.a")
-    joiner.subscribe("trades.quiet")
+    joiner.subscribe(channel)
     joiner.unsubscribe("trades.a")
     await fanout.settle()
     assert len(fanout.hub.pump) == 0
