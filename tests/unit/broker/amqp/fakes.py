@@ -52,9 +52,14 @@ class FakeChannel:
     number = 1
 
     def __init__(
-        self, messages: list[Received] | None = None, incoming: FakeIncoming | None = None
+        self,
+        messages: list[Received] | None = None,
+        incoming: FakeIncoming | None = None,
+        queued: list[Received] | None = None,
     ) -> None:
+        """``queued``: what a consumer gets that asks for no offset, if not the same."""
         self.messages = messages or []
+        self.queued = queued
         self.incoming: Any = incoming or FakeIncoming()
         self.on_consumer_cancel_callbacks: set[Any] = set()
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -70,6 +75,8 @@ class FakeChannel:
         """Deliver in the next turns of the loop: all, or with ``last`` the last two."""
         self.asked_from = (arguments or {}).get("x-stream-offset")
         messages = self.messages[-2:] if self.asked_from == "last" else self.messages
+        if self.asked_from is None and self.queued is not None:
+            messages = self.queued
 
         def deliver() -> None:
             for tag, each in enumerate(messages, 1):
@@ -85,7 +92,13 @@ class FakeChannel:
     async def basic_cancel(self, _tag: str) -> None:
         """Agree."""
 
-    async def queue_declare(self, _queue: str, **_more: Any) -> Any:
+    async def exchange_declare(self, _exchange: str, **_more: Any) -> None:
+        """Agree."""
+
+    async def queue_bind(self, _queue: str, _exchange: str, _key: str) -> None:
+        """Agree."""
+
+    async def queue_declare(self, _queue: str = "", **_more: Any) -> Any:
         """Say how many messages wait."""
         return _Declared(self.waiting)
 
@@ -98,25 +111,27 @@ class FakeChannel:
 
 class _Declared:
     consumer_count = 1
+    queue = "amq.gen-1"
 
     def __init__(self, message_count: int) -> None:
         self.message_count = message_count
 
 
 class FakeLink:
-    """A connection whose every channel reads the same messages."""
+    """A connection whose every channel reads the same stream, and the same queue."""
 
     is_lost = False
 
     def __init__(self, messages: list[Received]) -> None:
         self.messages = messages
+        self.queued: list[Received] = []
         self.incoming = FakeIncoming()
         self.channels: list[FakeChannel] = []
 
     async def channel(self, *, confirms: bool = False) -> FakeChannel:
         """One more channel."""
         del confirms
-        channel = FakeChannel(self.messages, self.incoming)
+        channel = FakeChannel(self.messages, self.incoming, self.queued)
         self.channels.append(channel)
         channel.number = len(self.channels)
         return channel

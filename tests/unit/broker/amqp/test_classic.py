@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -12,7 +13,12 @@ from service.broker.amqp.connection import AmqpOptions
 from service.broker.amqp.consumer import Consumer, ConsumerLost
 from service.broker.amqp.deliveries import from_queue, mark_of
 from tests.support.broker import CONFLATED, Recorder, source
-from tests.unit.broker.amqp.fakes import FakeChannel, link_to, message
+from tests.support.fanout import skips_time
+from tests.unit.broker.amqp.fakes import FakeChannel, FakeLink, link_to, message
+
+if TYPE_CHECKING:
+    from service.broker.amqp.connection import Link
+    from service.broker.amqp.incoming import Received
 
 
 def made() -> tuple[ConflatedFeed, Recorder]:
@@ -90,3 +96,90 @@ async def test_a_drained_queue_needs_no_fingerprints() -> None:
     assert feed._marks is not None
     await feed.check(link_to(), channel, consumer)
     assert feed._marks is None
+
+
+class WarmBroker:
+    """A stream and a queue in memory, and a warm feed that attaches to them again and again."""
+
+    def __init__(self) -> None:
+        self.feed, self.sink = made()
+        self.asked_from = ""  # of the last read-back, such as ``1h`` or ``12s``
+
+    async def attach(self, *stream: Received, queue: tuple[Received, ...] = ()) -> None:
+        """Over a new connection, to a stream and a queue that hold these messages."""
+        link = FakeLink(list(stream))
+        link.queued.extend(queue)
+        await self.feed.attach(cast("Link", link))
+        asked = [each.asked_from for each in link.channels if each.asked_from]
+        self.asked_from = asked[-1]
+
+    async def drain(self) -> None:
+        """Two probes that find nothing waiting: all that was on its way has come."""
+        for _ in range(2):
+            assert self.feed.consumer is not None
+            channel = cast("Any", FakeChannel())
+            await self.feed.check(link_to(), channel, self.feed.consumer)
+
+
+def broken() -> tuple[Received, ...]:
+    """A stream that cannot be read to its end, nor beyond its first message."""
+    return message(7, b"half"), message(None), message(8, b"end"), message(9, b"end")
+
+
+@skips_time
+async def test_what_was_held_comes_behind_the_past() -> None:
+    """After an outage the older value is in the stream and the newer in the queue: not back."""
+    broker = WarmBroker()
+    await broker.attach(message(1, b"1"))
+    await broker.attach(message(1, b"1"), message(2, b"2"), queue=(message(body=b"3"),))
+    assert broker.sink.bodies("f") == [b"1", b"2", b"3"]
+    assert broker.sink.why("f") == ""
+
+
+@skips_time
+async def test_an_outage_is_read_back_whole() -> None:
+    """However long it was, and with some seconds to spare: queues and streams lag."""
+    broker = WarmBroker()
+    await broker.attach(message(1))
+    assert broker.asked_from == "1h", "the first time, all that the setting names"
+    await broker.drain()
+    await asyncio.sleep(100)
+    await broker.attach(message(1))
+    assert 102 <= int(broker.asked_from.removesuffix("s")) <= 110
+
+
+@skips_time
+async def test_a_live_feed_is_read_back_from_its_last_confirmation() -> None:
+    """While its queue is seen empty nothing is missing; that need not be read again."""
+    broker = WarmBroker()
+    await broker.attach(message(1))
+    await asyncio.sleep(100)
+    await broker.drain()
+    await asyncio.sleep(10)
+    await broker.attach(message(1))
+    assert 12 <= int(broker.asked_from.removesuffix("s")) <= 20
+
+
+@skips_time
+async def test_a_read_back_that_failed_confirms_nothing() -> None:
+    """Its outage is read with the next one; an empty queue does not say what was missed."""
+    broker = WarmBroker()
+    await broker.attach(message(1))
+    await asyncio.sleep(100)
+    await broker.attach(*broken())
+    await broker.drain()
+    await asyncio.sleep(50)
+    await broker.attach(message(1))
+    assert 152 <= int(broker.asked_from.removesuffix("s")) <= 160
+
+
+@skips_time
+async def test_of_a_broken_read_back_nothing_is_shown() -> None:
+    """Half of it may be older than what was shown; the feed is live all the same, and says why."""
+    broker = WarmBroker()
+    await broker.attach(message(1, b"1"))
+    await broker.attach(*broken(), queue=(message(body=b"3"),))
+    assert broker.sink.bodies("f") == [b"1", b"3"]
+    assert broker.sink.is_live("f")
+    assert broker.sink.why("f").startswith("without the values of the last 1h: ")
+    assert "not a stream" in broker.sink.why("f")

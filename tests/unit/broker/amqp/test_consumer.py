@@ -37,6 +37,21 @@ async def test_acks_in_batches_and_the_tail_too() -> None:
     assert channel.is_closed
 
 
+async def test_a_full_batch_is_acked_at_once() -> None:
+    """Not at the next tick: a prefetch for each tick would be all that ever comes."""
+    channel = FakeChannel([message(offset) for offset in range(11)])
+    consumer = made(channel, [])
+    running = asyncio.ensure_future(consumer.run())
+    await asyncio.sleep(0)
+    await consumer.attach("q")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert channel.acked == [11]
+    await consumer.detach()
+    with pytest.raises(ConsumerLost):
+        await running
+
+
 async def test_nothing_is_taken_after_the_end() -> None:
     """What comes after it was lost is not handed over, and its end is what was said first."""
     channel = FakeChannel([message(1)])
