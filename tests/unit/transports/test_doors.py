@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import resource
@@ -66,14 +67,49 @@ async def test_the_kernel_holds_little_back_for_a_stream(make_live: MakeLive, ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["refuses", "takes another"])
 async def test_without_its_bound_a_connection_is_not_served(
-    service: Live, kind: str, monkeypatch: pytest.MonkeyPatch
+    service: Live, kind: str, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Megabytes of old prices would wait where nothing can replace them."""
-    monkeypatch.setattr(service.service.doors, "tune", lambda _transport: False)
-    async with connect(service, KINDS[kind]) as wire:
-        await wire.up_to(b'"reason":"internal","code":4008')
+    """Megabytes of old prices would wait where nothing can replace them; the log says why."""
+    options = {"refuses": "setsockopt", "takes another": "getsockopt"}
+    real = getattr(socket.socket, options[how])
+
+    def kernel(sock: socket.socket, level: int, option: int, *values: int) -> int | None:
+        if (level, option) == (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT):
+            if how == "refuses":
+                raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+            return 2**32 - 1
+        found: int | None = real(sock, level, option, *values)
+        return found
+
+    # No kernel that the tests run on is such a one.
+    monkeypatch.setattr(socket.socket, options[how], kernel)
+    with capture_logs() as logs:
+        async with connect(service, KINDS[kind]) as wire:
+            await wire.up_to(b'"reason":"internal","code":4008')
     assert not service.service.connected
+    assert not service.hub.tally.connects
+    told = [line for line in logs if line["event"] != "turned away"]
+    if how == "refuses":
+        assert [line["detail"] for line in told] == ["[Errno 92] Protocol not available"]
+    else:
+        assert [(line["log_level"], line["asked"], line["has"]) for line in told] == [
+            ("error", 16_384, 2**32 - 1)
+        ]
+
+
+@pytest.mark.parametrize("kind", ["sse", "ndjson"])
+async def test_who_has_not_read_what_came_before_is_cut(make_live: MakeLive, kind: str) -> None:
+    """A stream waits for an earlier answer's bytes, but only for closing_timeout_s."""
+    service = await make_live(STREAM__CLOSING_TIMEOUT_S="0.2")
+    async with connect(service, receive_bytes=4096) as wire:
+        await until(lambda: transports(service))
+        [transport] = transports(service)
+        transport.write(b"x" * 2**24)
+        wire.send(KINDS[kind])
+        await until(lambda: not transports(service))
+    assert not service.hub.tally.connects
 
 
 @pytest.mark.parametrize("kind", KINDS)
