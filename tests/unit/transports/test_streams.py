@@ -10,6 +10,9 @@ from structlog.testing import capture_logs
 
 from service.connections import Connections
 from service.core import closing
+from service.core import cursor as cursors
+from service.core.feed import Upstream
+from service.rhythm import Slices
 from service.transports.streams import BEHIND_BYTES_MAX
 from tests.support.live import Events, Lines, Reader, until
 from tests.support.raw import chunks, connect, request
@@ -309,7 +312,7 @@ async def test_draining_tells_everybody_and_turns_newcomers_away(service: Live, 
     assert service.hub.tally.closes == {(kind, "drain"): 2}
 
 
-AHEAD = "channels=trades.A&cursor=1~trades.zzz.AAAAAAAAAAA"
+AHEAD = "channels=trades.A&cursor=1~trades.3zz.AAAAAAAAAAA"
 
 
 @BOTH
@@ -334,7 +337,45 @@ async def test_those_who_wait_for_their_cursor_take_a_place(make_live: MakeLive,
     async with connect(service, request(f"/v1/{kind}?{AHEAD}")) as wire:
         await wire.head()
         events = await read(service, kind, AHEAD)
+        assert not service.hub.tally.connects, "the first still waited, and took the place"
     assert events[-1]["reason"] == "overload"
+
+
+@BOTH
+async def test_whoever_waited_for_its_cursor_gives_its_place_back(
+    make_live: MakeLive, kind: str
+) -> None:
+    """However its wait ends; else at last everybody would be turned away."""
+    service = await make_live(STREAM__CONNECTIONS_MAX="1")
+    for how in ("left", "left", "stale", "caught up"):
+        async with connect(service, request(f"/v1/{kind}?{AHEAD}")) as wire:
+            await wire.head()
+            if how == "stale":
+                service.hub.upstream(service.hub.feeds["trades"], Upstream.STALE, "gone", 0)
+                await wire.up_to(b"closing")
+                service.hub.upstream(service.hub.feeds["trades"], Upstream.LIVE, "", 0)
+            elif how == "caught up":
+                while service.hub.behind(cursors.parse(AHEAD.partition("cursor=")[2])):
+                    await service.publish("trades.A", 1)
+                await wire.up_to(b"snapshot_end")
+        await until(lambda: not service.client.server.runner.server.connections)  # type: ignore[union-attr]
+        async with connect(service, request(f"/v1/{kind}?channels=trades.A")) as wire:
+            assert b"overload" not in await wire.up_to(b"snapshot_end")
+        await until(lambda: not service.service.connected)
+    assert (kind, "overload") not in service.hub.tally.closes
+
+
+@BOTH
+async def test_who_waits_for_a_feed_that_goes_down_is_sent_elsewhere(
+    service: Live, kind: str
+) -> None:
+    """This replica will not catch up; another may have what the cursor names."""
+    async with connect(service, request(f"/v1/{kind}?{AHEAD}")) as wire:
+        await wire.head()
+        service.hub.upstream(service.hub.feeds["trades"], Upstream.STALE, "gone", 0)
+        answer = await wire.rest()
+    assert b'"reason":"starting","code":4000' in answer
+    assert b"subscribed" not in answer
 
 
 @BOTH
@@ -379,20 +420,22 @@ async def test_who_uploads_for_ever_is_ended(service: Live, kind: str) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("where", ["connect", "subscribe"])
+@pytest.mark.parametrize(
+    ("part", "where"), [(Connections, "connect"), (Connections, "subscribe"), (Slices, "run")]
+)
 async def test_a_failure_after_the_headers_is_told(
-    service: Live, kind: str, where: str, monkeypatch: pytest.MonkeyPatch
+    service: Live, kind: str, part: type, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """closing: internal in a complete body, never a bare cut nor a second response."""
 
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("deep")
 
-    monkeypatch.setattr(Connections, where, fail)
+    monkeypatch.setattr(part, where, fail)
     with capture_logs() as logs:
         async with connect(service, request(f"/v1/{kind}?channels=quotes.A")) as wire:
             status, _ = await wire.head()
-            [last] = chunks(await wire.rest())
+            last = b"".join(chunks(await wire.rest()))
 
     assert status == 200
     assert b'"reason":"internal"' in last

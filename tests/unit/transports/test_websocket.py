@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.connections import Connections
+from service.core.feed import Upstream
 from service.rhythm import Slices
 from tests.support.live import Talk, until
 from tests.support.raw import BINARY, CLOSE, PING, PONG, TEXT, connect, request, upgrade
@@ -429,21 +430,39 @@ async def test_before_the_start_only_lossless_subscriptions_wait(make_live: Make
     assert (end["reason"], talk.socket.close_code) == ("starting", 4000)
 
 
-async def test_a_failure_is_told(service: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("where", "command"),
+    [
+        ("connect", {}),
+        ("subscribe", {"op": "subscribe", "channels": ["quotes.A"]}),
+        (
+            "subscribe",
+            {"op": "subscribe", "channels": ["trades.A"], "cursor": "1~trades.0.AAAAAAAAAAA"},
+        ),
+    ],
+    ids=["welcome", "subscribe", "resume"],
+)
+async def test_a_failure_is_told(
+    service: Live, where: str, command: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """closing: internal and 4008, never a bare cut."""
+    await service.publish("trades.A", 1)
 
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("deep")
 
-    monkeypatch.setattr(Connections, "subscribe", fail)
+    monkeypatch.setattr(Connections, where, fail)
     with capture_logs() as logs:
-        async with service.ws() as talk:
-            await talk.say(op="subscribe", channels=["quotes.A"])
-            end = await talk.next()
-            with pytest.raises(EOFError):
-                await talk.next()
-    assert (end["reason"], end["code"]) == ("internal", 4008)
-    assert talk.socket.close_code == 4008
+        async with connect(service, upgrade()) as wire:
+            await handshake(wire)
+            if command:
+                await wire.frame()
+                wire.send_frame(TEXT, orjson.dumps(command))
+            end = orjson.loads((await wire.frame()).body)
+            assert (await wire.frame()).code == 4008
+            wire.send_frame(CLOSE, b"\x0f\xa8")
+            assert await wire.rest() == b""
+    assert (end["t"], end["reason"], end["code"]) == ("closing", "internal", 4008)
     errors = [line["event"] for line in logs if line["log_level"] == "error"]
     assert errors == ["a conversation failed"]
     assert not service.service.connected
@@ -543,36 +562,54 @@ async def test_each_message_is_a_job_of_its_own(
         assert len(jobs) >= 200
 
 
+async def wait_ahead(wire: Wire) -> None:
+    """Come in, and ask to resume where this replica has not read yet: the command waits."""
+    await handshake(wire)
+    await wire.frame()
+    wire.send_frame(TEXT, b'{"op":"ping"}')
+    await wire.frame()
+    before = asyncio.all_tasks()
+    wire.send_frame(TEXT, AHEAD)
+    await until(lambda: asyncio.all_tasks() - before, "a command that waits has a task")
+
+
 async def test_who_leaves_while_its_command_waits_is_let_go(service: Live) -> None:
     """Nothing is granted to it later."""
     tasks = len(asyncio.all_tasks())
     async with connect(service, upgrade()) as wire:
-        await handshake(wire)
-        wire.send_frame(TEXT, AHEAD)
-        await until(lambda: conversation(service)._task is not None)
+        await wait_ahead(wire)
     await until(lambda: len(asyncio.all_tasks()) <= tasks, seconds=2)
     assert not len(service.hub.directory)
     assert service.hub.tally.closes == {("ws.json", "lost"): 1}
 
 
+@pytest.mark.parametrize("behind", [0, 600], ids=["alone", "behind commands"])
 async def test_who_is_sent_away_while_its_command_waits_may_say_goodbye(
-    make_live: MakeLive,
+    make_live: MakeLive, behind: int
 ) -> None:
     """Its answer to our close frame is read, also behind many commands; nothing is cut."""
     service = await make_live(STREAM__CLOSING_TIMEOUT_S="30")
     async with connect(service, upgrade()) as wire:
-        await handshake(wire)
-        await wire.frame()
+        await wait_ahead(wire)
         served = conversation(service)
-        wire.send_frame(TEXT, AHEAD)
-        for _ in range(600):
+        for _ in range(behind):
             wire.send_frame(PONG, b"x" * 125)
-        await until(lambda: not served.transport.is_reading())
+        await until(lambda: served.transport.is_reading() == (not behind))
         await service.service.drain(0)
         assert (await wire.frame()).opcode == TEXT
         assert (await wire.frame()).code == 4003
         wire.send_frame(CLOSE, b"\x0f\xa3")
         assert await wire.rest() == b""
+
+
+async def test_who_waits_for_a_feed_that_goes_down_is_sent_elsewhere(service: Live) -> None:
+    """This replica will not catch up; another may have what the cursor names."""
+    async with connect(service, upgrade()) as wire:
+        await wait_ahead(wire)
+        service.hub.upstream(service.hub.feeds["trades"], Upstream.STALE, "gone", 0)
+        end = orjson.loads((await wire.frame()).body)
+        assert (await wire.frame()).code == 4000
+    assert (end["t"], end["reason"]) == ("closing", "starting")
 
 
 async def test_who_says_goodbye_and_reads_no_more_is_cut(service: Live) -> None:
