@@ -251,6 +251,10 @@ def test_the_network_is_closed_but_for_what_is_needed() -> None:
     ]
     assert len(public["from"]) == 2
     assert any(labels.items() <= test.items() for labels in allowed)
+    peers = rendered.values["networkPolicy"]
+    assert [peer for peer in public["from"] if "podSelector" not in peer] == peers["publicFrom"]
+    assert admin["from"] == peers["adminFrom"]
+    assert peers["adminFrom"] != peers["publicFrom"]
     dns, broker = spec["egress"]
     assert dns == {"ports": [{"port": 53, "protocol": each} for each in ("UDP", "TCP")]}
     assert broker == {"ports": [{"port": 5671}], "to": [{"ipBlock": {"cidr": "10.20.0.0/24"}}]}

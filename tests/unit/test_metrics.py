@@ -96,6 +96,14 @@ async def test_updates_are_counted_from_broker_to_client(service: Live) -> None:
     assert (value(service, "tickfan_sent_bytes_total") or 0) > 0
 
 
+async def test_a_feed_is_live_only_while_it_is_read(service: Live) -> None:
+    """Every alert on a broker that is down rests on this sample."""
+    for state, live in ((Upstream.STARTING, 0), (Upstream.LIVE, 1), (Upstream.STALE, 0)):
+        service.hub.upstream(service.hub.feeds["trades"], state, "", now_ms())
+        assert value(service, "tickfan_feed_live", feed="trades") == live
+        assert value(service, "tickfan_feed_live", feed="quotes") == 1
+
+
 async def test_refusals_and_publishing_are_counted(make_live: MakeLive) -> None:
     """Every request that was refused, on whichever way, by the code that the client got."""
     live = await make_live(PUBLISH__TOKEN="correct-horse-battery-staple")
