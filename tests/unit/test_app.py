@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import pytest
 
 from service.app import Service, build_broker
-from service.broker.amqp import AmqpBroker
+from service.broker.amqp import AmqpBroker, AmqpOptions
 from service.broker.memory import MemoryBroker
 from service.config import load
+from service.core import closing
+from service.pace import BURST_S
+from service.subscriptions import Rules
+from service.transports.doors import Limits
+from service.wire.framing import PING_FRAME
+from tests.support.fanout import Fanout, skips_time
 from tests.support.live import until
 from tests.support.raw import connect, request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
 
@@ -73,14 +83,91 @@ async def test_clients_are_told_over_the_time_that_is_given(service: Live) -> No
     await until(lambda: not service.service.connected)
 
 
+@pytest.mark.parametrize(("no", "yes"), [("declare", "tls_verify"), ("tls_verify", "declare")])
+def test_each_setting_of_the_broker_arrives(tmp_path: Path, no: str, yes: str) -> None:
+    """Each with a value of its own: two that were swapped on their way would differ."""
+    values = {
+        no.upper(): "false", "HEARTBEAT_S": "11", "BACKOFF_FIRST_S": "0.5",
+        "BACKOFF_MAX_S": "12", "PROBE_INTERVAL_S": "13", "PROBE_TIMEOUT_S": "14",
+        "PUBLISH_TIMEOUT_S": "15", "URL": "amqps://a:b@h1,h2/v",
+    }  # fmt: skip
+    for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
+        (tmp_path / name).touch()
+        values[name.upper()] = str(tmp_path / name)
+    settings = load(None, {f"TICKFAN_BROKER__{name}": value for name, value in values.items()})
+    broker = build_broker(settings, None)
+    assert isinstance(broker, AmqpBroker)
+    arrived = {field.name: getattr(broker.options, field.name) for field in fields(AmqpOptions)}
+    ours = {name: arrived.pop(name) for name in ("connect_timeout_s", "quiet_s", "connection_name")}
+    assert len(ours) == 3, "what no setting names"
+    assert arrived.pop("urls") == ("amqps://a:b@h1/v", "amqps://a:b@h2/v")
+    assert arrived == {name: getattr(settings.broker, name) for name in arrived}
+    defaults = load(None, {}).broker
+    assert [name for name in arrived if arrived[name] == getattr(defaults, name)] == [yes]
+
+
+@skips_time
+async def test_each_time_of_a_connection_arrives() -> None:
+    """Heartbeat, ping, its answer, a stall and an age: each comes when its own setting says."""
+    times = {
+        "HEARTBEAT_S": "7", "PING_S": "20", "PONG_TIMEOUT_S": "3", "STALL_TIMEOUT_S": "50",
+        "MAX_CONNECTION_AGE_S": "1000",
+    }  # fmt: skip
+    environ = {f"TICKFAN_STREAM__{name}": value for name, value in times.items()}
+    service = Service(load(None, {**MARKET_OFF, **environ}))
+    fanout = Fanout()
+    fanout.hub, fanout.connections = service.hub, service.connections
+    async with service.running():
+        began = fanout.loop.time()
+
+        async def moment(condition: Callable[[], object]) -> float:
+            while not condition() and fanout.loop.time() < began + 100:
+                await fanout.settle(0.1)
+            return fanout.loop.time() - began
+
+        quiet = fanout.client("json", "fast", "quotes.a")
+        stalled = fanout.client("sse", "stalled", "quotes.a")
+        assert 750 <= quiet.connection.leaves_at - began <= 1250
+        # A beat of a second is the precision.
+        assert 7 <= await moment(lambda: quiet.named("heartbeat")) < 8.5
+        assert 20 <= await moment(lambda: PING_FRAME in quiet.pipe.received) < 21.5
+        assert 23 <= await moment(lambda: quiet.reason) < 25.5
+        assert quiet.reason is closing.NO_PONG
+        assert 50 <= await moment(lambda: stalled.reason) < 51.5
+        assert stalled.reason is closing.STALLED
+
+
+async def test_each_limit_of_a_connection_arrives() -> None:
+    """Each with a value of its own, at the doors and at the pace of resumes."""
+    limits = {
+        "STREAM__CONNECTIONS_MAX": "101", "HTTP__MESSAGE_BYTES_MAX": "2002",
+        "STREAM__NOTSENT_LOWAT_BYTES": "3003", "STREAM__RETRY_MS": "4004",
+        "STREAM__CLOSING_TIMEOUT_S": "5.5", "STREAM__SNAPSHOT": "false",
+        "STREAM__REPLAYS_MAX": "66", "STREAM__REPLAY_BYTES_PER_S": "700000",
+        "STREAM__CHANNELS_PER_CONNECTION_MAX": "8", "STREAM__INTERVALS_MS": "[90, 10000]",
+    }  # fmt: skip
+    service = Service(load(None, {f"TICKFAN_{name}": value for name, value in limits.items()}))
+    assert service.doors.limits == Limits(
+        connections_max=101, message_bytes_max=2002, notsent_lowat_bytes=3003, retry_ms=4004,
+        closing_timeout_s=5.5, snapshot=False,
+    )  # fmt: skip
+    assert service.doors.rules == Rules((90, 10_000), 8)
+    assert service.hub.pace.readers_max == 66
+    assert service.hub.pace.allowed() == 700_000 * BURST_S
+
+
 async def test_the_settings_reach_what_they_set(make_live: MakeLive) -> None:
     """Each limit of a connection is the operator's."""
     service = await make_live(
         STREAM__RETRY_MS="50000", STREAM__SNAPSHOT="false", STREAM__INTERVALS_MS="[100, 777]",
         HTTP__BODY_BYTES_MAX="2048", HTTP__MESSAGE_BYTES_MAX="2000",
-        STREAM__CHANNELS_PER_CONNECTION_MAX="3",
+        STREAM__CHANNELS_PER_CONNECTION_MAX="3", BROKER__MESSAGE_BYTES_MAX="4000",
     )  # fmt: skip
     await service.publish("quotes.A", 1)
+    await service.publish("quotes.B", "x" * 3900)
+    assert not service.hub.tally.poison
+    await service.publish("quotes.B", "x" * 4000)
+    assert service.hub.tally.poison == {("quotes", "too_large"): 1}
     async with service.sse("channels=quotes.A&interval_ms=101") as stream:
         subscribed, _ = await stream.read_until("snapshot_end")
     assert 25_000 <= int(subscribed["retry"]) <= 75_000

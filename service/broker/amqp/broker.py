@@ -40,7 +40,7 @@ class AmqpBroker:
     def __init__(
         self, sources: Sequence[FeedSource], sink: Sink | None, options: AmqpOptions
     ) -> None:
-        self._options = options
+        self.options = options  # to be looked at, not to be changed
         self._hosts = Hosts(options, "consumer")
         self._publisher = Publisher(
             {source.spec.name: source for source in sources}, options, is_alone=sink is None
@@ -57,7 +57,7 @@ class AmqpBroker:
         if not self._feeds:
             raise TickfanError("this broker was made without a sink: it can only publish")
         loop = asyncio.get_running_loop()
-        backoff = Backoff(self._options)
+        backoff = Backoff(self.options)
         while True:
             try:
                 link = await self._hosts.dial()
@@ -119,7 +119,7 @@ class AmqpBroker:
             except Exception as error:  # noqa: BLE001 - a dying link ends calls with any error
                 _log.debug("probe failed", why=reason(error))
                 channel = None
-            await asyncio.sleep(self._options.probe_interval_s)
+            await asyncio.sleep(self.options.probe_interval_s)
 
     async def _answer(self, link: Link, call: Coroutine[Any, Any, Any]) -> Any:
-        return await answer(call, self._options.probe_timeout_s, lambda: link.incoming.taken)
+        return await answer(call, self.options.probe_timeout_s, lambda: link.incoming.taken)
