@@ -207,6 +207,49 @@ async def test_a_client_that_never_reads_does_not_hold_the_exit(start: MakeProce
     assert cut["level"] == "warning"
 
 
+BROKEN = """
+import asyncio, signal
+from service import cli
+from service.broker.memory import MemoryBroker
+from service.market import simulated
+
+async def fail(*_args, **_more):
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
+    await told.wait()
+    raise ZeroDivisionError("deep")
+
+{part} = fail
+cli.cli(["serve"], prog_name="tickfan")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("broker", "MemoryBroker.run"), ("market", "simulated.run")]
+)
+async def test_a_part_that_fails_ends_the_process(tmp_path: Path, name: str, part: str) -> None:
+    """Clients are told, and status 1 with one sentence: it must not look alive without it."""
+    has_market = "true" if name == "market" else "false"
+    settings = {**QUIET, "MARKET__ENABLED": has_market, "STOP__DRAIN_S": "0"}
+    service = ServiceProcess(tmp_path, settings, ("-c", BROKEN.format(part=part)))
+    try:
+        await asyncio.to_thread(service.start, wait_ready=name == "market")
+        async with connect(service.port, SSE) as sse:
+            await sse.up_to(b"snapshot_end")
+            tell(service, signal.SIGUSR1)
+            assert b'"reason":"drain"' in await sse.rest()
+        assert await ended(service) == 1
+    finally:
+        service.kill()
+
+    *log, sentence = service.output.splitlines()
+    assert sentence.endswith(f"the {name} task ended: deep")
+    [failed] = [line for line in map(json.loads, log) if line["level"] == "critical"]
+    assert failed["part"] == name
+    assert "ZeroDivisionError: deep" in failed["exception"]
+    assert json.loads(log[-1])["event"] == "stopped"
+
+
 async def test_connections_that_wait_for_a_request_do_not_hold_the_exit(start: MakeProcess) -> None:
     """One that never asked, and one that is kept alive after its answer: a proxy has many."""
     service = await start(STOP__DRAIN_S="0", STOP__GRACE_S="10")
