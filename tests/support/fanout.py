@@ -233,11 +233,11 @@ class Fanout:
         specs: Sequence[FeedSpec] = FEEDS,
         *,
         rules: Rules = RULES,
-        stall_timeout_s: float = 60.0,
-        replays_max: int = 100,
+        **limits: Any,
     ) -> None:
+        """``limits`` are those of the hub, by name."""
         self.loop = asyncio.get_running_loop()
-        self.hub = Hub(self.loop, specs, stall_timeout_s=stall_timeout_s, replays_max=replays_max)
+        self.hub = Hub(self.loop, specs, **limits)
         self.formats = Formats()
         self.connections = Connections(self.hub, rules, "epoch")
         self.ingest = Ingest(self.hub, 2**20)

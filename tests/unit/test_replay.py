@@ -7,10 +7,31 @@ import pytest
 from service.core import closing
 from service.core.feed import Delivery, FeedSpec
 from service.core.history import OVERHEAD_BYTES
+from service.pace import BURST_S
 from service.replay import LOOK_BYTES
 from service.subscriber import STEP_BYTES
 from service.wire.inbound import footprint
-from tests.support.fanout import WIRES, Fanout, skips_time
+from tests.support.fanout import WIRES, Client, Fanout, skips_time
+
+MISSED, SIZE = 20, 1000
+"""Updates that each client of a storm has missed, and the bytes of data in each."""
+
+
+def storm(
+    fanout: Fanout, count: int, *, size: int = SIZE, mode: str = "fast"
+) -> tuple[list[Client], list[int]]:
+    """So many clients that resume in one moment, and the ``seq`` of all that each missed."""
+    start = fanout.client("sse", "fast", "trades.#").cursor
+    missed = [fanout.publish("trades.a", "x" * size) for _ in range(MISSED)]
+    clients = [fanout.client(WIRES[index % len(WIRES)], mode) for index in range(count)]
+    for client in clients:
+        client.subscribe("trades.a", cursor=start)
+    return clients, missed
+
+
+def resuming(clients: list[Client]) -> list[Client]:
+    """Those that have read some of what they missed, and not all of it yet."""
+    return [client for client in clients if 0 < client.subscriber.updates < MISSED]
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -147,3 +168,68 @@ async def test_newest_values_do_not_wait_for_the_turn_to_resume() -> None:
     await fanout.settle()
     assert client.seqs("quotes.a") == [newest]
     assert not client.seqs("trades.a"), "it should be waiting"
+
+
+@skips_time
+async def test_no_more_resume_at_once_than_may() -> None:
+    """The others wait for a place, and each gets one: all of them read everything."""
+    fanout = Fanout(replays_max=2)
+    clients, missed = storm(fanout, 7, size=2 * STEP_BYTES // MISSED, mode="stalled")
+    for client in clients:
+        client.pipe.read()  # the answer; of the past a first slice comes, and waits
+    left = list(clients)
+    while left:
+        await fanout.settle(0.1)
+        inside = resuming(left)
+        assert len(inside) == min(2, len(left))
+        for client in inside:
+            client.pipe.become("fast")
+            left.remove(client)
+    await fanout.settle(0.1)
+    assert [client.seqs("trades.a") for client in clients] == [missed] * 7
+
+
+@skips_time
+async def test_the_past_is_read_no_faster_than_may() -> None:
+    """All who resume share so many bytes a second, however many they are."""
+    rate = 20 * SIZE
+    fanout = Fanout(replays_max=100, replay_bytes_per_s=rate)
+    began = fanout.loop.time()
+    clients, missed = storm(fanout, 7)
+    read = 0
+    while read < 7 * MISSED:
+        await fanout.settle(0.01)
+        read = sum(client.subscriber.updates for client in clients)
+        # The last update may be longer than what was allowed.
+        assert (read - 1) * SIZE <= rate * (BURST_S + fanout.loop.time() - began)
+    assert [client.seqs("trades.a") for client in clients] == [missed] * 7
+
+
+@skips_time
+async def test_a_storm_does_not_hold_up_the_present() -> None:
+    """While as many resume as may, who is up to date gets each update at once."""
+    fanout = Fanout(replays_max=2, replay_bytes_per_s=20 * SIZE)
+    present = fanout.client("sse", "fast", "trades.a")
+    clients, missed = storm(fanout, 7)
+    await fanout.settle(0.1)
+    for _ in range(5):
+        assert resuming(clients)
+        missed.append(fanout.publish("trades.a", "now"))
+        await fanout.settle(0.02)
+        assert present.seqs("trades.a") == missed
+    await fanout.settle(60)
+    assert [client.seqs("trades.a") for client in clients] == [missed] * 7
+
+
+@skips_time
+async def test_what_comes_during_a_resume_is_not_paced() -> None:
+    """Only what was missed is; else a busy channel's readers would keep their places for ever."""
+    rate = 20 * SIZE
+    fanout = Fanout(replays_max=1, replay_bytes_per_s=rate)
+    (client, waiting), missed = storm(fanout, 2)
+    await fanout.settle(0.1)
+    assert resuming([client, waiting]) == [client]
+    missed += [fanout.publish("trades.a", "x" * SIZE) for _ in range(100)]
+    # Time for what both missed, and not for a third of what came since.
+    await fanout.settle(3 * 2 * MISSED * SIZE / rate)
+    assert client.seqs("trades.a") == waiting.seqs("trades.a") == missed
