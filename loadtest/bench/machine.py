@@ -46,9 +46,12 @@ class Cores:
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of a process so far, all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICK_S
+    """User and system time of a process so far, all its threads.
+
+    Of the process's own clock: /proc counts in ticks of 10 ms. The clock's number is
+    that of clock_getcpuclockid(3), which Python offers for threads only.
+    """
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def rss_bytes(pid: int) -> int:
