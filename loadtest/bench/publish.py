@@ -2,7 +2,8 @@
 
 `python -m loadtest.bench.publish '<spec as JSON>'`. It says ``{"ready": true}``
 when it is connected and begins at ``go``. ``mark`` answers how much it has
-published, ``stop`` ends it with the final numbers. Times are monotonic
+published, ``pause`` the same and waits for the next ``go``, ``stop`` ends it
+with the final numbers. Times are monotonic
 microseconds: publisher and clients share the machine's clock.
 """
 
@@ -167,15 +168,25 @@ class Paced:
         self._behind_s = 0.0
 
     def run(self) -> None:
-        """Publish, answering ``mark``, until ``stop`` or the end of the input."""
+        """At each ``go`` publish until ``pause``, until ``stop`` or the end of the input."""
+        while (command := self._commands.readline().strip()) in (b"go", b"mark"):
+            if command == b"go" and not self._publish():
+                break
+            self._say()
+        self._target.close()
+        self._say()
+
+    def _publish(self) -> bool:
+        """Publish, answering ``mark``; whether it was asked to pause."""
         spec = self._spec
         gap_s = spec.batch / spec.rate if spec.rate else 0.0
         due = time.perf_counter()
         wait_s = 0.0
         while True:
             if select.select([self._commands], [], [], wait_s)[0]:
-                if self._commands.readline().strip() != b"mark":
-                    break
+                command = self._commands.readline().strip()
+                if command != b"mark":
+                    return command == b"pause"
                 self._say()
             now = time.perf_counter()
             if spec.most and self._updates.count >= spec.most:
@@ -194,8 +205,6 @@ class Paced:
                 due += count * gap_s
                 self._behind_s = max(self._behind_s, now - due)
             wait_s = max(0.0, due - time.perf_counter()) if gap_s else 0.0
-        self._target.close()
-        self._say()
 
     def _say(self) -> None:
         answer: dict[str, Any] = {"updates": self._updates.count, "behind_s": self._behind_s}
@@ -218,8 +227,7 @@ def main() -> None:
     sys.stdout.flush()
     # Unbuffered: what a buffer holds, no select would see.
     with FileIO(sys.stdin.fileno(), closefd=False) as commands:
-        if commands.readline().strip() == b"go":
-            Paced(spec, target, commands).run()
+        Paced(spec, target, commands).run()
 
 
 if __name__ == "__main__":
