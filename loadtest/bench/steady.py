@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from loadtest.bench.load import LoadSpec
 from loadtest.bench.machine import Child, Probe, Shares, cpu_s, prefer, rss_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from loadtest.bench.machine import Cores
     from loadtest.bench.publish import PublishSpec
     from loadtest.bench.shapes import Shape
@@ -97,24 +99,48 @@ class Steady:
         self._cores = cores
         self._span = span
         self._loads: list[Child] = []
+        self._publisher: Child
+        self._extra: dict[str, Any] = {}
 
     def run(self) -> Row:
-        """Measure. Raises :class:`RuntimeError` when a part of the load has failed."""
+        """Measure once. Raises :class:`RuntimeError` when a part of the load has failed."""
+        with self.opened():
+            row = self.turn()
+            self.check(row)
+            return row
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """All clients are connected inside, and nothing is published yet."""
         start_mb = rss_bytes(self._target.pid) / 2**20
         with ExitStack() as stack:
             connect_s = self._connect(stack)
-            publisher = stack.enter_context(
+            self._publisher = stack.enter_context(
                 Child("loadtest.bench.publish", self._target.publish.text())
             )
-            publisher.read()
-            prefer(publisher.pid)
-            publisher.tell("go")
-            time.sleep(self._span.warm_s)
-            row = self._measure(publisher)
-            row.extra["connect_s"] = round(connect_s, 2)
-            row.extra["start_mb"] = round(start_mb, 1)
-            self._check(row, publisher.ask("stop"))
-            return row
+            self._publisher.read()
+            prefer(self._publisher.pid)
+            self._extra = {"connect_s": round(connect_s, 2), "start_mb": round(start_mb, 1)}
+            yield
+
+    def turn(self) -> Row:
+        """Publish, and measure after the warm-up. Afterwards nothing is published any more."""
+        self._publisher.tell("go")
+        time.sleep(self._span.warm_s)
+        row = self._measure(self._publisher)
+        self._publisher.ask("pause")
+        row.extra |= self._extra
+        return row
+
+    def settle(self, still_s: float = STILL_S) -> None:
+        """Wait until nothing has come for so long: all that was under way is there."""
+        is_ours = self._target.service is not None
+        deadline = time.monotonic() + (SETTLE_S if is_ours else self._span.settle_s)
+        self._mark()
+        while time.monotonic() < deadline:
+            time.sleep(still_s)
+            if not self._mark()["updates"]:
+                break
 
     def _connect(self, stack: ExitStack) -> float:
         """Open all clients, those that decode evenly spread among the others.
@@ -238,15 +264,10 @@ class Steady:
             },
         )  # fmt: skip
 
-    def _check(self, row: Row, end: dict[str, Any]) -> None:
-        """Wait until nothing comes any more, then compare with what was published."""
-        is_ours = self._target.service is not None
-        deadline = time.monotonic() + (SETTLE_S if is_ours else self._span.settle_s)
-        self._mark()
-        while time.monotonic() < deadline:
-            time.sleep(STILL_S)
-            if not self._mark()["updates"]:
-                break
+    def check(self, row: Row) -> None:
+        """Settle, then compare what came with what was published. Ends the publisher."""
+        end = self._publisher.ask("stop")
+        self.settle()
         final = json.dumps(end.get("final", {}))
         answers = [load.ask(f"finish {final}") for load in self._loads]
         wrong: dict[str, int] = {}
