@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from loadtest.bench.load import LoadSpec
 from loadtest.bench.machine import Child, Cores, Shares, cpu_s, prefer
 from loadtest.bench.peers import nchan, nodejs, webstomp
-from loadtest.bench.publish import PublishSpec
-from loadtest.bench.steady import Row, Span, Steady, Target
-from loadtest.bench.subject import ON_ASYNCIO, service
+from loadtest.bench.steady import Row, Span, Steady
+from loadtest.bench.subject import ON_ASYNCIO
+from loadtest.bench.targets import naive, nchan_of, ours, stomp, ws_on_node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from loadtest.bench.shapes import Shape
+    from loadtest.bench.steady import Target
     from tests.support.rabbitmq import RabbitNode
 
 RAW_S = 3.0
-PRIME_ABOVE = 10
-"""With more channels than that, each has a value before the clients come."""
 
 
 def absent() -> dict[str, str]:
@@ -81,13 +80,9 @@ class Bench:
                 self._raw(row)
         return rows
 
-    def publish(self, shape: Shape) -> PublishSpec:
-        """The publisher of a shape, through RabbitMQ."""
-        return PublishSpec(self.node.port, shape.channels, shape.rate, shape.batch, shape.quotes)
-
     def _best(self, shape: Shape, wire: str) -> Row:
         """Of ``repeat`` runs, the one that other programs have disturbed least."""
-        rows = [self._once(shape, wire) for _ in range(self.repeat)]
+        rows = [self._row(shape, ours(self, shape, wire)) for _ in range(self.repeat)]
         best = min(rows, key=lambda row: row.parts["others"])
         best.extra["cpu_us_of_runs"] = [round(row.cpu_us or 0, 4) for row in rows]
         best.extra["p99_ms_of_runs"] = [row.p99_ms for row in rows]
@@ -97,39 +92,12 @@ class Bench:
         return best
 
     def _asyncio(self, shape: Shape) -> Iterator[Row]:
-        yield self._once(shape, "rows", "ours on asyncio", ON_ASYNCIO)
+        yield self._row(shape, ours(self, shape, "rows", name="ours on asyncio", before=ON_ASYNCIO))
 
-    def _once(self, shape: Shape, wire: str, name: str = "", runs: Sequence[str] = ()) -> Row:
-        name = name or ("tickfan WebSocket" if wire == "rows" else "tickfan SSE")
-        self.say(f"{shape.name}: {name}")
-        path = "/v1/ws" if wire == "rows" else "/v1/sse"
-        with service(
-            self.directory, self.node.url, self.cores, flush_ms=shape.flush_ms, runs=runs
-        ) as process:
-            assert process.process is not None
-            pid = process.process.pid
-            publish = self.publish(shape)
-            if len(shape.channels) > PRIME_ABOVE:
-                self._prime(publish)
-            target = Target(name, pid, process.port, path, wire, publish, process, self.broker_pid)
-            try:
-                return Steady(shape, target, self.cores, self.span).run()
-            except (OSError, RuntimeError) as error:
-                raise RuntimeError(
-                    f"{shape.name} failed; the service said:\n{process.output}"
-                ) from error
-
-    @staticmethod
-    def _prime(publish: PublishSpec) -> None:
-        count = len(publish.channels)
-        one = replace(publish, rate=0, batch=min(publish.batch, 100), quotes=False, most=count)
-        with Child("loadtest.bench.publish", one.text()) as child:
-            child.read()
-            child.tell("go")
-            while child.ask("mark")["updates"] < count:
-                time.sleep(0.1)
-            child.ask("stop")
-        time.sleep(0.5)
+    def _row(self, shape: Shape, opening: AbstractContextManager[Target]) -> Row:
+        with opening as target:
+            self.say(f"{shape.name}: {target.server}")
+            return Steady(shape, target, self.cores, self.span).run()
 
     @staticmethod
     def _tried(shape: Shape, peer: str, measure: Callable[[Shape], Iterator[Row]]) -> Iterator[Row]:
@@ -140,62 +108,19 @@ class Bench:
             yield Row(shape.name, peer, shape.title, checked="failed", extra={"error": str(error)})
 
     def _nchan(self, shape: Shape) -> Iterator[Row]:
-        for name, wire in (("nchan WebSocket", "frames"), ("nchan SSE", "events")):
-            if wire == "events" and not shape.sse:
-                continue
-            self.say(f"{shape.name}: {name}")
-            with self.cores.on_server():
-                server = nchan.Nchan(self.directory / f"nchan-{shape.name}-{wire}")
-                server.__enter__()
-            try:
-                prefer(server.pid)
-                publish = PublishSpec(
-                    server.port, shape.channels, shape.rate, target="http", path="/publish"
-                )
-                target = Target(name, server.pid, server.port, "/subscribe", wire, publish)
-                yield Steady(shape, target, self.cores, self.span).run()
-            finally:
-                server.__exit__()
+        yield self._row(shape, nchan_of(self, shape, "frames"))
+        if shape.sse:
+            yield self._row(shape, nchan_of(self, shape, "events"))
 
     def _naive(self, shape: Shape) -> Iterator[Row]:
-        for name, path, wire in (
-            ("naive WebSocket", "/ws", "frames"),
-            ("naive SSE", "/sse", "events"),
-        ):
-            start = partial(Child, "loadtest.bench.peers.naive", self.node.url)
-            yield self._consumer(shape, name, path, wire, start)
+        for wire in ("frames", "events"):
+            yield self._row(shape, naive(self, shape, wire))
 
     def _ws(self, shape: Shape) -> Iterator[Row]:
-        yield self._consumer(
-            shape, "ws on Node", "/", "frames", partial(nodejs.start, self.node.url)
-        )
-
-    def _consumer(
-        self, shape: Shape, name: str, path: str, wire: str, start: Callable[[], Child]
-    ) -> Row:
-        """A peer that takes the updates from the same RabbitMQ."""
-        self.say(f"{shape.name}: {name}")
-        with ExitStack() as stack:
-            with self.cores.on_server():
-                child = start()
-            stack.enter_context(child)
-            port = child.read()["port"]
-            prefer(child.pid)
-            publish = self.publish(shape)
-            target = Target(name, child.pid, port, path, wire, publish, None, self.broker_pid)
-            return Steady(shape, target, self.cores, self.span).run()
+        yield self._row(shape, ws_on_node(self, shape))
 
     def _stomp(self, shape: Shape) -> Iterator[Row]:
-        name = "RabbitMQ Web-STOMP"
-        self.say(f"{shape.name}: {name}")
-        with ExitStack() as stack:
-            with self.cores.on_server():
-                server = webstomp.WebStomp(self.directory / f"stomp-{shape.name}")
-                stack.enter_context(server)
-            prefer(server.pid)
-            publish = replace(self.publish(shape), port=server.amqp_port)
-            target = Target(name, server.pid, server.port, "/ws", "stomp", publish)
-            yield Steady(shape, target, self.cores, self.span).run()
+        yield self._row(shape, stomp(self, shape))
 
     def _raw(self, row: Row) -> None:
         """The same writes (count, size, sockets) by a loop of ``send()``: the limit."""

@@ -10,28 +10,28 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
+from loadtest.bench.builds import HERE, Build
 from loadtest.bench.machine import prefer
 from tests.support.process import ServiceProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from loadtest.bench.machine import Cores
 
 _RUNS = itertools.count(1)
 
-_ON_ASYNCIO = """
-import asyncio, sys, uvloop
-uvloop.new_event_loop = asyncio.new_event_loop
-from service.cli import main
-sys.argv = ["tickfan", "serve"]
-main()
-"""
-ON_ASYNCIO = ("-c", _ON_ASYNCIO)
-"""The service on asyncio's own loop, to see what uvloop is worth."""
+ON_ASYNCIO = "import asyncio, uvloop; uvloop.new_event_loop = asyncio.new_event_loop"
+"""Code that puts the service on asyncio's own loop, to see what uvloop is worth."""
 
+EXCHANGE = "prices"
 QUOTES, TRADES = "quotes", "trades"
+
+
+def own_exchange() -> str:
+    """The name of an exchange that nobody else has: no update of another's comes."""
+    return f"bench{next(_RUNS)}"
 
 
 def feeds(*, flush_ms: int = 10, warm: str = "") -> str:
@@ -60,25 +60,35 @@ def service(  # noqa: PLR0913 - all by name
     warm: str = "",
     prefix: str = "",
     wait: bool = True,
-    runs: Sequence[str] = (),
+    before: str = "",
+    build: Build | None = None,
+    exchange: str = EXCHANGE,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[ServiceProcess]:
     """The service, ready, with streams of its own unless ``prefix`` names some.
 
-    ``wait`` False: it only listens. ``runs`` instead of the command: Python's arguments.
+    ``wait`` False: it only listens. ``before``: code to run first. ``build``: instead
+    of this checkout's. ``settings``: more of them. Raises :class:`RuntimeError` if it
+    runs the code of another.
     """
+    build = build or Build.of(HERE)
     process = ServiceProcess(
         directory,
         {
             "BROKER__URL": amqp_url,
+            "BROKER__EXCHANGE": exchange,
             "BROKER__QUEUE_PREFIX": prefix or f"bench{next(_RUNS)}.",
             "FEEDS": feeds(flush_ms=flush_ms, warm=warm),
             "LOG__LEVEL": "warning",
+            **(settings or {}),
         },
-        runs,
+        (str(build.python), *build.arguments(before)),
+        build.environ,
     )
     try:
         with cores.on_server():
             process.start(wait_ready=wait)
+        build.verify(process.output)
         assert process.process is not None
         prefer(process.process.pid)
         yield process

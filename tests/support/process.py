@@ -30,19 +30,24 @@ class ServiceProcess:
     """``tickfan serve`` with settings from the environment, on ports of its own.
 
     ``settings`` are variables without their ``TICKFAN_``. Its output goes to a
-    file in ``directory`` and is readable as ``output``. ``runs`` are Python's
-    arguments instead of the command's.
+    file in ``directory`` and is readable as ``output``. ``runs`` is a Python with
+    its arguments instead of the command, ``environ`` what else it finds in its environment.
     """
 
     def __init__(
-        self, directory: Path, settings: Mapping[str, str], runs: Sequence[str] = ()
+        self,
+        directory: Path,
+        settings: Mapping[str, str],
+        runs: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
     ) -> None:
-        self._runs = runs or ("-m", "service", "serve")
+        self._runs = runs or (sys.executable, "-m", "service", "serve")
         self.port = free_port()
         self.admin_port = free_port()
         self._output = directory / f"tickfan-{self.port}.log"
         self._environ = {
             **os.environ,
+            **(environ or {}),
             "TICKFAN_HTTP__PORT": str(self.port),
             "TICKFAN_HTTP__ADMIN_PORT": str(self.admin_port),
             "TICKFAN_MARKET__ENABLED": "false",
@@ -62,7 +67,7 @@ class ServiceProcess:
         """Start it and wait until it is ready (or only listens)."""
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *self._runs],
+                self._runs,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

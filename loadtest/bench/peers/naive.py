@@ -1,6 +1,6 @@
 """What a Python user would write first: a loop that awaits a send for each client.
 
-`python -m loadtest.bench.peers.naive <amqp url>`. aio-pika's robust connection
+`python -m loadtest.bench.peers.naive <amqp url> <exchange>`. aio-pika's robust connection
 and its queue iterator, aiohttp's WebSocket with MessagePack, aiohttp-sse with
 JSON; only compression is off, as it is on the other side of the comparison.
 """
@@ -18,18 +18,16 @@ import uvloop
 from aiohttp import WSMsgType, web
 from aiohttp_sse import EventSourceResponse, sse_response
 
-EXCHANGE = "prices"
-
 Sockets = set[web.WebSocketResponse]
 Streams = set[EventSourceResponse]
 
 
-async def consume(url: str, sockets: Sockets, streams: Streams) -> None:
+async def consume(url: str, name: str, sockets: Sockets, streams: Streams) -> None:
     """Send each message to everybody, one after the other."""
     connection = await aio_pika.connect_robust(url)
     channel = await connection.channel()
     await channel.set_qos(prefetch_count=1000)
-    exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+    exchange = await channel.declare_exchange(name, aio_pika.ExchangeType.TOPIC, durable=True)
     queue = await channel.declare_queue(exclusive=True)
     await queue.bind(exchange, "#")
     async with queue.iterator(no_ack=True) as messages:
@@ -69,7 +67,7 @@ async def main() -> None:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    consumer = asyncio.create_task(consume(sys.argv[1], sockets, streams))
+    consumer = asyncio.create_task(consume(sys.argv[1], sys.argv[2], sockets, streams))
     await asyncio.sleep(1)
     sys.stdout.write(f'{{"port": {runner.addresses[0][1]}}}\n')
     sys.stdout.flush()

@@ -43,7 +43,7 @@ def version() -> str:
     return f"{found[0]}, amqplib {found[1]}, Node {node.stdout.strip().removeprefix('v')}"
 
 
-def start(url: str) -> Child:
+def start(url: str, exchange: str) -> Child:
     """A server on the cores that its starter may use; its first line is its port."""
     modules = {**os.environ, "NODE_PATH": str(BUILT / "node_modules")}
-    return Child(str(SOURCES / "server.js"), url, runs=("node",), environment=modules)
+    return Child(str(SOURCES / "server.js"), url, exchange, runs=("node",), environment=modules)

@@ -1,6 +1,6 @@
 // What a Node user would write: each update from RabbitMQ is one ws.send for each client.
 //
-// `node server.js <amqp url>`, until its input ends. It says {"port": N} when it
+// `node server.js <amqp url> <exchange>`, until its input ends. It says {"port": N} when it
 // listens and consumes. Bodies go on as they came, as text; ws does not compress
 // unless it is asked to.
 "use strict";
@@ -8,17 +8,15 @@
 const amqp = require("amqplib");
 const { WebSocket, WebSocketServer } = require("ws");
 
-const EXCHANGE = "prices";
-
-async function main(url) {
+async function main(url, exchange) {
   const server = new WebSocketServer({ host: "127.0.0.1", port: 0, backlog: 1024 });
   await new Promise((resolve, reject) => server.once("listening", resolve).once("error", reject));
 
   const connection = await amqp.connect(url);
   const channel = await connection.createChannel();
-  await channel.assertExchange(EXCHANGE, "topic", { durable: true });
+  await channel.assertExchange(exchange, "topic", { durable: true });
   const { queue } = await channel.assertQueue("", { exclusive: true });
-  await channel.bindQueue(queue, EXCHANGE, "#");
+  await channel.bindQueue(queue, exchange, "#");
   await channel.consume(
     queue,
     (message) => {
@@ -35,4 +33,4 @@ async function main(url) {
   process.stdin.resume().once("end", () => process.exit(0));
 }
 
-main(process.argv[2]);
+main(process.argv[2], process.argv[3]);
