@@ -45,7 +45,7 @@ check: $(DEV) ## lint, format, types and the import arrows
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(DEV) ## measure beside its peers: ARGS="--quick --shapes A,B" (needs two cores, RabbitMQ, half an hour)
+bench: $(DEV) ## measure beside its peers: ARGS="--quick --shapes A,B" (two cores, RabbitMQ, half an hour); in turns with another build: ARGS="--quick --vs 0.1.0"
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
 soak: $(DEV) ## break it for minutes: 1,000,000 messages, 200 faults (ARGS="--messages 100000 --faults 20")

@@ -18,7 +18,7 @@ from loadtest.bench.load import LoadSpec
 from loadtest.bench.machine import Child, Shares, cpu_s, rss_bytes
 from loadtest.bench.publish import PublishSpec
 from loadtest.bench.shapes import TRADE, quotes
-from loadtest.bench.subject import QUOTES, TRADES, service
+from loadtest.bench.subject import EXCHANGE, QUOTES, TRADES, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,20 +216,33 @@ def stream_ingest(bench: Bench, channels: list[str], batch: int) -> dict[str, ob
         return rate(bench, process, TRADES, G_MESSAGES, batch)
 
 
-def fill(bench: Bench, channels: list[str], batch: int, messages: int) -> None:
+def fill(
+    bench: Bench, channels: list[str], batch: int, messages: int, exchange: str = EXCHANGE
+) -> None:
     """Publish so many messages as fast as RabbitMQ takes them."""
     most = messages * batch
-    with publishing(PublishSpec(bench.node.port, channels, batch=batch, most=most)) as publisher:
+    spec = PublishSpec(bench.node.port, channels, batch=batch, most=most, exchange=exchange)
+    with publishing(spec) as publisher:
         while publisher.ask("mark")["updates"] < most:
             time.sleep(0.1)
         publisher.ask("stop")
     time.sleep(0.5)
 
 
-def rate(
-    bench: Bench, process: ServiceProcess, feed: str, messages: int, batch: int
-) -> dict[str, object]:
-    """How fast the service takes what waits for it, from the first it took."""
+def rate(  # noqa: PLR0913 - the rest by name
+    bench: Bench,
+    process: ServiceProcess,
+    feed: str,
+    messages: int,
+    batch: int,
+    *,
+    had: int = 0,
+) -> dict[str, Any]:
+    """How fast the service takes what waits for it, from the first it took.
+
+    ``had``: messages that it had taken before. Raises :class:`RuntimeError` if it
+    takes too few to tell.
+    """
     pid = pid_of(process)
     shares = Shares({"server": [pid], "broker": [bench.broker_pid]})
     began = taken = 0
@@ -239,7 +252,7 @@ def rate(
     while taken < messages and end < deadline:
         time.sleep(G_POLL_S)
         try:
-            taken = process.stats()["feeds"][feed]["messages_in"]
+            taken = process.stats()["feeds"][feed]["messages_in"] - had
         except OSError:
             continue
         end = time.monotonic()
@@ -248,6 +261,8 @@ def rate(
             shares.start()
     cpu = cpu_s(pid) - cpu
     done = taken - began
+    if not done:
+        raise RuntimeError(f"{taken} of {messages} messages came, all before the first look")
     return {
         "messages": taken,
         "messages_per_s": round(done / (end - start)),
