@@ -37,7 +37,8 @@ COPY service service
 RUN rm -r service/static
 COPY --from=page /page service/static
 # Not in an isolated build: that would fetch a hatchling which nobody has checked.
-RUN python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
+RUN python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist \
+        ./clients/python . \
     && python -m pip --python /opt/tickfan/bin/python install --no-deps --no-index /dist/*.whl \
     && /opt/tickfan/bin/tickfan check >/dev/null
 

@@ -17,8 +17,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LOADTEST_VENV := build/loadtest/venv/.installed
 LOADTEST_K6 := build/loadtest/k6.js
 
+# The client's needs are locked, the client is not: it comes from this repository, and no
+# hash can be known of a directory.
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-emit-package tickfan-client \
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
@@ -70,11 +73,11 @@ clean: ## remove .venv and everything that was made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The tests' lock holds the service's: whoever has the one need not get the other.
-$(DEV): requirements-dev.lock pyproject.toml
+$(DEV): requirements-dev.lock pyproject.toml clients/python/pyproject.toml
 	@scripts/install requirements-dev.lock
 	@touch $(DEV) $(RUN)
 
-$(RUN): requirements.lock pyproject.toml
+$(RUN): requirements.lock pyproject.toml clients/python/pyproject.toml
 	@scripts/install requirements.lock
 	@touch $(RUN)
 

@@ -75,7 +75,7 @@ def test_nothing_is_installed_that_nobody_has_checked() -> None:
         "--require-hashes", "--only-binary=:all:",
         "-r", "requirements.lock", "-r", "requirements-build.lock",
     ]  # fmt: skip
-    assert itself.split()[2:] == ["--no-deps", "--no-build-isolation", "."]
+    assert itself.split()[2:] == ["--no-deps", "--no-build-isolation", "./clients/python", "."]
 
 
 def test_a_version_has_an_environment_of_its_own() -> None:

@@ -18,8 +18,10 @@ import sys
 import time
 import tomllib
 import urllib.request
+from email.parser import Parser
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import pytest
 
@@ -32,11 +34,15 @@ from tests.support.rabbitmq import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from email.message import Message
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "Dockerfile"
 DEADLINE_S = 30.0
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CLIENT = ROOT / "clients" / "python"
+PROJECT, CLIENT_PROJECT = (
+    tomllib.loads((directory / "pyproject.toml").read_text()) for directory in (ROOT, CLIENT)
+)
 
 
 def _last() -> list[Instruction]:
@@ -150,8 +156,59 @@ def test_the_build_leaves_only_the_service(image: Path) -> None:
     names = run(
         python, "-Ic", "import importlib.metadata as m; print(*[d.name for d in m.distributions()])"
     ).stdout.split()
-    assert "tickfan" in names
+    assert {"tickfan", "tickfan-client"} <= set(names)
     assert not {"pip", "setuptools", "hatchling", "pytest"} & set(names)
+
+
+class Wheel:
+    """What a wheel that the build made holds: files of its package, licenses, metadata."""
+
+    def __init__(self, image: Path, name: str) -> None:
+        (path,) = (image / "dist").glob(f"{name}-*.whl")
+        with ZipFile(path) as archive:
+            names = set(archive.namelist())
+            (about,) = {one.partition("/")[0] for one in names if one.endswith(".dist-info/RECORD")}
+            self.files = {one for one in names if not one.startswith(f"{about}/")}
+            self.license = archive.read(f"{about}/licenses/LICENSE")
+            self.metadata: Message = Parser().parsestr(archive.read(f"{about}/METADATA").decode())
+
+
+def test_the_services_wheel_has_no_file_of_the_client(image: Path) -> None:
+    """It holds the package that its command starts, and asks for the client by name."""
+    wheel = Wheel(image, "tickfan")
+    package = PROJECT["project"]["scripts"]["tickfan"].partition(".")[0]
+    assert {name.partition("/")[0] for name in wheel.files} == {package}
+    wanted = wheel.metadata.get_all("Requires-Dist", [])
+    assert [each for each in wanted if each.startswith("tickfan")] == ["tickfan-client<0.2,>=0.1"]
+
+
+def test_the_clients_wheel_has_the_client_alone(image: Path) -> None:
+    """Every file of its package with the mark that it is typed, and nothing else."""
+    wheel = Wheel(image, "tickfan_client")
+    sources = {
+        str(path.relative_to(CLIENT))
+        for path in (CLIENT / "tickfan_client").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert "tickfan_client/py.typed" in sources
+    assert wheel.files == sources
+    assert wheel.license == (ROOT / "LICENSE").read_bytes()
+    said = wheel.metadata
+    assert said["License-Expression"] == PROJECT["project"]["license"]
+    assert said["Requires-Python"] == PROJECT["project"]["requires-python"]
+    assert said["Description-Content-Type"] == "text/markdown"
+    assert said.get_payload() == (CLIENT / "README.md").read_text()
+    assert "Typing :: Typed" in said.get_all("Classifier", [])
+
+
+def test_both_wheels_work_where_nothing_else_is(image: Path) -> None:
+    """The command finds the client, and both come from what was built, not from here."""
+    helped = run(image / "opt/tickfan/bin/tickfan", "tail", "--help")
+    assert helped.returncode == 0, helped.stderr
+    python = image / "opt/tickfan/bin/python"
+    found = run(python, "-Ic", "import tickfan_client as t; print(t.__file__, t.connect.__name__)")
+    assert found.stdout.startswith(str(image)), found.stderr
+    assert found.stdout.endswith(" connect\n")
 
 
 def test_it_serves_alone_as_pid_1_and_stops_when_told(container: Container) -> None:
@@ -242,6 +299,7 @@ def test_versions_agree() -> None:
 def test_the_build_tools_are_locked() -> None:
     """requirements-build.lock has what [build-system] asks for, with hashes."""
     lock = (ROOT / "requirements-build.lock").read_text()
+    assert CLIENT_PROJECT["build-system"] == PROJECT["build-system"]
     for wanted in PROJECT["build-system"]["requires"]:
         name = re.split(r"[<>=~!\[]", wanted)[0]
         assert re.search(rf"^{re.escape(name)}==\S+ \\\n    --hash=sha256:", lock, re.MULTILINE), (
