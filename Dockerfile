@@ -16,7 +16,7 @@ WORKDIR /src/scripts/page
 COPY scripts/page/package.json scripts/page/package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 COPY scripts/page/build.js ./
-COPY service/static /src/service/static
+COPY service/tickfan/static /src/service/tickfan/static
 RUN node build.js /page
 
 FROM ${PYTHON_IMAGE} AS build
@@ -34,8 +34,8 @@ COPY config/tickfan.toml config/
 COPY clients/python clients/python
 COPY service service
 # The page as it was built, instead of its sources.
-RUN rm -r service/static
-COPY --from=page /page service/static
+RUN rm -r service/tickfan/static
+COPY --from=page /page service/tickfan/static
 # Not in an isolated build: that would fetch a hatchling which nobody has checked.
 RUN python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist \
         ./clients/python . \

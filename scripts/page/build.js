@@ -1,5 +1,5 @@
 /**
- * Makes of service/static what the image ships: node build.js OUT
+ * Makes of service/tickfan/static what the image ships: node build.js OUT
  * One script and one style sheet, minified; their names hold a hash of their contents, so
  * that a browser keeps them for ever and never mixes two versions. OUT is made anew.
  */
@@ -9,7 +9,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-const SOURCE = fileURLToPath(new URL("../../service/static", import.meta.url));
+const SOURCE = fileURLToPath(new URL("../../service/tickfan/static", import.meta.url));
 const ENTRIES = ["app.js", "style.css", "icon.svg"];
 
 const [out] = process.argv.slice(2);

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.config import Settings
+from tickfan.config import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection

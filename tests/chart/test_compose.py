@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from service.config import load
 from tests.chart.tools import run, tool
 from tests.support.programs import require
 from tests.support.prometheus import promtool
+from tickfan.config import load
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())

@@ -25,12 +25,12 @@ from zipfile import ZipFile
 
 import pytest
 
-from service.api.page import INDEX
 from tests.chart.dockerfile import Instruction, Stage, stages
 from tests.chart.tools import isolation, run, tool
 from tests.support.browser import Browser
 from tests.support.programs import require
 from tests.support.rabbitmq import free_port
+from tickfan.api.page import INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,7 +228,7 @@ def test_it_serves_alone_as_pid_1_and_stops_when_told(container: Container) -> N
 def test_the_page_is_the_built_one(image: Path, container: Container) -> None:
     """One script and one style sheet, that a browser keeps for ever."""
     installed = image / "opt/tickfan/lib"
-    found = sorted(path.name for path in installed.glob("python3*/site-packages/service/static/*"))
+    found = sorted(path.name for path in installed.glob("python3*/site-packages/tickfan/static/*"))
     assert [re.sub(r"-[0-9A-Z]{8}\.", "-HASH.", name) for name in found] == [
         "app-HASH.js", "icon-HASH.svg", "index.html", "style-HASH.css"
     ]  # fmt: skip

@@ -14,12 +14,12 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import generate_latest
 
-from service.app import Service
-from service.config import load
-from service.core.closing import REASONS
-from service.metrics import registry
 from tests.chart.rendering import CHART, NAMESPACE, render
 from tests.support.prometheus import promtool
+from tickfan.app import Service
+from tickfan.config import load
+from tickfan.core.closing import REASONS
+from tickfan.metrics import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

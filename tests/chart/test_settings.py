@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from service.config import Settings, load
 from tests.chart.rendering import CHART, Refused, render
 from tests.chart.schema import ELSEWHERE, SCHEMA, settings_schema
 from tests.chart.tools import run, tool
+from tickfan.config import Settings, load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.config import load
 from tests.chart.tools import run, tool
+from tickfan.config import load
 
 CONFIG = Path(__file__).parents[2] / "config"
 UNIT = CONFIG / "tickfan@.service"

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import aio_pika
 import pytest
 
-from service.broker.amqp import AmqpBroker
-from service.broker.base import BrokerDown, Message, Unconfirmed
-from service.core.feed import Upstream
 from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
 from tests.support.rabbitmq import RabbitNode, free_port
+from tickfan.broker.amqp import AmqpBroker
+from tickfan.broker.base import BrokerDown, Message, Unconfirmed
+from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
-    from service.core.feed import Delivery as Policy
     from tests.conftest import Rabbit
+    from tickfan.core.feed import Delivery as Policy
 
 
 async def test_half_open(rabbitmq: Rabbit) -> None:

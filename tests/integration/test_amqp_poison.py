@@ -10,12 +10,12 @@ import aiormq
 import pytest
 from pamqp.commands import Basic
 
-from service.broker.amqp import AmqpBroker, AmqpOptions
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
+from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 
 if TYPE_CHECKING:
-    from service.core.feed import Delivery as Policy
     from tests.conftest import Rabbit
+    from tickfan.core.feed import Delivery as Policy
 
 
 @pytest.mark.parametrize("policy", [CONFLATED, LOSSLESS])

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.broker.amqp import AmqpBroker
-from service.broker.base import BrokerDown, Message, Unroutable
 from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
+from tickfan.broker.amqp import AmqpBroker
+from tickfan.broker.base import BrokerDown, Message, Unroutable
 
 if TYPE_CHECKING:
     from tests.conftest import Rabbit

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service.broker.amqp import AmqpBroker
-from service.broker.base import FeedSource, Message
-from service.core.feed import Upstream
 from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import LOSSLESS, Recorder, running, source, until
+from tickfan.broker.amqp import AmqpBroker
+from tickfan.broker.base import FeedSource, Message
+from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from service.broker.amqp import AmqpBroker, AmqpOptions
-from service.broker.base import Message
-from service.core.feed import Upstream
 from tests.support.broker import CONFLATED, Recorder, running, source, until
 from tests.support.rabbitmq import RabbitNode, free_port
 from tests.support.tls import make_certificates
+from tickfan.broker.amqp import AmqpBroker, AmqpOptions
+from tickfan.broker.base import Message
+from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     from pathlib import Path

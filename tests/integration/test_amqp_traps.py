@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service.broker.amqp import AmqpBroker, stream, tail
-from service.broker.amqp.tail import Seen
-from service.broker.base import FeedSource, Message, PublishError
-from service.core.feed import Upstream
 from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import LOSSLESS, Recorder, running, source, until
+from tickfan.broker.amqp import AmqpBroker, stream, tail
+from tickfan.broker.amqp.tail import Seen
+from tickfan.broker.base import FeedSource, Message, PublishError
+from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

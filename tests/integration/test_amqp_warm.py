@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from service.broker.amqp import AmqpBroker
-from service.broker.base import FeedSource, Message
-from service.core.feed import Upstream
 from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import CONFLATED, Recorder, running, source, until
+from tickfan.broker.amqp import AmqpBroker
+from tickfan.broker.base import FeedSource, Message
+from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

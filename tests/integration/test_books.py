@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service.broker.base import Message
-from service.market.instruments import INSTRUMENTS
-from service.market.orderbook import OrderBook
+from tickfan.broker.base import Message
+from tickfan.market.instruments import INSTRUMENTS
+from tickfan.market.orderbook import OrderBook
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.broker.amqp import AmqpBroker, AmqpOptions
-from service.broker.base import (
+from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
+from tickfan.broker.amqp import AmqpBroker, AmqpOptions
+from tickfan.broker.base import (
     JSON,
     MSGPACK,
     Broker,
@@ -20,17 +21,16 @@ from service.broker.base import (
     PublishError,
     Unroutable,
 )
-from service.broker.memory import MemoryBroker
-from service.core.errors import TickfanError
-from service.core.feed import Upstream
-from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
+from tickfan.broker.memory import MemoryBroker
+from tickfan.core.errors import TickfanError
+from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from service.broker.base import Delivery
-    from service.core.feed import Delivery as Policy
     from tests.conftest import Rabbit
+    from tickfan.broker.base import Delivery
+    from tickfan.core.feed import Delivery as Policy
 
 
 class Stage:

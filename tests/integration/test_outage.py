@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service.core.feed import Upstream
+from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service.connections import now_ms
-from service.core import closing
-from service.core.channel import Pattern
-from service.core.feed import Upstream
-from service.transports.line import Line
 from tests.support.browser import Browser
 from tests.support.live import until
 from tests.support.programs import require
+from tickfan.connections import now_ms
+from tickfan.core import closing
+from tickfan.core.channel import Pattern
+from tickfan.core.feed import Upstream
+from tickfan.transports.line import Line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from service.core.closing import Reason
     from tests.integration.conftest import MakeService
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
+    from tickfan.core.closing import Reason
 
 ROOT = Path(__file__).parents[2]
 STATE = "document.body.dataset.state"
@@ -435,7 +435,7 @@ async def test_it_reads_patterns_as_the_service_does(service: Live) -> None:
 def test_its_types_are_right(tmp_path: Path) -> None:
     """TypeScript's strict reading of the comments, as mypy reads the service."""
     npm = require("npm")
-    for source in ("scripts/page", "service/static"):
+    for source in ("scripts/page", "service/tickfan/static"):
         shutil.copytree(
             ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("node_modules")
         )

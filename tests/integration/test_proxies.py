@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from service.app import build_broker
-from service.config import load
-from service.core.closing import REASONS
 from tests.support.browser import Browser
 from tests.support.follower import Follower
 from tests.support.frontproxy import Ports
@@ -22,17 +19,20 @@ from tests.support.live import until
 from tests.support.nginx import Nginx
 from tests.support.raw import connect, request
 from tests.support.survival import Publisher
+from tickfan.app import build_broker
+from tickfan.config import load
+from tickfan.core.closing import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from service.broker.base import Broker
     from tests.integration.conftest import MakeService
     from tests.support.fixtures import MakeLive
     from tests.support.frontproxy import FrontProxy
     from tests.support.live import Live
     from tests.support.process import ServiceProcess
+    from tickfan.broker.base import Broker
 
     Proxy = type[FrontProxy]
 

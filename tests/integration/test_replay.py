@@ -76,7 +76,7 @@ async def test_every_row_of_a_file_reaches_sse_and_websocket_clients(
 def _publish(settings: dict[str, str], template: str) -> str:
     environ = {**os.environ, **{f"TICKFAN_{name}": value for name, value in settings.items()}}
     done = subprocess.run(
-        [sys.executable, "-m", "service", "publish", "--replay", str(STOCKS), "--asap",
+        [sys.executable, "-m", "tickfan", "publish", "--replay", str(STOCKS), "--asap",
          "--channel-template", template, "--time-format", "%b %d %Y"],
         env=environ, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
     )  # fmt: skip

@@ -13,10 +13,10 @@ import aiohttp
 import orjson
 import pytest
 
-from service.core.history import OVERHEAD_BYTES
-from service.pace import BURST_S, Pace
-from service.wire.inbound import footprint
 from tests.support.live import until
+from tickfan.core.history import OVERHEAD_BYTES
+from tickfan.pace import BURST_S, Pace
+from tickfan.wire.inbound import footprint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

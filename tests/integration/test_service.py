@@ -11,18 +11,18 @@ import aiohttp
 import orjson
 import pytest
 
-from service.app import build_broker
-from service.broker.base import Message
-from service.config import load
 from tests.support.live import Events, Lines, Talk, until
+from tickfan.app import build_broker
+from tickfan.broker.base import Message
+from tickfan.config import load
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from service.broker.base import Broker
     from tests.integration.conftest import MakeService
     from tests.support.process import ServiceProcess
     from tests.support.rabbitmq import RabbitNode
+    from tickfan.broker.base import Broker
 
 TOKEN = "a-publish-token-of-the-tests"
 

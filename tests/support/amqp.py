@@ -10,8 +10,8 @@ from typing import Any
 import aio_pika
 from yarl import URL
 
-from service.broker.amqp import AmqpOptions
 from tests.support.proxy import FaultProxy
+from tickfan.broker.amqp import AmqpOptions
 
 
 def options(*urls: str, **settings: Any) -> AmqpOptions:

@@ -10,20 +10,20 @@ import uuid
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from service.broker.base import Delivery, FeedSource
-from service.core.feed import Delivery as Policy
-from service.core.feed import FeedSpec, Upstream
+from tickfan.broker.base import Delivery, FeedSource
+from tickfan.core.feed import Delivery as Policy
+from tickfan.core.feed import FeedSpec, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from service.broker.base import Broker
+    from tickfan.broker.base import Broker
 
 LOSSLESS, CONFLATED = Policy.LOSSLESS, Policy.CONFLATED
 
 
 class Recorder:
-    """A :class:`service.broker.base.Sink` that keeps everything."""
+    """A :class:`tickfan.broker.base.Sink` that keeps everything."""
 
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []

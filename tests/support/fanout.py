@@ -15,25 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from service.broker.base import Delivery as Message
-from service.connections import Connections
-from service.core import closing
-from service.core.cursor import fingerprint
-from service.core.feed import Delivery, FeedSpec, Upstream
-from service.hub import Hub
-from service.ingest import Ingest
-from service.subscriptions import Request, Rules
-from service.wire.formats import JSON_V1, MSGPACK_V1, Formats
 from tests.support.decoding import decoder
+from tickfan.broker.base import Delivery as Message
+from tickfan.connections import Connections
+from tickfan.core import closing
+from tickfan.core.cursor import fingerprint
+from tickfan.core.feed import Delivery, FeedSpec, Upstream
+from tickfan.hub import Hub
+from tickfan.ingest import Ingest
+from tickfan.subscriptions import Request, Rules
+from tickfan.wire.formats import JSON_V1, MSGPACK_V1, Formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from service.connections import Granted
-    from service.core.closing import Reason
-    from service.core.feed import Feed
-    from service.wire.base import Format
     from tests.support.decoding import Event
+    from tickfan.connections import Granted
+    from tickfan.core.closing import Reason
+    from tickfan.core.feed import Feed
+    from tickfan.wire.base import Format
 
 FEEDS = (
     FeedSpec("quotes", ("quotes.#",), Delivery.CONFLATED, interval_ms=20),

@@ -15,10 +15,10 @@ import orjson
 from aiohttp import WSMsgType
 from aiohttp.test_utils import TestServer
 
-from service.app import Service
-from service.broker.base import Message
-from service.config import load
-from service.transports.server import Runner
+from tickfan.app import Service
+from tickfan.broker.base import Message
+from tickfan.config import load
+from tickfan.transports.server import Runner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -225,7 +225,7 @@ async def live(
     service = Service(load(None, environ))
     async with service.running():
         server = _Server(service.public)
-        # As service.lifecycle has it; that of tests sets handler_cancellation too.
+        # As tickfan.lifecycle has it; that of tests sets handler_cancellation too.
         await server.start_server(shutdown_timeout=0.1, auto_decompress=False)
         client = await make_client(server)
         admin = await make_client(service.admin)

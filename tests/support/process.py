@@ -41,7 +41,7 @@ class ServiceProcess:
         runs: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self._runs = runs or (sys.executable, "-m", "service", "serve")
+        self._runs = runs or (sys.executable, "-m", "tickfan", "serve")
         self.port = free_port()
         self.admin_port = free_port()
         self._output = directory / f"tickfan-{self.port}.log"

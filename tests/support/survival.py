@@ -12,19 +12,19 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from service.app import build_broker
-from service.broker.base import Message, PublishError
-from service.config import load
 from tests.support.faults import Stage
 from tests.support.follower import Follower
 from tests.support.live import until
+from tickfan.app import build_broker
+from tickfan.broker.base import Message, PublishError
+from tickfan.config import load
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from service.broker.base import Broker
     from tests.support.rabbitmq import RabbitNode
+    from tickfan.broker.base import Broker
 
 SEED = 20261120
 IN_FLIGHT = 250

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from service.core.cursor import fingerprint
-from service.core.feed import Delivery, Feed, FeedSpec
-from service.core.update import GAP, SNAPSHOT, UPDATE, Update
+from tickfan.core.cursor import fingerprint
+from tickfan.core.feed import Delivery, Feed, FeedSpec
+from tickfan.core.update import GAP, SNAPSHOT, UPDATE, Update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.app import Service, build_broker
-from service.broker.amqp import AmqpBroker, AmqpOptions
-from service.broker.memory import MemoryBroker
-from service.config import load
-from service.core import closing
-from service.pace import BURST_S
-from service.subscriptions import Rules
-from service.transports.doors import Limits
-from service.wire.framing import PING_FRAME
 from tests.support.fanout import Fanout, skips_time
 from tests.support.live import until
 from tests.support.raw import connect, request
+from tickfan.app import Service, build_broker
+from tickfan.broker.amqp import AmqpBroker, AmqpOptions
+from tickfan.broker.memory import MemoryBroker
+from tickfan.config import load
+from tickfan.core import closing
+from tickfan.pace import BURST_S
+from tickfan.subscriptions import Rules
+from tickfan.transports.doors import Limits
+from tickfan.wire.framing import PING_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.audience import MEMBERS_MAX
-from service.core import closing
 from tests.support.fanout import WIRES, Fanout, skips_time
+from tickfan.audience import MEMBERS_MAX
+from tickfan.core import closing
 
 if TYPE_CHECKING:
     from tests.support.fanout import Client

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.cli import cli
+from tickfan.cli import cli
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from service.audience import FLUSH_BYTES
 from tests.support.fanout import WIRES, Fanout, skips_time
+from tickfan.audience import FLUSH_BYTES
 
 
 @skips_time

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from service.core import closing
-from service.core.errors import Refusal
-from service.core.feed import Delivery, FeedSpec, Upstream
-from service.core.history import OVERHEAD_BYTES
 from tests.support.fanout import WIRES, Fanout, skips_time
+from tickfan.core import closing
+from tickfan.core.errors import Refusal
+from tickfan.core.feed import Delivery, FeedSpec, Upstream
+from tickfan.core.history import OVERHEAD_BYTES
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.channel import Pattern
 from tests.support.fanout import Fanout, skips_time, timers
+from tickfan.core.channel import Pattern
 
 if TYPE_CHECKING:
     from tests.support.fanout import Client

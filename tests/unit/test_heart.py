@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from service.core import closing
-from service.core.feed import Upstream
-from service.heart import BEAT_S, Heart, Times
 from tests.support.fanout import WIRES, Client, Fanout, SkippingLoop, skips_time, timers
+from tickfan.core import closing
+from tickfan.core.feed import Upstream
+from tickfan.heart import BEAT_S, Heart, Times
 
 TIMES = Times(heartbeat_s=15.0, ping_s=30.0, pong_timeout_s=10.0)
 

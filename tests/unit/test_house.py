@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SERVICE = ROOT / "service"
+SERVICE = ROOT / "service" / "tickfan"
 TESTS = ROOT / "tests" / "unit"
 LINES_MAX = 350
 
@@ -64,7 +64,7 @@ def test_core_imports_the_standard_library_and_core_alone(source: Path) -> None:
     foreign = sorted(
         module
         for module in _imports(source)
-        if not module.startswith("service.core")
+        if not module.startswith("tickfan.core")
         and module.partition(".")[0] not in sys.stdlib_module_names
     )
     assert not foreign, (
@@ -112,7 +112,7 @@ def test_no_module_has_state(source: Path) -> None:
     ]
     assert not found, (
         f"{_name(source)} has a global statement in line {found}: keep the value in an object "
-        "that service.app makes and hands on"
+        "that tickfan.app makes and hands on"
     )
 
 
@@ -124,7 +124,7 @@ def test_publishing_to_the_hub_is_a_plain_function() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "publish"
     ]
-    assert found, "service/hub.py has no publish: the sink calls hub.publish for each update"
+    assert found, "tickfan/hub.py has no publish: the sink calls hub.publish for each update"
     assert all(isinstance(node, ast.FunctionDef) for node in found), (
         "hub.publish is a coroutine: make it a plain def, and leave waiting to the flush"
     )

@@ -1,4 +1,4 @@
-"""service/hub.py: the laws of the whole fan-out, whatever the interleaving."""
+"""tickfan/hub.py: the laws of the whole fan-out, whatever the interleaving."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from service.core import closing
-from service.core.channel import Pattern
-from service.core.feed import Delivery, FeedSpec, Upstream
-from service.heart import Heart, Times
-from service.hub import Hub
 from tests.support.fanout import WIRES, Client, Fanout, skips_time, timers
+from tickfan.core import closing
+from tickfan.core.channel import Pattern
+from tickfan.core.feed import Delivery, FeedSpec, Upstream
+from tickfan.heart import Heart, Times
+from tickfan.hub import Hub
 
 LOSSLESS = ("trades.a", "trades.b", "book.x")
 CONFLATED = ("quotes.a", "quotes.b")

@@ -13,11 +13,11 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.broker.base import Delivery as Message
-from service.core.feed import Delivery, FeedSpec, Upstream
-from service.ingest import SAMPLE_S
-from service.wire.inbound import footprint, weigh
 from tests.support.fanout import FEEDS, Fanout, skips_time
+from tickfan.broker.base import Delivery as Message
+from tickfan.core.feed import Delivery, FeedSpec, Upstream
+from tickfan.ingest import SAMPLE_S
+from tickfan.wire.inbound import footprint, weigh
 
 POISON: dict[str, dict[str, Any]] = {
     "bad_json": {"body": b"{"},

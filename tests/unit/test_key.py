@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from service.core.channel import Channel, Pattern
-from service.core.feed import Feed
-from service.key import Key, Selector
-from service.wire.formats import Formats
 from tests.support.fanout import FEEDS
+from tickfan.core.channel import Channel, Pattern
+from tickfan.core.feed import Feed
+from tickfan.key import Key, Selector
+from tickfan.wire.formats import Formats
 
 quotes, trades, _ = (Feed(spec) for spec in FEEDS)
 sse = Formats().sse(chunked=True)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp.http_exceptions import BadStatusLine
 
-from service.lifecycle import HttpLog, Stop
 from tests.support.live import DEADLINE_S, until
 from tests.support.process import ServiceProcess
 from tests.support.raw import CLOSE, connect, request, upgrade
+from tickfan.lifecycle import HttpLog, Stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -96,7 +96,7 @@ async def test_a_taken_port_is_one_sentence(name: str) -> None:
             "TICKFAN_HTTP__ADMIN_PORT": str(port if name == "admin_port" else free),
         }
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "service", "serve", env=environ,
+            sys.executable, "-m", "tickfan", "serve", env=environ,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         output, _ = await asyncio.wait_for(process.communicate(), DEADLINE_S * 2)
@@ -209,9 +209,9 @@ async def test_a_client_that_never_reads_does_not_hold_the_exit(start: MakeProce
 
 BROKEN = """
 import asyncio, signal
-from service import cli
-from service.broker.memory import MemoryBroker
-from service.market import simulated
+from tickfan import cli
+from tickfan.broker.memory import MemoryBroker
+from tickfan.market import simulated
 
 async def fail(*_args, **_more):
     told = asyncio.Event()
@@ -339,7 +339,7 @@ async def test_port_0_takes_a_free_one_and_says_which() -> None:
         "TICKFAN_STREAM__CONNECTIONS_MAX": "100",
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service", "serve", env=environ, stderr=subprocess.PIPE
+        sys.executable, "-m", "tickfan", "serve", env=environ, stderr=subprocess.PIPE
     )
     try:
         assert process.stderr is not None

@@ -1,4 +1,4 @@
-"""service.logs"""
+"""tickfan.logs"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.logs import MASK, clean, configure, redact
+from tickfan.logs import MASK, clean, configure, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ import weakref
 
 import pytest
 
-from service.audience import FLUSH_BYTES
-from service.core import closing
 from tests.support.fanout import WIRES, Client, Fanout, skips_time
+from tickfan.audience import FLUSH_BYTES
+from tickfan.core import closing
 
 
 @skips_time

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from service.core import closing
-from service.core.cursor import parse
-from service.core.feed import Delivery, FeedSpec
-from service.replay import HistoryReplay
 from tests.support.fanout import WIRES, Fanout, skips_time
+from tickfan.core import closing
+from tickfan.core.cursor import parse
+from tickfan.core.feed import Delivery, FeedSpec
+from tickfan.replay import HistoryReplay
 
 
 @pytest.mark.parametrize("wire", WIRES)

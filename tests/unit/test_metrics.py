@@ -9,15 +9,15 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.broker.base import Delivery
-from service.connections import now_ms
-from service.core.closing import REASONS
-from service.core.feed import Upstream
-from service.ingest import Ingest
-from service.metrics import UNRECOVERED_REASONS, registry
 from tests.support.fanout import Fanout, skips_time
 from tests.support.live import until
 from tests.support.raw import connect, request
+from tickfan.broker.base import Delivery
+from tickfan.connections import now_ms
+from tickfan.core.closing import REASONS
+from tickfan.core.feed import Upstream
+from tickfan.ingest import Ingest
+from tickfan.metrics import UNRECOVERED_REASONS, registry
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.conflating import ConflatingQueue
-from service.opening import Opening, newest
 from tests.support.updates import LAW, conflated_feed, lossless_feed, update
+from tickfan.core.conflating import ConflatingQueue
+from tickfan.opening import Opening, newest
 
 
 @LAW

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.pace import BURST_S, Pace
 from tests.support.updates import LAW
+from tickfan.pace import BURST_S, Pace
 
 SLACK = 1e-3
 """For floats: bytes, where the numbers are millions."""

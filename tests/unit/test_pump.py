@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service.core import closing
-from service.subscriber import STEP_BYTES
 from tests.support.fanout import Fanout, skips_time, timers
 from tests.support.live import until
+from tickfan.core import closing
+from tickfan.subscriber import STEP_BYTES
 
 if TYPE_CHECKING:
     from tests.support.live import Live

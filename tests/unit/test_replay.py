@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from service.core import closing
-from service.core.feed import Delivery, FeedSpec
-from service.core.history import OVERHEAD_BYTES
-from service.pace import BURST_S
-from service.replay import LOOK_BYTES
-from service.subscriber import STEP_BYTES
-from service.wire.inbound import footprint
 from tests.support.fanout import WIRES, Client, Fanout, skips_time
+from tickfan.core import closing
+from tickfan.core.feed import Delivery, FeedSpec
+from tickfan.core.history import OVERHEAD_BYTES
+from tickfan.pace import BURST_S
+from tickfan.replay import LOOK_BYTES
+from tickfan.subscriber import STEP_BYTES
+from tickfan.wire.inbound import footprint
 
 MISSED, SIZE = 20, 1000
 """Updates that each client of a storm has missed, and the bytes of data in each."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service.rhythm import SLICE_S, Flusher, Slices, Slot
 from tests.support.fanout import SkippingLoop, skips_time, timers
+from tickfan.rhythm import SLICE_S, Flusher, Slices, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

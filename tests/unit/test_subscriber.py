@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from service.core import closing
-from service.core.feed import Delivery, FeedSpec, Upstream
-from service.subscriber import CONTROLS_MAX, STEP_BYTES
 from tests.support.fanout import WIRES, Client, Fanout, skips_time
+from tickfan.core import closing
+from tickfan.core.feed import Delivery, FeedSpec, Upstream
+from tickfan.subscriber import CONTROLS_MAX, STEP_BYTES
 
 HELD_MAX = 2 * STEP_BYTES
 """What may wait on our side for a client that reads nothing."""

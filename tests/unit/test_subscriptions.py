@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.channel import Pattern
-from service.core.errors import Refusal
-from service.core.feed import Feed
-from service.subscriptions import Planner, Request, Rules, parse_request
 from tests.support.fanout import FEEDS
+from tickfan.core.channel import Pattern
+from tickfan.core.errors import Refusal
+from tickfan.core.feed import Feed
+from tickfan.subscriptions import Planner, Request, Rules, parse_request
 
 RULES = Rules(intervals_ms=(50, 100, 1000), channels_per_connection_max=3)
 PLANNER = Planner([Feed(spec) for spec in FEEDS], RULES)

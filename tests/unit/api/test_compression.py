@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.api.compression import takes_gzip
+from tickfan.api.compression import takes_gzip
 
 if TYPE_CHECKING:
     from tests.support.live import Live

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.api.context import CONTEXT, json_response
+from tickfan.api.context import CONTEXT, json_response
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.core.feed import Upstream
 from tests.support.live import until
+from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from service.api.history import SCAN_MAX, _cell
-from service.core.history import OVERHEAD_BYTES
+from tickfan.api.history import SCAN_MAX, _cell
+from tickfan.core.history import OVERHEAD_BYTES
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive

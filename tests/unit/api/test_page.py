@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from service.api.page import Page
+from tickfan.api.page import Page
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ import msgpack
 import orjson
 import pytest
 
-from service.broker.base import BrokerDown, PublishError, Unconfirmed, Unroutable
 from tests.support.raw import connect
+from tickfan.broker.base import BrokerDown, PublishError, Unconfirmed, Unroutable
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive

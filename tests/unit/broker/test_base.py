@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.broker.base import (
+from tests.support.broker import LOSSLESS, source
+from tests.support.updates import LAW
+from tickfan.broker.base import (
     ROUTING_KEY_BYTES_MAX,
     BrokerDown,
     Message,
@@ -18,9 +20,7 @@ from service.broker.base import (
     check_routing_key,
     find_source,
 )
-from service.core.errors import TickfanError
-from tests.support.broker import LOSSLESS, source
-from tests.support.updates import LAW
+from tickfan.core.errors import TickfanError
 
 
 @given(key=st.text(max_size=300))

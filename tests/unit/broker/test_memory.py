@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from service.broker.base import BrokerDown, Message
-from service.broker.memory import MemoryBroker
-from service.core.cursor import fingerprint
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
+from tickfan.broker.base import BrokerDown, Message
+from tickfan.broker.memory import MemoryBroker
+from tickfan.core.cursor import fingerprint
 
 
 async def test_published_is_delivered_at_once() -> None:

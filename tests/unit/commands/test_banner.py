@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from service.commands.banner import banner, base_url
-from service.config import BrokerSettings, ConflatedFeed, HttpSettings, Settings
+from tickfan.commands.banner import banner, base_url
+from tickfan.config import BrokerSettings, ConflatedFeed, HttpSettings, Settings
 
 
 def test_the_curl_line_can_be_pasted() -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 
-from service.commands import OK, WRONG
-from service.commands.check import check
-from service.config import load
+from tickfan.commands import OK, WRONG
+from tickfan.commands.check import check
+from tickfan.config import load
 
 if TYPE_CHECKING:
     from pathlib import Path

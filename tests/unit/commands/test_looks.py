@@ -8,7 +8,7 @@ import time
 import orjson
 import pytest
 
-from service.commands.looks import Looks, clock, json_line
+from tickfan.commands.looks import Looks, clock, json_line
 from tickfan_client import Event, Update
 
 QUOTE = {"bid": "1.10", "last": "1.50"}

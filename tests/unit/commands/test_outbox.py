@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from service.broker.base import BrokerDown, Message, PublishError, Unconfirmed, Unroutable
-from service.commands.outbox import IN_FLIGHT_MAX, Outbox
+from tickfan.broker.base import BrokerDown, Message, PublishError, Unconfirmed, Unroutable
+from tickfan.commands.outbox import IN_FLIGHT_MAX, Outbox
 
 
 class SlowBroker:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.broker.base import BrokerDown, Message, Unconfirmed
-from service.broker.memory import MemoryBroker
-from service.commands import FAILED, OK, WRONG
-from service.commands import publish as module
-from service.commands.publish import Order, publish
-from service.market.replay import Plan
 from tests.support.broker import CONFLATED, LOSSLESS, source
+from tickfan.broker.base import BrokerDown, Message, Unconfirmed
+from tickfan.broker.memory import MemoryBroker
+from tickfan.commands import FAILED, OK, WRONG
+from tickfan.commands import publish as module
+from tickfan.commands.publish import Order, publish
+from tickfan.market.replay import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

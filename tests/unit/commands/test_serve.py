@@ -33,10 +33,12 @@ async def test_greets_serves_stops(
         "TICKFAN_HTTP__ADMIN_PORT": str(admin_port),
         "TICKFAN_LOG__FORMAT": "console",
         "TICKFAN_STOP__DRAIN_S": "0",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(tickfan_client.__file__).parents[1])]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(ROOT / "service"), str(Path(tickfan_client.__file__).parents[1])]
+        ),
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service", "serve", cwd=ROOT, env=env,
+        sys.executable, "-m", "tickfan", "serve", cwd=ROOT, env=env,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr is not None

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 
-from service.commands import WRONG
-from service.commands.shared import say, settings_from, until_signal
+from tickfan.commands import WRONG
+from tickfan.commands.shared import say, settings_from, until_signal
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,9 @@ ENOUGH_S = 20
 ROOT = Path(__file__).parents[3]
 ENV = {
     **os.environ,
-    "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(tickfan_client.__file__).parents[1])]),
+    "PYTHONPATH": os.pathsep.join(
+        [str(ROOT / "service"), str(Path(tickfan_client.__file__).parents[1])]
+    ),
 }
 
 
@@ -47,7 +49,7 @@ ANSWER = {"t": "subscribed", "id": 1, "channels": GRANTED}
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service", "tail", *arguments,
+        sys.executable, "-m", "tickfan", "tail", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT, env=ENV,
     )  # fmt: skip
 
@@ -111,7 +113,7 @@ async def test_a_closed_pipe_ends_well(service: FakeService, url: str) -> None:
     updates = {"t": "updates", "u": [row(number) for number in range(50_000)]}
     service.answers = [[ANSWER, updates]]
     process = await asyncio.create_subprocess_shell(
-        f"{sys.executable} -m service tail quotes.A --json --url {url} | head -n 3 && "
+        f"{sys.executable} -m tickfan tail quotes.A --json --url {url} | head -n 3 && "
         'echo "${PIPESTATUS[0]}" >&2',
         executable="/bin/bash", cwd=ROOT, env=ENV,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

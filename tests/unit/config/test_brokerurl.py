@@ -1,10 +1,10 @@
-"""service.config.brokerurl"""
+"""tickfan.config.brokerurl"""
 
 from __future__ import annotations
 
 import pytest
 
-from service.config.brokerurl import masked, urls
+from tickfan.config.brokerurl import masked, urls
 
 
 def test_several_hosts_become_one_url_each() -> None:

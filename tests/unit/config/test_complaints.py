@@ -1,4 +1,4 @@
-"""service.config.complaints"""
+"""tickfan.config.complaints"""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from service.config.complaints import SECRETS, complaints, sections
-from service.config.settings import Settings
+from tickfan.config.complaints import SECRETS, complaints, sections
+from tickfan.config.settings import Settings
 
 
 def told(**values: Any) -> list[str]:

@@ -1,10 +1,10 @@
-"""service.config.environment"""
+"""tickfan.config.environment"""
 
 from __future__ import annotations
 
 import pytest
 
-from service.config.environment import read
+from tickfan.config.environment import read
 
 
 def test_variables_become_nested_values() -> None:

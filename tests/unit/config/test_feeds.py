@@ -1,4 +1,4 @@
-"""service.config.feeds"""
+"""tickfan.config.feeds"""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from service.config.feeds import DEFAULT_FEEDS, ConflatedFeed, Feeds, LosslessFeed
-from service.core.feed import Delivery
+from tickfan.config.feeds import DEFAULT_FEEDS, ConflatedFeed, Feeds, LosslessFeed
+from tickfan.core.feed import Delivery
 
 FEEDS: TypeAdapter[tuple[ConflatedFeed | LosslessFeed, ...]] = TypeAdapter(Feeds)
 

@@ -1,4 +1,4 @@
-"""service.config.kinds"""
+"""tickfan.config.kinds"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from service.config import kinds
+from tickfan.config import kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""service.config.load, and config/tickfan.toml"""
+"""tickfan.config.load, and config/tickfan.toml"""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, load
-from service.config.complaints import sections
+from tickfan.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, load
+from tickfan.config.complaints import sections
 
 SHIPPED = Path(__file__).parents[3] / "config" / "tickfan.toml"
 

@@ -1,4 +1,4 @@
-"""service.config.sections"""
+"""tickfan.config.sections"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from service.config.sections import BrokerSettings, HttpSettings, StopSettings, StreamSettings
+from tickfan.config.sections import BrokerSettings, HttpSettings, StopSettings, StreamSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

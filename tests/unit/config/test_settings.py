@@ -1,4 +1,4 @@
-"""service.config.settings"""
+"""tickfan.config.settings"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
-from service.config import ConfigError, Settings, load
+from tickfan.config import ConfigError, Settings, load
 
 if TYPE_CHECKING:
     from pathlib import Path

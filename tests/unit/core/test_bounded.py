@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.bounded import BoundedQueue
-from service.core.errors import QueueFull
 from tests.support.updates import LAW
+from tickfan.core.bounded import BoundedQueue
+from tickfan.core.errors import QueueFull
 
 OPERATIONS = st.lists(
     st.tuples(st.just("put"), st.integers(0, 12))

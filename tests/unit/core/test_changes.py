@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.changes import ChangeLog
-from service.core.channel import Channel
 from tests.support.updates import LAW, conflated_feed
+from tickfan.core.changes import ChangeLog
+from tickfan.core.channel import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

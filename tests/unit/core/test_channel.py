@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.channel import (
+from tests.support.updates import CHANNEL_NAMES, LAW, conflated_feed
+from tickfan.core.channel import (
     CHANNEL_CHARS_MAX,
     Channel,
     Pattern,
     check_channel_name,
     is_channel_name,
 )
-from service.core.errors import Refusal
-from tests.support.updates import CHANNEL_NAMES, LAW, conflated_feed
+from tickfan.core.errors import Refusal
 
 pattern_words = st.lists(st.sampled_from(["a", "b", "*", "#"]), min_size=1, max_size=7)
 name_words = st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=8)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from service.core import closing
-from service.core.closing import REASONS, Reason
+from tickfan.core import closing
+from tickfan.core.closing import REASONS, Reason
 
 
 def test_every_reason_is_in_the_table() -> None:

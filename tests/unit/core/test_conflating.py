@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.conflating import ConflatingQueue
 from tests.support.updates import LAW, conflated_feed, update
+from tickfan.core.conflating import ConflatingQueue
 
 if TYPE_CHECKING:
-    from service.core.channel import Channel
+    from tickfan.core.channel import Channel
 
 K = TypeVar("K")
 NAMES = "abcde"

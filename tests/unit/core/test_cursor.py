@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.cursor import (
+from tests.support.updates import FEED_NAMES, LAW, lossless_feed, lossless_updates, update
+from tickfan.core.cursor import (
     CURSOR_BYTES_MAX,
     FEED_NAME,
     LOSSLESS_FEEDS_MAX,
@@ -21,8 +22,7 @@ from service.core.cursor import (
     parse,
     place,
 )
-from service.core.errors import Refusal
-from tests.support.updates import FEED_NAMES, LAW, lossless_feed, lossless_updates, update
+from tickfan.core.errors import Refusal
 
 SEQ_MAX = 2**53 - 1
 SEQS = st.integers(0, SEQ_MAX) | st.sampled_from([0, 35, 36, SEQ_MAX])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.core.errors import Poison, QueueFull, Refusal, TickfanError
+from tickfan.core.errors import Poison, QueueFull, Refusal, TickfanError
 
 
 def test_a_refusal_as_a_body() -> None:

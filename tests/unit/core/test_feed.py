@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from service.core.channel import Pattern
-from service.core.cursor import START, Place, parse, place
-from service.core.errors import Poison
-from service.core.feed import Delivery, Feed, FeedOverlap, FeedSpec, Upstream, check_overlaps
-from service.core.history import OVERHEAD_BYTES
 from tests.support.updates import conflated_feed, lossless_feed, update
+from tickfan.core.channel import Pattern
+from tickfan.core.cursor import START, Place, parse, place
+from tickfan.core.errors import Poison
+from tickfan.core.feed import Delivery, Feed, FeedOverlap, FeedSpec, Upstream, check_overlaps
+from tickfan.core.history import OVERHEAD_BYTES
 
 
 def spec(name: str, *bind: str) -> FeedSpec:

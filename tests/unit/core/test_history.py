@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.cursor import Place, parse
-from service.core.history import OVERHEAD_BYTES, History
 from tests.support.updates import LAW, lossless_feed, update
+from tickfan.core.cursor import Place, parse
+from tickfan.core.history import OVERHEAD_BYTES, History
 
 if TYPE_CHECKING:
-    from service.core.update import Update
+    from tickfan.core.update import Update
 
 STEPS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 400)), max_size=40)
 

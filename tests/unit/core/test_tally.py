@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from service.core.tally import AGES_S, DURATIONS_S, LAGS_S, Histogram, Tally
+from tickfan.core.tally import AGES_S, DURATIONS_S, LAGS_S, Histogram, Tally
 
 
 def test_everything_begins_at_nothing() -> None:

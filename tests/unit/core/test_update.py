@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service.core.update import GAP, SNAPSHOT, UPDATE
 from tests.support.updates import lossless_feed, update
+from tickfan.core.update import GAP, SNAPSHOT, UPDATE
 
 
 def test_a_new_update_has_no_bytes() -> None:

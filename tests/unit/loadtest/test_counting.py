@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.bench.counting import BytesOnly, FrameCounter, MarkCounter, StompCounter, counter
-from service.core.cursor import Trail
-from service.wire.base import Encodings
-from service.wire.eventstream import EventStream
-from service.wire.framing import PING_FRAME, binary_frame, chunk, text_frame
-from service.wire.messages import MsgpackMessages
 from tests.support.updates import LAW, conflated_feed, lossless_feed, update
+from tickfan.core.cursor import Trail
+from tickfan.wire.base import Encodings
+from tickfan.wire.eventstream import EventStream
+from tickfan.wire.framing import PING_FRAME, binary_frame, chunk, text_frame
+from tickfan.wire.messages import MsgpackMessages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadtest.bench.counting import Counter
-    from service.wire.base import Format
+    from tickfan.wire.base import Format
 
 sizes = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 cuts = st.lists(st.integers(1, 200))

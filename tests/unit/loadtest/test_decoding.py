@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.bench.decoding import Decoder, Ledger
-from service.core.cursor import Trail
-from service.wire.base import Encodings
-from service.wire.eventstream import EventStream
-from service.wire.framing import chunk, plain, text_frame
-from service.wire.messages import MsgpackMessages
 from tests.support.updates import LAW, lossless_feed, update
+from tickfan.core.cursor import Trail
+from tickfan.wire.base import Encodings
+from tickfan.wire.eventstream import EventStream
+from tickfan.wire.framing import chunk, plain, text_frame
+from tickfan.wire.messages import MsgpackMessages
 
 if TYPE_CHECKING:
-    from service.wire.base import Format
+    from tickfan.wire.base import Format
 
 SENT_US = 1_000
 

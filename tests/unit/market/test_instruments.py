@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.channel import is_channel_name
-from service.market.instruments import INSTRUMENTS, Instrument, decimal
-from service.market.orderbook import LEVELS
 from tests.support.updates import LAW
+from tickfan.core.channel import is_channel_name
+from tickfan.market.instruments import INSTRUMENTS, Instrument, decimal
+from tickfan.market.orderbook import LEVELS
 
 
 @given(units=st.integers(0, 10**15), digits=st.integers(0, 8))

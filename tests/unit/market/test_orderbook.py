@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.market.instruments import INSTRUMENTS, Instrument
-from service.market.orderbook import LEVELS, SNAPSHOT_EVERY, OrderBook
 from tests.support.updates import LAW
 from tests.unit.market.bookreader import Reader
+from tickfan.market.instruments import INSTRUMENTS, Instrument
+from tickfan.market.orderbook import LEVELS, SNAPSHOT_EVERY, OrderBook
 
 SEEDS = st.integers(0, 2**32)
 # Small steps as the market makes them, and jumps past every level.

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.broker.base import Message
-from service.config import Settings
-from service.market.replay import LINE_CHARS_MAX, Plan, ReplayError, Row, parse_time, rows, run
-from service.market.routes import Routes
+from tickfan.broker.base import Message
+from tickfan.config import Settings
+from tickfan.market.replay import LINE_CHARS_MAX, Plan, ReplayError, Row, parse_time, rows, run
+from tickfan.market.routes import Routes
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - without a zone on purpose: UTC is assumed
 Write = Callable[[str | bytes], Path]

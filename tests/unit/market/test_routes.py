@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.config import Settings
-from service.core.errors import Refusal
-from service.core.feed import Delivery, Feed, FeedSpec
-from service.market import routes as module
-from service.market.routes import Routes
 from tests.support.updates import CHANNEL_NAMES, LAW
+from tickfan.config import Settings
+from tickfan.core.errors import Refusal
+from tickfan.core.feed import Delivery, Feed, FeedSpec
+from tickfan.market import routes as module
+from tickfan.market.routes import Routes
 
 SPECS = (
     FeedSpec("all", ("a.#", "b.*.c"), Delivery.LOSSLESS),

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from service.broker.base import BrokerDown, Message, Unroutable
-from service.config import Settings
-from service.core.channel import is_channel_name
-from service.core.errors import Refusal
-from service.core.feed import Delivery, FeedSpec
-from service.market.instruments import INSTRUMENTS
-from service.market.routes import Routes
-from service.market.simulated import (
+from tests.unit.market.bookreader import Reader
+from tickfan.broker.base import BrokerDown, Message, Unroutable
+from tickfan.config import Settings
+from tickfan.core.channel import is_channel_name
+from tickfan.core.errors import Refusal
+from tickfan.core.feed import Delivery, FeedSpec
+from tickfan.market.instruments import INSTRUMENTS
+from tickfan.market.routes import Routes
+from tickfan.market.simulated import (
     BATCH_FROM_RATE,
     BATCH_UPDATES_MAX,
     DONE,
@@ -31,7 +32,6 @@ from service.market.simulated import (
     run,
     updates_in,
 )
-from tests.unit.market.bookreader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

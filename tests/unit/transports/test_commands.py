@@ -8,8 +8,8 @@ from typing import Any
 import msgpack
 import pytest
 
-from service.core.errors import Refusal
-from service.transports.commands import (
+from tickfan.core.errors import Refusal
+from tickfan.transports.commands import (
     check_command,
     command_id,
     decode_json,

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from service.core import closing
-from service.core.closing import REASONS
 from tests.support.live import until
 from tests.support.raw import PONG, TEXT, connect, request, upgrade
+from tickfan.core import closing
+from tickfan.core.closing import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from service.core.closing import Reason
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
     from tests.support.raw import Wire
+    from tickfan.core.closing import Reason
 
 QUERY = "channels=quotes.A,trades.A"
 KINDS = {

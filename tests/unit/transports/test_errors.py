@@ -10,9 +10,9 @@ import pytest
 from aiohttp import ClientConnectionError, ClientPayloadError, web
 from structlog.testing import capture_logs
 
-from service.core.errors import Refusal
-from service.transports.errors import error_response, errors_as_json
 from tests.support.raw import connect, request
+from tickfan.core.errors import Refusal
+from tickfan.transports.errors import error_response, errors_as_json
 
 if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient

@@ -9,7 +9,7 @@ from aiohttp import WebSocketError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.transports.frames import (
+from tickfan.transports.frames import (
     BINARY,
     CLOSE,
     CONTINUATION,

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvloop
 
-from service.transports.line import Line, take_over
 from tests.support.live import until
+from tickfan.transports.line import Line, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator

@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from service.core.errors import Refusal
-from service.transports.requests import check_names, few_a_turn, read_request
 from tests.support.raw import connect, request
+from tickfan.core.errors import Refusal
+from tickfan.transports.requests import check_names, few_a_turn, read_request
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive

@@ -13,9 +13,9 @@ import orjson
 import pytest
 from aiohttp import web
 
-from service.transports.server import Runner
 from tests.support.live import until
 from tests.support.raw import connect, request, upgrade
+from tickfan.transports.server import Runner
 
 if TYPE_CHECKING:
     from tests.support.live import Live

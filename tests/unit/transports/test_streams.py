@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.connections import Connections
-from service.core import closing
-from service.core import cursor as cursors
-from service.core.feed import Upstream
-from service.rhythm import Slices
-from service.transports.streams import BEHIND_BYTES_MAX
 from tests.support.live import Events, Lines, Reader, until
 from tests.support.raw import chunks, connect, request
+from tickfan.connections import Connections
+from tickfan.core import closing
+from tickfan.core import cursor as cursors
+from tickfan.core.feed import Upstream
+from tickfan.rhythm import Slices
+from tickfan.transports.streams import BEHIND_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiohttp import ClientResponse
 
-    from service.transports.doors import Doors
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
+    from tickfan.transports.doors import Doors
 
 BOTH = pytest.mark.parametrize("kind", ["sse", "ndjson"])
 

@@ -10,11 +10,11 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from service.connections import Connections
-from service.core.feed import Upstream
-from service.rhythm import Slices
 from tests.support.live import Talk, until
 from tests.support.raw import BINARY, CLOSE, PING, PONG, TEXT, connect, request, upgrade
+from tickfan.connections import Connections
+from tickfan.core.feed import Upstream
+from tickfan.rhythm import Slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from socket import socket
 
-    from service.core.update import Update
+    from tickfan.core.update import Update
 
 
 class Seen(NamedTuple):

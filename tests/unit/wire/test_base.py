@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.wire.base import Encodings
+from tickfan.wire.base import Encodings
 
 
 def test_the_total_is_the_sum() -> None:

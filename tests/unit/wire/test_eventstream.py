@@ -5,11 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from service.core.cursor import START, Trail, place
-from service.core.update import GAP, SNAPSHOT, UPDATE, Update
-from service.wire.base import Encodings
-from service.wire.eventstream import EventStream
-from service.wire.framing import chunk, plain
 from tests.support.updates import (
     LAW,
     NASTY,
@@ -29,6 +24,11 @@ from tests.unit.wire.readers import (
     seen_in_object,
     sse_events,
 )
+from tickfan.core.cursor import START, Trail, place
+from tickfan.core.update import GAP, SNAPSHOT, UPDATE, Update
+from tickfan.wire.base import Encodings
+from tickfan.wire.eventstream import EventStream
+from tickfan.wire.framing import chunk, plain
 
 
 def seen(event: Event) -> Seen:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.wire.formats import JSON_V1, MSGPACK_V1, Formats
 from tests.support.updates import conflated_feed, update
 from tests.unit.wire.readers import dechunked, ndjson_lines, sse_events
+from tickfan.wire.formats import JSON_V1, MSGPACK_V1, Formats
 
 if TYPE_CHECKING:
-    from service.wire.base import Format
+    from tickfan.wire.base import Format
 
 
 def asked(formats: Formats) -> list[Format]:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Opcode
 
-from service.wire.framing import PING_FRAME, binary_frame, chunk, plain, text_frame
 from tests.support.updates import LAW
 from tests.unit.wire.readers import dechunked, frames
+from tickfan.wire.framing import PING_FRAME, binary_frame, chunk, plain, text_frame
 
 SIZES = [0, 1, 125, 126, 127, 65535, 65536, 70000]
 

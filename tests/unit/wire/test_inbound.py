@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.errors import Poison
-from service.core.update import MESSAGE_UPDATES_MAX
-from service.wire.inbound import (
+from tests.support.updates import INTEGER_MAX, LAW, NASTY, TEXTS, VALUES
+from tickfan.core.errors import Poison
+from tickfan.core.update import MESSAGE_UPDATES_MAX
+from tickfan.wire.inbound import (
     DEPTH_MAX,
     RESERVED_TYPES,
     Item,
@@ -28,7 +29,6 @@ from service.wire.inbound import (
     measures,
     weigh,
 )
-from tests.support.updates import INTEGER_MAX, LAW, NASTY, TEXTS, VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.cursor import CURSOR_BYTES_MAX, START, Trail, place
-from service.core.update import GAP, SNAPSHOT, Update
-from service.wire.base import Encodings
-from service.wire.messages import MESSAGE_BYTES_MAX, JsonMessages, MsgpackMessages, row
 from tests.support.updates import (
     LAW,
     NASTY,
@@ -33,6 +29,10 @@ from tests.unit.wire.readers import (
     seen_in_gap,
     seen_in_row,
 )
+from tickfan.core.cursor import CURSOR_BYTES_MAX, START, Trail, place
+from tickfan.core.update import GAP, SNAPSHOT, Update
+from tickfan.wire.base import Encodings
+from tickfan.wire.messages import MESSAGE_BYTES_MAX, JsonMessages, MsgpackMessages, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,11 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from service.core.cursor import START, Trail, place
-from service.core.update import GAP, Update
-from service.wire.base import Encodings
-from service.wire.framing import chunk, plain
-from service.wire.ndjson import Ndjson
 from tests.support.updates import (
     LAW,
     NASTY,
@@ -29,6 +24,11 @@ from tests.unit.wire.readers import (
     seen_in_gap,
     seen_in_object,
 )
+from tickfan.core.cursor import START, Trail, place
+from tickfan.core.update import GAP, Update
+from tickfan.wire.base import Encodings
+from tickfan.wire.framing import chunk, plain
+from tickfan.wire.ndjson import Ndjson
 
 
 def seen(line: dict[str, Any]) -> Seen:

@@ -8,11 +8,11 @@ import tracemalloc
 
 from hypothesis import given
 
-from service.core.update import GAP, Update
-from service.wire.base import Encodings
-from service.wire.objects import dumps_to_keep, encode_object, gap_fields
 from tests.support.updates import LAW, conflated_feed, conflated_updates, lossless_feed, update
 from tests.unit.wire.readers import expected, seen_in_object
+from tickfan.core.update import GAP, Update
+from tickfan.wire.base import Encodings
+from tickfan.wire.objects import dumps_to_keep, encode_object, gap_fields
 
 
 def test_fields_by_delivery_and_type() -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pamqp.commands import Basic
 
-from service.broker.amqp.incoming import Received
+from tickfan.broker.amqp.incoming import Received
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from service.broker.amqp.connection import Link
+    from tickfan.broker.amqp.connection import Link
 
 
 def message(

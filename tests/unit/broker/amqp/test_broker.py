@@ -1,4 +1,4 @@
-"""service.broker.amqp.broker, without a broker; with one: tests/integration."""
+"""tickfan.broker.amqp.broker, without a broker; with one: tests/integration."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from service.broker.amqp import AmqpBroker, AmqpOptions
-from service.core.errors import TickfanError
-from service.core.feed import Upstream
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
 from tests.support.rabbitmq import free_port
+from tickfan.broker.amqp import AmqpBroker, AmqpOptions
+from tickfan.core.errors import TickfanError
+from tickfan.core.feed import Upstream
 
 
 async def test_a_broker_that_is_away() -> None:

@@ -1,4 +1,4 @@
-"""service.broker.amqp.classic: what waits, what is passed over, what is let go."""
+"""tickfan.broker.amqp.classic: what waits, what is passed over, what is let go."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from service.broker.amqp.classic import STUCK_PROBES, ConflatedFeed
-from service.broker.amqp.connection import AmqpOptions
-from service.broker.amqp.consumer import Consumer, ConsumerLost
-from service.broker.amqp.deliveries import from_queue, mark_of
 from tests.support.broker import CONFLATED, Recorder, source
 from tests.support.fanout import skips_time
 from tests.unit.broker.amqp.fakes import FakeChannel, FakeLink, link_to, message
+from tickfan.broker.amqp.classic import STUCK_PROBES, ConflatedFeed
+from tickfan.broker.amqp.connection import AmqpOptions
+from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
+from tickfan.broker.amqp.deliveries import from_queue, mark_of
 
 if TYPE_CHECKING:
-    from service.broker.amqp.connection import Link
-    from service.broker.amqp.incoming import Received
+    from tickfan.broker.amqp.connection import Link
+    from tickfan.broker.amqp.incoming import Received
 
 
 def made() -> tuple[ConflatedFeed, Recorder]:

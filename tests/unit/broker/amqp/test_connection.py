@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from service.broker.amqp.connection import (
+from tickfan.broker.amqp.connection import (
     AmqpOptions,
     Backoff,
     Hosts,
@@ -16,7 +16,7 @@ from service.broker.amqp.connection import (
     answer,
     reason,
 )
-from service.config import BrokerSettings
+from tickfan.config import BrokerSettings
 
 OPTIONS = AmqpOptions(urls=("amqp://localhost/",), backoff_first_s=1, backoff_max_s=8)
 

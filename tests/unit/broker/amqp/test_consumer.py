@@ -1,4 +1,4 @@
-"""service.broker.amqp.consumer"""
+"""tickfan.broker.amqp.consumer"""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from service.broker.amqp.consumer import Consumer, ConsumerLost
 from tests.support.broker import until
 from tests.unit.broker.amqp.fakes import FakeChannel, message
+from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 
 if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel
 
-    from service.broker.amqp.incoming import Received
+    from tickfan.broker.amqp.incoming import Received
 
 
 def made(channel: FakeChannel, taken: list[Received], prefetch: int = 8) -> Consumer:

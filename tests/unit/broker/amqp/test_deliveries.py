@@ -1,9 +1,9 @@
-"""service.broker.amqp.deliveries"""
+"""tickfan.broker.amqp.deliveries"""
 
 from __future__ import annotations
 
-from service.broker.amqp.deliveries import from_queue, from_stream, mark_of
 from tests.unit.broker.amqp.fakes import message
+from tickfan.broker.amqp.deliveries import from_queue, from_stream, mark_of
 
 
 def test_every_property_arrives() -> None:

@@ -1,14 +1,14 @@
-"""service.broker.amqp.feed"""
+"""tickfan.broker.amqp.feed"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from service.broker.amqp.classic import ConflatedFeed
-from service.broker.amqp.connection import AmqpOptions
-from service.broker.base import Delivery
-from service.core.feed import Upstream
 from tests.support.broker import CONFLATED, Recorder, source
+from tickfan.broker.amqp.classic import ConflatedFeed
+from tickfan.broker.amqp.connection import AmqpOptions
+from tickfan.broker.base import Delivery
+from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     import pytest

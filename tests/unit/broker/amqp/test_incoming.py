@@ -1,4 +1,4 @@
-"""service.broker.amqp.incoming: what is cut out of a connection's bytes."""
+"""tickfan.broker.amqp.incoming: what is cut out of a connection's bytes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from service.broker.amqp import incoming as module
-from service.broker.amqp.incoming import TURN_S, Incoming, Received
 from tests.support.broker import until
+from tickfan.broker.amqp import incoming as module
+from tickfan.broker.amqp.incoming import TURN_S, Incoming, Received
 
 HEARTBEAT = pamqp.frame.marshal(Heartbeat(), 0)
 QOS_OK = pamqp.frame.marshal(Basic.QosOk(), 1)
@@ -286,7 +286,7 @@ class Socket(asyncio.Transport):
 
 async def test_a_message_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """No task and no handle of the loop for what is taken within a turn: the shape of the cost."""
-    monkeypatch.setattr("service.broker.amqp.incoming.TURN_S", 60)
+    monkeypatch.setattr("tickfan.broker.amqp.incoming.TURN_S", 60)
     loop = asyncio.get_running_loop()
     woken: list[str] = []
     for name in ("call_soon", "call_later", "call_at", "create_task"):

@@ -1,4 +1,4 @@
-"""service.broker.amqp.publisher, without a broker; with one: tests/integration."""
+"""tickfan.broker.amqp.publisher, without a broker; with one: tests/integration."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from service.broker.amqp.connection import AmqpOptions
-from service.broker.amqp.publisher import Publisher
-from service.broker.base import BrokerDown, Message, PublishError, Unroutable
 from tests.support.broker import LOSSLESS, source
 from tests.support.rabbitmq import free_port
+from tickfan.broker.amqp.connection import AmqpOptions
+from tickfan.broker.amqp.publisher import Publisher
+from tickfan.broker.base import BrokerDown, Message, PublishError, Unroutable
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""service.broker.amqp.readback"""
+"""tickfan.broker.amqp.readback"""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.broker.amqp import readback, tail
-from service.broker.amqp.consumer import ConsumerLost
-from service.broker.amqp.deliveries import mark_of
-from service.broker.amqp.readback import read_back
-from service.broker.amqp.tail import Seen
 from tests.support.broker import CONFLATED, source
 from tests.unit.broker.amqp.fakes import link_to, message
+from tickfan.broker.amqp import readback, tail
+from tickfan.broker.amqp.consumer import ConsumerLost
+from tickfan.broker.amqp.deliveries import mark_of
+from tickfan.broker.amqp.readback import read_back
+from tickfan.broker.amqp.tail import Seen
 
 if TYPE_CHECKING:
-    from service.broker.base import Delivery
+    from tickfan.broker.base import Delivery
 
 
 async def test_it_ends_at_the_tail() -> None:

@@ -1,4 +1,4 @@
-"""service.broker.amqp.stream: what a reader makes of each message."""
+"""tickfan.broker.amqp.stream: what a reader makes of each message."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import pytest
 
-from service.broker.amqp.connection import AmqpOptions
-from service.broker.amqp.consumer import Consumer
-from service.broker.amqp.deliveries import mark_of
-from service.broker.amqp.stream import Changed, Doubt, LosslessFeed
-from service.broker.amqp.tail import Seen
-from service.broker.base import TopologyError
 from tests.support.broker import LOSSLESS, Recorder, source
 from tests.unit.broker.amqp.fakes import FakeChannel, message
+from tickfan.broker.amqp.connection import AmqpOptions
+from tickfan.broker.amqp.consumer import Consumer
+from tickfan.broker.amqp.deliveries import mark_of
+from tickfan.broker.amqp.stream import Changed, Doubt, LosslessFeed
+from tickfan.broker.amqp.tail import Seen
+from tickfan.broker.base import TopologyError
 
 
 @pytest.fixture

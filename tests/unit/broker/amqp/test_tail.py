@@ -1,15 +1,15 @@
-"""service.broker.amqp.tail"""
+"""tickfan.broker.amqp.tail"""
 
 from __future__ import annotations
 
 import pytest
 
-from service.broker.amqp import tail
-from service.broker.amqp.deliveries import mark_of
-from service.broker.amqp.tail import Seen, find_tail
-from service.broker.base import TopologyError
 from tests.support.broker import LOSSLESS, source
 from tests.unit.broker.amqp.fakes import link_to, message
+from tickfan.broker.amqp import tail
+from tickfan.broker.amqp.deliveries import mark_of
+from tickfan.broker.amqp.tail import Seen, find_tail
+from tickfan.broker.base import TopologyError
 
 
 async def test_the_newest_message_is_the_tail() -> None:

@@ -11,8 +11,8 @@ from aiormq.exceptions import (
     ChannelPreconditionFailed,
 )
 
-from service.broker.amqp.topology import _explained, stream_arguments
 from tests.support.broker import LOSSLESS, source
+from tickfan.broker.amqp.topology import _explained, stream_arguments
 
 INEQUIVALENT = "PRECONDITION_FAILED - inequivalent arg '{}' for queue 'q' in vhost '/': {}"
 

@@ -1,5 +1,0 @@
-"""``python -m service`` is ``tickfan``."""
-
-from service.cli import main
-
-main()

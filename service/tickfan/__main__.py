@@ -1,0 +1,5 @@
+"""``python -m tickfan`` is ``tickfan``."""
+
+from tickfan.cli import main
+
+main()

@@ -1,0 +1,51 @@
+"""What the endpoints are given.
+
+Must not know who made it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tickfan.broker.base import Broker
+    from tickfan.connections import Connections
+    from tickfan.hub import Hub
+    from tickfan.wire.base import Encodings
+
+
+@dataclass(slots=True)
+class Context:
+    """The parts of the service that the endpoints show or use.
+
+    ``publish_token``: None, anybody may publish (``memory://`` only); empty,
+    nobody may. ``is_draining`` is asked, because it changes.
+    """
+
+    hub: Hub
+    connections: Connections
+    broker: Broker
+    encodings: Encodings
+    publish_token: str | None
+    is_draining: Callable[[], bool]
+
+
+CONTEXT = web.AppKey("context", Context)
+
+
+def json_response(
+    value: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """A JSON answer with a line end, for terminals. Never to be kept by a cache."""
+    return web.Response(
+        body=orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )

@@ -1,0 +1,43 @@
+"""``/livez`` and ``/readyz``: two probes that mean different things.
+
+Live: the event loop turns. Ready: every feed has been read to its tail once, and
+the replica is not draining. A broker outage after that makes a replica neither
+dead nor unready: clients are told by ``status`` that values are stale, while
+without a ready replica they would get a 503, after which EventSource gives up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tickfan.api.context import CONTEXT, json_response
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from tickfan.core.feed import Feed
+
+
+async def livez(_request: web.Request) -> web.Response:
+    """200, since it could be answered."""
+    return json_response({"live": True})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """200 or 503, and why."""
+    context = request.app[CONTEXT]
+    is_draining = context.is_draining()
+    is_ready = context.hub.is_ready and not is_draining
+    body = {
+        "ready": is_ready,
+        "draining": is_draining,
+        "feeds": {feed.name: _state(feed) for feed in context.hub.feeds.values()},
+    }
+    return json_response(body, 200 if is_ready else 503)
+
+
+def _state(feed: Feed) -> dict[str, Any]:
+    state: dict[str, Any] = {"upstream": feed.upstream.value, "since": feed.since_ms}
+    if feed.why:
+        state["why"] = feed.why
+    return state

@@ -1,0 +1,260 @@
+"""The composition root: the one module that knows everyone.
+
+It builds the parts from the settings and hands each what it needs; how the
+process starts and stops is :mod:`tickfan.lifecycle`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from tickfan.api import channels, health, history, metrics, publish, stats
+from tickfan.api.compression import compressed
+from tickfan.api.context import CONTEXT, Context
+from tickfan.api.page import Page
+from tickfan.broker.amqp import AmqpBroker, AmqpOptions
+from tickfan.broker.memory import MemoryBroker
+from tickfan.connections import Connections
+from tickfan.core import closing
+from tickfan.core.errors import Refusal
+from tickfan.heart import Heart, Times
+from tickfan.hub import Hub
+from tickfan.ingest import Ingest
+from tickfan.lifecycle import StartError, run
+from tickfan.market import simulated
+from tickfan.market.routes import Routes
+from tickfan.metrics import registry
+from tickfan.subscriptions import Rules
+from tickfan.transports.doors import DOORS, Doors, Limits
+from tickfan.transports.errors import errors_as_json
+from tickfan.transports.ndjson import ndjson
+from tickfan.transports.requests import body_within, few_a_turn
+from tickfan.transports.sse import sse
+from tickfan.transports.websocket import websocket
+from tickfan.wire.formats import Formats
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tickfan.broker.base import Broker, Sink
+    from tickfan.config import Settings
+
+log = structlog.get_logger("tickfan")
+
+TASK_END_S = 10.0
+
+__all__ = ["Service", "StartError", "build_broker", "serve"]
+
+
+async def serve(settings: Settings, *, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT; ``on_ready`` is called when it listens.
+
+    Raises :class:`StartError` if it cannot start.
+    """
+    await run(Service(settings), settings, on_ready)
+
+
+def build_broker(settings: Settings, sink: Sink | None) -> Broker:
+    """The broker that the settings name; without a sink it can only publish."""
+    sources = settings.feed_sources()
+    broker = settings.broker
+    if broker.is_memory:
+        return MemoryBroker(sources, sink)
+    options = AmqpOptions(
+        urls=broker.urls,
+        declare=broker.declare,
+        tls_ca_file=broker.tls_ca_file or None,
+        tls_cert_file=broker.tls_cert_file or None,
+        tls_key_file=broker.tls_key_file or None,
+        tls_verify=broker.tls_verify,
+        heartbeat_s=broker.heartbeat_s,
+        backoff_first_s=broker.backoff_first_s,
+        backoff_max_s=broker.backoff_max_s,
+        probe_interval_s=broker.probe_interval_s,
+        probe_timeout_s=broker.probe_timeout_s,
+        publish_timeout_s=broker.publish_timeout_s,
+    )
+    return AmqpBroker(sources, sink, options)
+
+
+class Service:
+    """All parts of one process, wired. Made inside a running event loop.
+
+    ``public`` and ``admin`` are the two listeners' applications.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        stream, http = settings.stream, settings.http
+        self.formats = Formats()
+        self.hub = Hub(
+            asyncio.get_running_loop(),
+            settings.feed_specs(),
+            stall_timeout_s=stream.stall_timeout_s,
+            replays_max=stream.replays_max,
+            replay_bytes_per_s=stream.replay_bytes_per_s,
+        )
+        rules = Rules(stream.intervals_ms, stream.channels_per_connection_max)
+        self.connections = Connections(
+            self.hub, rules, os.urandom(6).hex(), stream.max_connection_age_s
+        )
+        self.broker = build_broker(settings, Ingest(self.hub, settings.broker.message_bytes_max))
+        self.heart = Heart(
+            self.hub,
+            self.connections,
+            Times(stream.heartbeat_s, stream.ping_s, stream.pong_timeout_s),
+        )
+        self.doors = Doors(
+            self.hub,
+            self.connections,
+            self.formats,
+            rules,
+            Limits(
+                stream.connections_max,
+                http.message_bytes_max,
+                stream.notsent_lowat_bytes,
+                stream.retry_ms,
+                stream.closing_timeout_s,
+                stream.snapshot,
+            ),
+        )
+        # Set when a part that must go on for ever has ended; ``failure`` says why.
+        self.failed = asyncio.Event()
+        self.failure = ""
+        self.public = self._public()
+        self.admin = self._admin()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Consume, beat and simulate while inside; nothing is left behind after."""
+        self.heart.start()
+        tasks = [asyncio.create_task(self.broker.run(), name="broker")]
+        if self._settings.market_runs:
+            tasks.append(asyncio.create_task(self._market(), name="market"))
+        for task in tasks:
+            task.add_done_callback(self._on_done)
+        try:
+            yield
+        finally:
+            # The market first: it publishes to the broker.
+            for task in reversed(tasks):
+                task.cancel()
+                # The broker's own limits are shorter; nothing may hold the exit.
+                await asyncio.wait([task], timeout=TASK_END_S)
+            await self.broker.close()
+            self.heart.stop()
+            self.hub.stop()
+
+    @property
+    def connected(self) -> int:
+        """Connections that are open."""
+        return len(self.connections)
+
+    def refuse_new(self) -> None:
+        """Fail readiness and turn newcomers away."""
+        self.doors.is_draining = True
+
+    async def drain(self, spread_s: float) -> None:
+        """Ask every client to leave, spread over ``spread_s`` with jitter; wait for none.
+
+        A herd that is told at once comes back at once.
+        """
+        self.refuse_new()
+        loop = self.hub.loop
+        begin = loop.time()
+        leaving = list(self.connections)
+        random.shuffle(leaving)
+        for index, connection in enumerate(leaving):
+            due = begin + spread_s * index / len(leaving)
+            if (wait := due - loop.time()) > 0:
+                await asyncio.sleep(wait)
+            connection.subscriber.end(closing.DRAIN)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        """Neither task ends by itself: one that does has failed, and that is not hidden."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        self.failure = f"the {task.get_name()} task ended: {error or 'without an error'}"
+        log.critical("a part of the service failed", part=task.get_name(), exc_info=error)
+        self.failed.set()
+
+    async def _market(self) -> None:
+        market = self._settings.market
+        seed = random.randrange(2**31) if market.seed is None else market.seed
+        try:
+            await simulated.run(
+                self.broker.publish,
+                Routes(self._settings.feed_specs()),
+                rate=market.rate,
+                seed=seed,
+                # The embedded broker may not run yet when the first update is due.
+                on_failure=lambda _channel, _error: None,
+            )
+        except Refusal as refusal:
+            log.warning("the simulated market has nothing to do", detail=refusal.message)
+            await asyncio.get_running_loop().create_future()  # the rest is well
+
+    def _public(self) -> web.Application:
+        http = self._settings.http
+        app = web.Application(
+            middlewares=[
+                errors_as_json(self.hub.tally.refusals),
+                compressed,
+                few_a_turn(),
+                body_within(http.header_timeout_s),
+            ],
+            client_max_size=http.body_bytes_max,
+        )
+        app[DOORS] = self.doors
+        app[CONTEXT] = self._context()
+        page = Page()
+        app.add_routes(
+            [
+                web.get("/", page.index),
+                web.get("/static/{name}", page.asset),
+                web.get("/v1/sse", sse, allow_head=False),
+                web.post("/v1/sse", sse),
+                web.get("/v1/ndjson", ndjson, allow_head=False),
+                web.post("/v1/ndjson", ndjson),
+                web.get("/v1/ws", websocket, allow_head=False),
+                web.get("/v1/channels", channels.list_channels),
+                web.get("/v1/channels/{channel}", channels.latest_value),
+                web.post("/v1/channels/{channel}", publish.publish),
+                web.get("/v1/channels/{channel}/history", history.history),
+            ]
+        )
+        return app
+
+    def _admin(self) -> web.Application:
+        app = web.Application(middlewares=[errors_as_json(self.hub.tally.refusals), compressed])
+        app[CONTEXT] = self._context()
+        own = registry(self.hub, self.connections, self.formats.encodings)
+        app.add_routes(
+            [
+                web.get("/livez", health.livez),
+                web.get("/readyz", health.readyz),
+                web.get("/metrics", metrics.metrics(own)),
+                web.get("/v1/stats", stats.stats),
+            ]
+        )
+        return app
+
+    def _context(self) -> Context:
+        token = self._settings.publish.token.get_secret_value()
+        return Context(
+            self.hub,
+            self.connections,
+            self.broker,
+            self.formats.encodings,
+            # Without a token anybody may publish into the embedded broker.
+            None if self._settings.broker.is_memory and not token else token,
+            lambda: self.doors.is_draining,
+        )

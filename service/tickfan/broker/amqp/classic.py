@@ -1,0 +1,176 @@
+"""A conflated feed over AMQP: its own bounded queue, gone with its consumer.
+
+With ``warm``, a small stream beside it is bound to the same patterns, and is
+read back at each attach, so that a channel that is quiet now has its value
+again. Must not know other replicas.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from aiormq.exceptions import AMQPError
+
+from tickfan.broker.amqp.connection import reason
+from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
+from tickfan.broker.amqp.deliveries import from_queue, mark_of
+from tickfan.broker.amqp.feed import ATTACH_TIMEOUT_S, AmqpFeed
+from tickfan.broker.amqp.readback import read_back
+from tickfan.broker.amqp.topology import own_queue, prepare_exchange, prepare_stream
+from tickfan.core.errors import TickfanError
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Coroutine
+
+    from aiormq.abc import AbstractChannel
+
+    from tickfan.broker.amqp.connection import AmqpOptions, Link
+    from tickfan.broker.amqp.incoming import Received
+    from tickfan.broker.base import Delivery, FeedSource, Sink
+
+STUCK_PROBES = 3
+"""Probes in a row that see messages waiting while none is received."""
+READ_BACK_MAX_S = 60.0
+"""After so long the feed goes live without the rest of its past."""
+MARGIN_S = 2.0
+"""Read back beyond what is known to have been received: queues and streams lag."""
+
+
+class ConflatedFeed(AmqpFeed):
+    """Live from an exclusive queue with a new name for each attachment.
+
+    A name that is used again would have to wait until the broker has noticed
+    the death of the connection that owned it.
+
+    With ``warm``: the queue is consumed first and its messages are held, then
+    the stream is read to the tail that it has by now, then what was held is
+    let go without what the stream has given already. So a channel ends at its
+    newest value and never goes back, as long as each channel has one publisher.
+    At the first attach the past comes as it is read; later, when values have
+    been shown, only what the outage may have hidden is read, and the newest of
+    each routing key is handed over when all is read. A stream that cannot be
+    read is named (``why``, log), and the feed goes live without it: fresh
+    values come first.
+    """
+
+    def __init__(self, source: FeedSource, sink: Sink, options: AmqpOptions) -> None:
+        super().__init__(source, sink, options)
+        self._queue = ""
+        self._stuck = 0
+        self._seen = 0
+        # Messages that wait for the past, at most the prefetch; None: none do.
+        self._held: list[Received] | None = None
+        # Fingerprints that the stream has given and the queue may give again.
+        self._marks: Counter[str] | None = None
+        self._drained = False
+        # The past, when it must not be seen passing by: newest of each key.
+        self._past: dict[str | int, Delivery] | None = None
+        # Whatever was published before this has been received; None: unknown.
+        self._whole_until: float | None = None
+        self._is_whole = False
+        if source.warm:
+            self.attach_timeout_s = ATTACH_TIMEOUT_S + READ_BACK_MAX_S
+
+    async def attach(self, link: Link) -> None:
+        """Make the queue and consume it; what is published from now on comes."""
+        source = self.source
+        consumer = await self.new_consumer(link)
+        await prepare_exchange(consumer.channel, source.exchange, declare=self._options.declare)
+        self._stuck = 0
+        self._drained = self._is_whole = False
+        self._held = self._marks = self._past = None
+        why = ""
+        if source.warm:
+            # Bound before the queue: what is not in the one is in the other.
+            why = await self._try_warm(link, self._make_stream(link))
+            self._held = None if why else []
+        self._queue = await own_queue(consumer.channel, source)
+        await consumer.attach(self._queue)
+        if self._held is not None:
+            why = await self._try_warm(link, self._read_back(link, source.warm or ""))
+            consumer.raise_if_lost()
+            if why:
+                self._past = None  # half of it may be older than what was shown
+            self._let_go()
+        self.live(why)
+
+    async def check(self, link: Link, channel: AbstractChannel, consumer: Consumer) -> None:
+        """The queue must exist, have its consumer, and be emptied by it."""
+        del link
+        now = asyncio.get_running_loop().time()
+        answer = await channel.queue_declare(self._queue, passive=True)
+        if not answer.consumer_count:
+            raise ConsumerLost("the broker has lost the consumer")
+        is_silent = self.received == self._seen and not consumer.is_amid
+        waits = bool(answer.message_count) and is_silent
+        self._stuck = self._stuck + 1 if waits else 0
+        self._seen = self.received
+        if self._stuck >= STUCK_PROBES:
+            raise ConsumerLost("messages wait, but the consumer receives none")
+        if not answer.message_count:
+            if self._drained:  # by the check before: what was on its way has come
+                self._marks = None
+            self._drained = True
+            if self._is_whole:
+                self._whole_until = now
+
+    def handle(self, message: Received) -> None:
+        """Hand it over, unless it is to wait or has come by the stream."""
+        if self._held is not None:
+            self._held.append(message)
+            return
+        if self._marks:
+            mark = mark_of(message)
+            if self._marks[mark]:
+                self._marks[mark] -= 1
+                self.received += 1
+                return
+        self.hand_over(from_queue(self.name, message))
+
+    async def _try_warm(self, link: Link, work: Coroutine[None, None, None]) -> str:
+        """Do this for the warm stream; what is wrong with it is no reason to wait."""
+        try:
+            async with asyncio.timeout(READ_BACK_MAX_S):
+                await work
+        except (TickfanError, AMQPError, TimeoutError) as error:
+            if link.is_lost:
+                raise
+            return f"without the values of the last {self.source.warm}: {reason(error)}"
+        return ""
+
+    async def _make_stream(self, link: Link) -> None:
+        channel = await link.channel()
+        await prepare_stream(channel, self.source, declare=self._options.declare)
+        await channel.close()
+
+    async def _read_back(self, link: Link, since: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._whole_until is not None:
+            since = f"{math.ceil(now - self._whole_until + MARGIN_S)}s"
+        self._past = {} if self.received else None
+        self._marks = await read_back(link, self.source, since, self._take)
+        self._is_whole = True
+        self._whole_until = now
+
+    def _take(self, delivery: Delivery) -> None:
+        """One message of the past."""
+        if self._past is None:
+            self.hand_over(delivery)
+            return
+        self.received += 1
+        # A batch may hold any channels, so one does not replace another.
+        key = self.received if delivery.batch else delivery.routing_key
+        self._past.pop(key, None)
+        self._past[key] = delivery
+
+    def _let_go(self) -> None:
+        """Hand over what has waited: the past, then what came in meanwhile."""
+        past, self._past = self._past or {}, None
+        held, self._held = self._held or [], None
+        for delivery in past.values():
+            self.hand_over(delivery)
+        for message in held:
+            self.handle(message)

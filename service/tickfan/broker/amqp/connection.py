@@ -1,0 +1,261 @@
+"""How a connection to RabbitMQ is opened, watched and given up.
+
+Must not know feeds, queues or what travels over a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aio_pika import Connection
+from aio_pika.connection import make_url
+from aiormq.connection import TransportFactory
+from yarl import URL
+
+from tickfan.broker.amqp.incoming import Incoming
+from tickfan.core.errors import TickfanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from aiormq.abc import AbstractChannel, AbstractConnection
+
+CLOSE_TIMEOUT_S = 1.0
+"""How long a peer may take over the closing handshake before it is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class AmqpOptions:
+    """How to reach RabbitMQ and what may be declared there.
+
+    ``urls``: ``amqp://user:password@host:port/vhost`` or ``amqps://``, tried in
+    rotated order. ``declare`` False: exchanges and streams are only checked to
+    exist; a conflated feed's own queue is made and bound in any case. The TLS
+    settings are for ``amqps``: a CA file (None: the system's), the client's
+    certificate and key, and whether the server's certificate and host name are
+    verified. All files are read again at each connect, so renewed certificates
+    need no restart. ``quiet_s`` is how long a stream may be silent before its
+    consumer has to prove itself.
+    """
+
+    urls: tuple[str, ...]
+    declare: bool = True
+    tls_ca_file: str | None = None
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_verify: bool = True
+    heartbeat_s: int = 25
+    connect_timeout_s: float = 5.0
+    backoff_first_s: float = 0.25
+    backoff_max_s: float = 3.0
+    probe_interval_s: float = 1.0
+    probe_timeout_s: float = 3.0
+    quiet_s: float = 5.0
+    publish_timeout_s: float = 5.0
+    connection_name: str = "tickfan"
+
+    def tls_context(self) -> ssl.SSLContext:
+        """The context for ``amqps``. Raises :class:`OSError` for a bad file."""
+        context = ssl.create_default_context(cafile=self.tls_ca_file)
+        if self.tls_cert_file:
+            context.load_cert_chain(self.tls_cert_file, self.tls_key_file)
+        if not self.tls_verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+class LinkLost(TickfanError):
+    """There is no connection, or no longer; the text says why."""
+
+
+class Backoff:
+    """Growing waits with jitter, so that replicas do not come back as one."""
+
+    def __init__(self, options: AmqpOptions) -> None:
+        self._first = options.backoff_first_s
+        self._max = options.backoff_max_s
+        self._ceiling = self._first
+
+    def next(self) -> float:
+        """The next wait in seconds: half to all of a ceiling that doubles."""
+        ceiling, self._ceiling = self._ceiling, min(self._ceiling * 2, self._max)
+        return ceiling * random.uniform(0.5, 1.0)
+
+    def after(self, lived_s: float) -> float:
+        """The next wait, starting over if what ended now lived long enough."""
+        if lived_s > self._max:
+            self._ceiling = self._first
+        return self.next()
+
+
+class Dialer(TransportFactory):
+    """Opens the socket, and keeps the transport so that it can be cut locally."""
+
+    def __init__(self, tls: ssl.SSLContext | None, timeout_s: float) -> None:
+        self.incoming = Incoming()
+        self._tls = tls
+        self._timeout_s = timeout_s
+        self._transport: asyncio.WriteTransport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    async def create(
+        self, url: URL, **_kwargs: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect within the time-out, which also bounds the AMQP handshake."""
+        loop = asyncio.get_running_loop()
+        reader = self.incoming
+        # What asyncio.open_connection does, with a reader of our own.
+        assert url.host is not None
+        assert url.port is not None
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        async with asyncio.timeout(self._timeout_s):
+            self._transport, _ = await loop.create_connection(
+                lambda: protocol, url.host, url.port, ssl=self._tls
+            )
+        self._deadline = loop.call_later(self._timeout_s, self._transport.abort)
+        return reader, asyncio.StreamWriter(self._transport, protocol, reader, loop)
+
+    def established(self) -> None:
+        """The handshake is done: no deadline any more."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def abort(self) -> None:
+        """Cut the socket at once, waiting for nobody."""
+        self.established()
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Connection(Connection):
+    """aio-pika's plain connection, over a socket that we can cut."""
+
+    def __init__(self, url: URL, dialer: Dialer, tls: ssl.SSLContext | None, name: str) -> None:
+        super().__init__(url, ssl_context=tls, client_properties={"connection_name": name})
+        self.kwargs["transport_factory"] = dialer
+
+
+class Link:
+    """One open connection, until it is lost for good."""
+
+    def __init__(self, connection: Connection, dialer: Dialer, host: str) -> None:
+        assert connection.transport is not None
+        self.host = host
+        self.incoming = dialer.incoming
+        self._connection = connection
+        self._dialer = dialer
+        self._amqp: AbstractConnection = connection.transport.connection
+        self._aborted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing can be said over it any more."""
+        return self._aborted.done() or self._amqp.is_closed
+
+    async def channel(self, *, confirms: bool = False) -> AbstractChannel:
+        """A new AMQP channel: aiormq's own."""
+        return await self._amqp.channel(publisher_confirms=confirms)
+
+    async def gone(self) -> str:
+        """Wait until the connection is lost; say why."""
+        closing = self._amqp.closing
+        await asyncio.wait({closing, self._aborted}, return_when=asyncio.FIRST_COMPLETED)
+        if self._aborted.done():
+            return f"{self.host}: {self._aborted.result()}"
+        error = None if closing.cancelled() else closing.exception()
+        return f"{self.host}: {reason(error)}"
+
+    def abort(self, why: str) -> None:
+        """Give the connection up locally: its peer does not answer."""
+        if not self._aborted.done():
+            self._aborted.set_result(why)
+        self._dialer.abort()
+
+    async def close(self) -> None:
+        """Close it, in order if the peer plays along within the time-out."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(CLOSE_TIMEOUT_S, self._dialer.abort)
+        try:
+            await self._connection.close()
+        finally:
+            timer.cancel()
+
+
+class Hosts:
+    """The configured hosts, tried in turn: each new try begins after the last."""
+
+    def __init__(self, options: AmqpOptions, purpose: str) -> None:
+        self._options = options
+        self._name = f"{options.connection_name} {purpose}"
+        self._next = 0
+
+    async def dial(self) -> Link:
+        """Connect to the first host that answers; try each of them once.
+
+        Raises :class:`LinkLost` with what each of them said.
+        """
+        said = []
+        for _ in self._options.urls:
+            url = URL(self._options.urls[self._next])
+            self._next = (self._next + 1) % len(self._options.urls)
+            host = f"{url.host}:{url.port or ''}".rstrip(":")
+            try:
+                return await self._open(url, host)
+            except Exception as error:  # noqa: BLE001 - any failure means: the next host
+                said.append(f"{host}: {reason(error)}")
+        raise LinkLost("; ".join(said))
+
+    async def _open(self, url: URL, host: str) -> Link:
+        options = self._options
+        tls = await asyncio.to_thread(options.tls_context) if url.scheme == "amqps" else None
+        dialer = Dialer(tls, options.connect_timeout_s)
+        full_url = make_url(url, heartbeat=options.heartbeat_s)
+        connection = _Connection(full_url, dialer, tls, self._name)
+        try:
+            await connection.connect()
+        except BaseException:
+            dialer.abort()
+            await connection.close()
+            raise
+        dialer.established()
+        return Link(connection, dialer, host)
+
+
+async def answer(
+    call: Coroutine[Any, Any, Any], timeout_s: float, progress: Callable[[], int]
+) -> Any:
+    """Await ``call`` as long as the peer shows any life; else :class:`LinkLost`.
+
+    ``progress`` counts what has been received otherwise: an answer may queue
+    behind a large delivery. The time is taken in two halves, so that a stall
+    of our own loop is not blamed on the peer: what came in meanwhile is read
+    before the second half is over.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        silent_halves = 0
+        while silent_halves < 2:
+            seen = progress()
+            done, _ = await asyncio.wait({task}, timeout=timeout_s / 2)
+            if task.cancelled():  # by aiormq, as it does with a dying channel's calls
+                raise ConnectionError("the call was cut off")
+            if done:
+                return task.result()
+            silent_halves = silent_halves + 1 if progress() == seen else 0
+    finally:
+        task.cancel()
+    raise LinkLost(f"no answer within {timeout_s:g} s")
+
+
+def reason(error: BaseException | None) -> str:
+    """An error as the end of a sentence."""
+    if error is None or isinstance(error, asyncio.CancelledError):
+        return "the connection was closed"
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    return str(error) or type(error).__name__

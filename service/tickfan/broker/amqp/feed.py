@@ -1,0 +1,159 @@
+"""What both kinds of feed share: kept attached, watched, and reported.
+
+Must not know how a conflated or a lossless feed attaches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tickfan.broker.amqp.connection import Backoff, reason
+from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
+from tickfan.core.feed import Upstream
+
+if TYPE_CHECKING:
+    from aiormq.abc import AbstractChannel
+
+    from tickfan.broker.amqp.connection import AmqpOptions, Link
+    from tickfan.broker.amqp.incoming import Received
+    from tickfan.broker.base import Delivery, FeedSource, Sink
+
+ATTACH_TIMEOUT_S = 30.0
+_log = structlog.get_logger()
+
+
+class AmqpFeed(ABC):
+    """One feed over any number of connections, one after the other."""
+
+    def __init__(self, source: FeedSource, sink: Sink, options: AmqpOptions) -> None:
+        self.source = source
+        self.name = source.spec.name
+        # The one at work, or being attached; ``_is_attached`` says which.
+        self.consumer: Consumer | None = None
+        self._is_attached = False
+        self.received = 0
+        self.attach_timeout_s = ATTACH_TIMEOUT_S
+        self._sink = sink
+        self._options = options
+        self._state = Upstream.STARTING
+        self._said: tuple[Upstream, str] | None = None
+        self._failures = 0
+
+    async def serve(self, link: Link) -> None:
+        """Keep the feed attached over this connection until that is lost.
+
+        What concerns only this feed is reported and tried again: an operator
+        may mend it meanwhile.
+        """
+        backoff = Backoff(self._options)
+        loop = asyncio.get_running_loop()
+        while not link.is_lost:
+            began = loop.time()
+            try:
+                await self._attach_and_run(link)
+            except Exception as error:  # noqa: BLE001
+                # A dying link ends every call that is under way, with any error;
+                # its loss is told by whoever watches it.
+                if not link.is_lost:
+                    self.down(reason(error))
+            except asyncio.CancelledError as error:
+                # aiormq ends the pending calls of a dying channel with this,
+                # which is no wish of ours to stop.
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                self.down(reason(error))
+            finally:
+                await self._detach(link)
+            await asyncio.sleep(backoff.after(loop.time() - began))
+
+    async def guard(self, link: Link) -> None:
+        """Look after the consumer's health once in each probe interval."""
+        channel: AbstractChannel | None = None
+        while not link.is_lost:
+            await asyncio.sleep(self._options.probe_interval_s)
+            consumer = self.consumer
+            if consumer is None or consumer.is_lost or not self._is_attached:
+                continue
+            try:
+                if channel is None or channel.is_closed:
+                    channel = await link.channel()
+                await self.check(link, channel, consumer)
+            except Exception as error:  # noqa: BLE001 - as above
+                consumer.lose(ConsumerLost(reason(error)))
+
+    @abstractmethod
+    async def attach(self, link: Link) -> None:
+        """Make what the feed needs and begin to consume."""
+
+    @abstractmethod
+    async def check(self, link: Link, channel: AbstractChannel, consumer: Consumer) -> None:
+        """Raise if the broker does not have this consumer any more, or it is silent."""
+
+    @abstractmethod
+    def handle(self, message: Received) -> None:
+        """Take one message from the consumer; never waits."""
+
+    async def new_consumer(self, link: Link) -> Consumer:
+        """A consumer for this feed, on a channel of its own, not attached yet."""
+        self.consumer = Consumer(
+            await link.channel(), link.incoming, self.source.prefetch, self.handle
+        )
+        return self.consumer
+
+    def live(self, why: str = "") -> None:
+        """Report that the feed is read up to date; ``why`` names what is missing yet."""
+        self._state = Upstream.LIVE
+        self._tell(why)
+
+    def down(self, why: str) -> None:
+        """Report, once for each change, that the feed is not read, and why."""
+        if self._state is Upstream.LIVE:
+            self._state = Upstream.STALE
+        self._tell(why)
+
+    def cut(self, why: str) -> None:
+        """Take the loss of the connection: what still lies in its buffers is not read."""
+        if self.consumer is not None:
+            self.consumer.lose(ConsumerLost(why))
+        self.down(why)
+
+    def _tell(self, why: str) -> None:
+        if self._said == (self._state, why):
+            return
+        self._said = (self._state, why)
+        say = _log.warning if why else _log.info
+        say("feed", feed=self.name, state=self._state.value, why=why)
+        self._sink.upstream(self.name, self._state, why)
+
+    def hand_over(self, delivery: Delivery) -> None:
+        """Give the sink one delivery; a sink that raises must not stop the acks."""
+        self.received += 1
+        try:
+            self._sink.deliver(delivery)
+        except Exception:  # noqa: BLE001 - counted and logged
+            self._failures += 1
+            # The first, and then ever more rarely: 2nd, 4th, 8th …
+            if self._failures & (self._failures - 1) == 0:
+                _log.exception("sink failed", feed=self.name, failures=self._failures)
+
+    async def _attach_and_run(self, link: Link) -> None:
+        async with asyncio.timeout(self.attach_timeout_s):
+            await self.attach(link)
+        assert self.consumer is not None
+        self._is_attached = True
+        await self.consumer.run()
+
+    async def _detach(self, link: Link) -> None:
+        self._is_attached = False
+        consumer, self.consumer = self.consumer, None
+        if consumer is None:
+            return
+        if link.is_lost:
+            consumer.lose(ConsumerLost("the connection is lost"))
+        else:
+            await consumer.detach()

@@ -1,0 +1,79 @@
+"""Reading a warm stream back, from some time ago to the tail that it has now.
+
+Must not know what a reader does with the past, nor where it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
+from tickfan.broker.amqp.deliveries import from_stream
+from tickfan.broker.amqp.incoming import OFFSET_HEADER
+from tickfan.broker.amqp.tail import find_tail
+from tickfan.broker.amqp.topology import not_a_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickfan.broker.amqp.connection import Link
+    from tickfan.broker.amqp.incoming import Received
+    from tickfan.broker.base import Delivery, FeedSource
+
+SILENT_AFTER_S = 2.0
+MARKS_MAX = 50_000
+"""Messages before the tail whose fingerprints are returned.
+
+Those that were published while the tail was being learned, which takes a
+second at most, should be among them.
+"""
+
+
+async def read_back(
+    link: Link, source: FeedSource, since: str, take: Callable[[Delivery], None]
+) -> Counter[str]:
+    """Give ``take`` what the stream holds from ``since`` (``90s``) to its tail, in order.
+
+    Nothing, if nothing is as young as that. Returns the fingerprints of the
+    newest. Raises :class:`ConsumerLost` if the tail is not reached.
+    """
+    tail = await find_tail(link, source)
+    marks: deque[str] = deque(maxlen=MARKS_MAX)
+    if tail is None:
+        return Counter()
+    end = tail.offset
+    reached = asyncio.Event()
+
+    def handle(message: Received) -> None:
+        offset = message.offset
+        if offset is None:
+            consumer.lose(not_a_stream(source))
+            return
+        if offset <= end:
+            delivery = from_stream(source.spec.name, message, offset)
+            marks.append(delivery.fingerprint or "")
+            take(delivery._replace(offset=None, fingerprint=None))
+        if offset >= end:
+            reached.set()
+
+    consumer = Consumer(await link.channel(), link.incoming, source.prefetch, handle)
+    acking = asyncio.ensure_future(consumer.run())
+    try:
+        await consumer.attach(source.queue, {OFFSET_HEADER: since})
+        while not reached.is_set():
+            seen = consumer.received
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SILENT_AFTER_S):
+                    await reached.wait()
+            consumer.raise_if_lost()
+            if consumer.received == seen and not reached.is_set() and not consumer.is_amid:
+                if seen:
+                    raise ConsumerLost(f"it fell silent before its tail, {end}")
+                break  # nothing is as young as that
+    finally:
+        await consumer.detach()
+        await asyncio.gather(acking, return_exceptions=True)
+    return Counter(marks)

@@ -1,0 +1,248 @@
+"""A lossless feed over AMQP: a stream read by offset, resumed inclusively.
+
+RabbitMQ keeps no place for an AMQP 0-9-1 reader of a stream, says nothing when
+a reader has caught up, and is silent for ever when asked for an offset past
+the end. So the tail is learned before each attach; and a reader that resumes
+asks for the last message it has seen, and demands that same message back: a
+stream that was deleted and made again cannot be mistaken for the old one
+(unless its publishers give neither message ids nor times, and publish the same
+bytes again: then it is the same to every reader, too).
+
+Retention does not wait for a reader, and one that it overtakes is not told: its
+next message simply stands further on. Offsets have holes by themselves, so a
+hole proves nothing; but retention drops from the front only. So at a hole the
+reader attaches again at the message before it: if that still stands, nothing
+after it had been dropped.
+
+Must not know other replicas, nor what the sink does with a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
+from tickfan.broker.amqp.deliveries import from_stream
+from tickfan.broker.amqp.feed import AmqpFeed
+from tickfan.broker.amqp.incoming import OFFSET_HEADER
+from tickfan.broker.amqp.tail import EMPTY_AFTER_S, Seen, find_tail
+from tickfan.broker.amqp.topology import not_a_stream, prepare_exchange, prepare_stream
+
+if TYPE_CHECKING:
+    from aiormq.abc import AbstractChannel
+
+    from tickfan.broker.amqp.connection import AmqpOptions, Link
+    from tickfan.broker.amqp.incoming import Received
+    from tickfan.broker.base import Delivery, FeedSource, Sink
+
+WARM_WITHIN_S = 2.0
+FIRST_WITHIN_S = 3.0
+SILENCES_MAX = 2
+HOLE_MAX = 1
+"""Offsets that may lack between two messages without a doubt.
+
+RabbitMQ takes one for itself when it begins a segment, so a reader that misses
+a segment misses two at least.
+"""
+
+
+class Changed(ConsumerLost):
+    """The stream is not the one that was read, or lost what was not read yet."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(f"the stream was {word}")
+        self.word = word
+
+
+class Silent(ConsumerLost):
+    """Nothing came where the stream has messages."""
+
+
+class Doubt(ConsumerLost):
+    """Messages may have been dropped before they were read."""
+
+
+class WarmTooLate(ConsumerLost):
+    """The stretch to read back begins after the tail."""
+
+
+class LosslessFeed(AmqpFeed):
+    """Every message of one stream, each offset once, in order."""
+
+    def __init__(self, source: FeedSource, sink: Sink, options: AmqpOptions) -> None:
+        super().__init__(source, sink, options)
+        self._last: Seen | None = None
+        # The offset of ``_last`` as a plain number, for the hot path.
+        self._offset = -1
+        # Live when this offset has been delivered; None: it has.
+        self._target: int | None = None
+        # The first message has to be this one (a resume) …
+        self._expect: Seen | None = None
+        # … or to stand at this offset at most (a warm start).
+        self._first_most: int | None = None
+        # The hole that a reader has met last: the offsets on both sides of it.
+        self._hole: tuple[int, int] | None = None
+        # Known to have been empty: whatever is there now has come since.
+        self._was_empty = False
+        self._silences = 0
+        # When the health check last saw the feed move, and its count then.
+        self._heard_at = 0.0
+        self._heard = 0
+
+    async def attach(self, link: Link) -> None:
+        """Find where to go on, and consume from there."""
+        declare = self._options.declare
+        consumer = await self.new_consumer(link)
+        await prepare_exchange(consumer.channel, self.source.exchange, declare=declare)
+        await prepare_stream(consumer.channel, self.source, declare=declare)
+        tail = await find_tail(link, self.source)
+        if self._is_before_last(tail):
+            # The broker may have been frozen just now, or the link slow. A new
+            # question begins with an answer to something else.
+            tail = await find_tail(link, self.source, patience=2)
+            if self._is_before_last(tail):
+                self._reset("recreated")
+        self._target = tail.offset if tail is not None else -1
+        self._expect = self._first_most = None
+        self._heard_at = asyncio.get_running_loop().time()
+        if self._last is not None:
+            await self._resume(consumer, self._last)
+        else:
+            await self._start(link, consumer, tail)
+        if self._target is not None and self._offset >= self._target:
+            self._target = None
+            self.live()
+
+    async def check(self, link: Link, channel: AbstractChannel, consumer: Consumer) -> None:
+        """The queue must exist; if it is quiet, its tail must be what we had last."""
+        await channel.queue_declare(self.source.queue, passive=True)
+        loop = asyncio.get_running_loop()
+        if self.received != self._heard or consumer.is_amid:
+            self._heard, self._heard_at = self.received, loop.time()
+        if loop.time() - self._heard_at < self._options.quiet_s:
+            return
+        before = self._last
+        tail = await find_tail(link, self.source)
+        if tail != before:
+            # It may be on its way to us right now.
+            await asyncio.sleep(EMPTY_AFTER_S)
+        if tail != before and self._last == before and not consumer.is_lost:
+            raise ConsumerLost("the stream has gone on, but the consumer receives nothing")
+        self._heard_at = loop.time()
+
+    def _is_before_last(self, tail: Seen | None) -> bool:
+        """Whether a stream with this tail cannot hold the message that was read last."""
+        return self._last is not None and (tail is None or tail.offset < self._last.offset)
+
+    async def _resume(self, consumer: Consumer, last: Seen) -> None:
+        """Attach at the last message seen and have it confirmed."""
+        self._expect = last
+        await consumer.attach(self.source.queue, {OFFSET_HEADER: last.offset})
+        try:
+            await self._first(consumer)
+        except Changed as change:
+            self._reset(change.word)
+            raise
+        except Silent:
+            self._silences += 1
+            if self._silences >= SILENCES_MAX:
+                self._reset("recreated")
+            raise
+        self._silences = 0
+
+    async def _start(self, link: Link, consumer: Consumer, tail: Seen | None) -> None:
+        """Attach afresh: at ``warm`` or the tail, whichever comes first."""
+        if tail is None or self._was_empty:
+            # "first" and not the tail: what comes between must not be lost.
+            self._was_empty = True
+            await consumer.attach(self.source.queue, {OFFSET_HEADER: "first"})
+            return
+        if self.source.warm is not None:
+            self._first_most = tail.offset
+            await consumer.attach(self.source.queue, {OFFSET_HEADER: self.source.warm})
+            try:
+                await self._first(consumer, WARM_WITHIN_S)
+            except WarmTooLate:
+                await consumer.detach()
+            else:
+                return
+            consumer = await self.new_consumer(link)
+            self._first_most = None
+        await consumer.attach(self.source.queue, {OFFSET_HEADER: tail.offset})
+        await self._first(consumer)
+
+    async def _first(self, consumer: Consumer, within_s: float = FIRST_WITHIN_S) -> None:
+        """Wait for the first message; raise the consumer's end if it was refused."""
+        if not await consumer.has_begun(within_s):
+            consumer.lose(
+                Silent("the stream is silent where it has messages")
+                if self._first_most is None
+                else WarmTooLate("nothing is as young as that")
+            )
+        consumer.raise_if_lost()
+
+    def _reset(self, word: str) -> None:
+        """Forget the stream that was, and tell."""
+        self.down(f"the stream was {word}")
+        self._last = self._hole = None
+        self._offset = -1
+        self._was_empty = False
+        self._silences = 0
+        self._sink.reset(self.name, word)
+
+    def handle(self, message: Received) -> None:
+        """One message; the hot path."""
+        offset = message.offset
+        if offset is None:
+            self._lose(not_a_stream(self.source))
+            return
+        if self._first_most is not None:
+            if offset > self._first_most:
+                self._lose(WarmTooLate("the stream has nothing as old as that"))
+                return
+            self._first_most = None
+        if self._expect is None:
+            if offset <= self._offset:
+                return
+            if offset > self._offset + 1 + HOLE_MAX and self._is_doubtful(offset):
+                return
+        delivery = from_stream(self.name, message, offset)
+        if self._expect is not None:
+            self._verify(delivery, offset, self._expect)
+            return
+        assert delivery.fingerprint is not None
+        self._offset = offset
+        self._last = Seen(offset, delivery.fingerprint)
+        self.hand_over(delivery)
+        if self._target is not None and offset >= self._target:
+            self._target = None
+            self.live()
+
+    def _verify(self, delivery: Delivery, offset: int, expected: Seen) -> None:
+        """The first message of a resume: the one we had last, or the end."""
+        self._expect = None
+        if offset == expected.offset and delivery.fingerprint == expected.fingerprint:
+            return
+        self._lose(Changed("recreated" if offset <= expected.offset else "truncated"))
+
+    def _is_doubtful(self, offset: int) -> bool:
+        """Whether messages may be missing before this one; ends the consumer if so."""
+        last = self._last
+        if last is None:
+            if self._was_empty:  # it was read from its first message on
+                self._reset("truncated")
+                self._target = offset
+            return False
+        hole = (last.offset, offset)
+        if hole == self._hole:
+            # Met before, and since then the message before it has been seen
+            # to stand: there was nothing in it.
+            return False
+        self._hole = hole
+        self._lose(Doubt(f"offsets {last.offset} to {offset}: has retention overtaken the reader?"))
+        return True
+
+    def _lose(self, end: Exception) -> None:
+        if self.consumer is not None:
+            self.consumer.lose(end)

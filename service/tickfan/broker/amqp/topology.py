@@ -1,0 +1,152 @@
+"""What must exist in RabbitMQ, how it is declared, and what to say if it differs.
+
+Must not know connections, consumers or publishers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from aiormq.exceptions import (
+    ChannelAccessRefused,
+    ChannelClosed,
+    ChannelLockedResource,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+)
+
+from tickfan.broker.base import TopologyError
+
+if TYPE_CHECKING:
+    from aiormq.abc import AbstractChannel
+
+    from tickfan.broker.base import FeedSource
+
+_SETTINGS = {
+    "x-max-age": "retention_age",
+    "x-max-length-bytes": "retention_bytes",
+    "x-stream-max-segment-size-bytes": "segment_bytes",
+}
+# RabbitMQ: inequivalent arg 'x' for queue 'q' in vhost '/': received … but current is …
+_INEQUIVALENT = re.compile(r"inequivalent arg '([^']+)' for .*: received (.*) but current is (.*)")
+
+
+def stream_arguments(source: FeedSource) -> dict[str, str | int]:
+    """The arguments that make the feed's queue a stream with its retention."""
+    return {
+        "x-queue-type": "stream",
+        "x-max-length-bytes": source.retention_bytes,
+        "x-max-age": source.retention_age,
+        "x-stream-max-segment-size-bytes": source.segment_bytes,
+    }
+
+
+async def prepare_exchange(channel: AbstractChannel, exchange: str, *, declare: bool) -> None:
+    """Declare the durable topic exchange, or check that it exists.
+
+    Raises :class:`TopologyError`.
+    """
+    try:
+        await channel.exchange_declare(
+            exchange, exchange_type="topic", durable=True, passive=not declare
+        )
+    except ChannelClosed as error:
+        raise _explained(error, f"exchange {exchange!r}", "a durable topic exchange") from error
+
+
+async def prepare_stream(channel: AbstractChannel, source: FeedSource, *, declare: bool) -> None:
+    """Declare the feed's stream and bind it, or check that it exists.
+
+    Raises :class:`TopologyError`.
+    """
+    try:
+        if not declare:
+            await channel.queue_declare(source.queue, passive=True)
+            return
+        await channel.queue_declare(
+            source.queue, durable=True, arguments=dict(stream_arguments(source))
+        )
+        for pattern in source.spec.bind:
+            await channel.queue_bind(source.queue, source.exchange, pattern)
+    except ChannelClosed as error:
+        what = f"feed {source.spec.name!r}: queue {source.queue!r}"
+        raise _explained(error, what, "a durable stream") from error
+
+
+async def own_queue(channel: AbstractChannel, source: FeedSource) -> str:
+    """Make and bind a conflated feed's own queue, gone with its consumer.
+
+    The server names it (``amq.gen-…``). It is bounded by dropping the oldest:
+    only what is ready counts, so the bound needs acks and a finite prefetch
+    to bite. Returns the name; raises :class:`TopologyError`.
+    """
+    try:
+        answer = await channel.queue_declare(
+            exclusive=True,
+            auto_delete=True,
+            arguments={"x-max-length": source.length_max, "x-overflow": "drop-head"},
+        )
+        name = answer.queue or ""
+        for pattern in source.spec.bind:
+            await channel.queue_bind(name, source.exchange, pattern)
+    except ChannelClosed as error:
+        raise _explained(error, f"feed {source.spec.name!r}: its own queue", "bound") from error
+    return name
+
+
+def not_a_stream(source: FeedSource) -> TopologyError:
+    """The error for a queue that exists, but is of another type."""
+    return TopologyError(
+        f"feed {source.spec.name!r}: queue {source.queue!r} exists and is not a stream. "
+        "Name another queue for the feed, or delete this one so that a stream can be made"
+    )
+
+
+def _explained(error: ChannelClosed, what: str, wanted: str) -> TopologyError:
+    """Say what exists, what the settings say, and what to do."""
+    text = str(error)
+    if isinstance(error, ChannelNotFoundEntity):
+        return TopologyError(
+            f"{what} does not exist. Create it ({wanted}), or let the service do so "
+            "with broker.declare = true"
+        )
+    if isinstance(error, ChannelAccessRefused):
+        return TopologyError(f"{what}: the broker's user may not: {text}. Grant the permission")
+    if isinstance(error, ChannelLockedResource):
+        return TopologyError(f"{what} belongs to another connection: {text}. Name another")
+    if isinstance(error, ChannelPreconditionFailed):
+        return TopologyError(_mismatch(text, what, wanted))
+    return TopologyError(f"{what} could not be made {wanted}: {text}")
+
+
+def _mismatch(text: str, what: str, wanted: str) -> str:
+    match = _INEQUIVALENT.search(text)
+    if match is None:
+        return f"{what} exists, but not as {wanted}: {text}"
+    argument, received, current = match[1], _value(match[2]), _value(match[3])
+    remedy = (
+        "delete what exists (with its messages) so that it is made anew, or set "
+        "broker.declare = false to use it as it is"
+    )
+    setting = _SETTINGS.get(argument)
+    if setting is None:
+        return (
+            f"{what} exists, but not as {wanted}: its {argument} is {current}, not {received}. "
+            f"Choose another name, or {remedy}"
+        )
+    if current == "none":
+        return (
+            f"{what} exists without {argument}: it was not made by this service, and may be no "
+            f"stream at all; {setting} says {received}. Choose another name, or {remedy}"
+        )
+    return (
+        f"{what} exists with {argument} {current}, the settings say {received}. Set {setting} to "
+        f"what exists, or {remedy}"
+    )
+
+
+def _value(text: str) -> str:
+    """``'1h'`` of ``the value '1h' of type 'longstr'``; other texts as they are."""
+    quoted = re.search(r"'[^']*'", text)
+    return quoted[0] if quoted else text

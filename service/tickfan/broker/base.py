@@ -1,0 +1,190 @@
+"""The contract between the service and a broker.
+
+A broker hands every delivery to its :class:`Sink`, says how it is doing, and
+publishes with a confirm. It must not know what a sink does with a delivery,
+nor look into a body.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tickfan.core.errors import TickfanError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tickfan.core.feed import FeedSpec, Upstream
+
+JSON = "application/json"
+MSGPACK = "application/msgpack"
+
+
+class Delivery(NamedTuple):
+    """One message as it came from the broker, not yet looked into.
+
+    ``offset`` is its place in the feed's stream (None on a conflated feed):
+    rising, with holes. ``fingerprint`` tells it from any other message that
+    could stand at the same offset (None on a conflated feed). ``ts`` is the
+    publisher's time in ms since 1970 UTC, if it gave one.
+    """
+
+    feed: str
+    routing_key: str
+    body: bytes
+    content_type: str | None = None
+    type: str | None = None
+    ts: int | None = None
+    batch: bool = False
+    offset: int | None = None
+    fingerprint: str | None = None
+
+
+class Message(NamedTuple):
+    """One message to publish. ``message_id`` is made if there is none."""
+
+    routing_key: str
+    body: bytes
+    content_type: str = JSON
+    type: str | None = None
+    ts: int | None = None
+    batch: bool = False
+    message_id: str | None = None
+
+
+class Sink(Protocol):
+    """What a broker talks to. Plain functions: they never block and never raise."""
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Take one message. In order, each offset at most once."""
+
+    def upstream(self, feed: str, state: Upstream, why: str) -> None:
+        """Take news of a feed's source: live, or stale and why.
+
+        A lossless feed is ``live`` when its stream has been read to the tail
+        that was there at the attach; so is a conflated one with ``warm``. If
+        that was live before, nothing was missed meanwhile: every value that it
+        has is the newest. Live with a ``why``: its past could not be read, and
+        quiet channels may have no value, or not the newest.
+        """
+
+    def reset(self, feed: str, reason: str) -> None:
+        """Take the news that a lossless feed cannot be continued.
+
+        The stream is another one, or lost what had not been read: what comes
+        next follows nothing that came before. ``reason`` is a word:
+        ``recreated`` or ``truncated``.
+        """
+
+
+class Broker(Protocol):
+    """A source of updates and a place to publish them."""
+
+    async def run(self) -> None:
+        """Consume every feed until cancelled, through any outage.
+
+        Never returns by itself and never raises for an outage. On
+        cancellation it cancels its consumers, acks what it has handed over,
+        closes its channels and connections, in this order, and is gone.
+        """
+
+    async def publish(self, feed: str, message: Message) -> None:
+        """Publish to the feed's exchange; return when the broker has confirmed.
+
+        Messages leave in the order of the calls, also of those that had to
+        wait for a connection. Raises :class:`Unroutable`,
+        :class:`Unconfirmed`, :class:`BrokerDown`. Works beside :meth:`run` and
+        also without it (a publisher alone).
+        """
+
+    async def close(self) -> None:
+        """Close what :meth:`publish` opened. Idempotent."""
+
+
+class PublishError(TickfanError):
+    """A message was not published, or it is not known that it was."""
+
+    code = "publish_failed"
+
+
+class Unroutable(PublishError):
+    """The broker took the message, and no queue is bound for its routing key."""
+
+    code = "unroutable"
+
+
+class Unconfirmed(PublishError):
+    """The broker refused the message, or did not confirm it in time.
+
+    It may or may not have been published.
+    """
+
+    code = "unconfirmed"
+
+
+class BrokerDown(PublishError):
+    """There is no connection to the broker; nothing was published."""
+
+    code = "broker_down"
+
+
+class TopologyError(TickfanError):
+    """What the broker has is not what the settings say. Says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSource:
+    """What a broker needs to know of one feed, beside its spec.
+
+    ``exchange`` is a durable topic exchange. ``queue`` is the stream's name,
+    one for all replicas: of a lossless feed, or the one beside a conflated
+    feed with ``warm``. ``warm`` is how much of the stream is read back at
+    start, an AMQP stream interval such as ``1m`` (None: a lossless feed starts
+    at the tail, a conflated one has no stream). Retention is the stream's:
+    ``retention_age`` such as ``1h``, ``retention_bytes``, ``segment_bytes``.
+    ``prefetch`` in messages; ``length_max`` bounds the conflated feed's own
+    queue in RabbitMQ, in messages.
+    """
+
+    spec: FeedSpec
+    exchange: str = "prices"
+    queue: str = ""
+    warm: str | None = None
+    retention_age: str = "1h"
+    retention_bytes: int = 2 * 2**30
+    segment_bytes: int = 64 * 2**20
+    prefetch: int = 1000
+    length_max: int = 100_000
+
+
+class MessageIds:
+    """Ids for messages that have none: unique, and cheaper than a UUID each."""
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(8).hex()
+        self._count = itertools.count()
+
+    def next(self) -> str:
+        """A new id."""
+        return f"{self._prefix}-{next(self._count)}"
+
+
+ROUTING_KEY_BYTES_MAX = 255
+"""AMQP 0-9-1, section 4.2.5.3: a short string."""
+
+
+def check_routing_key(message: Message) -> None:
+    """Raise :class:`Unroutable` for a routing key that AMQP cannot carry."""
+    if len(message.routing_key.encode()) > ROUTING_KEY_BYTES_MAX:
+        raise Unroutable(f"a routing key has at most {ROUTING_KEY_BYTES_MAX} bytes")
+
+
+def find_source(sources: Mapping[str, FeedSource], feed: str) -> FeedSource:
+    """The source of a feed. Raises :class:`PublishError` if there is none."""
+    source = sources.get(feed)
+    if source is None:
+        raise PublishError(f"there is no feed {feed!r}: configured are {', '.join(sources)}")
+    return source

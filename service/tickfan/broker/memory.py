@@ -1,0 +1,121 @@
+"""The embedded broker, ``memory://``: the same contract inside the process.
+
+A twin of :mod:`tickfan.broker.amqp` for trying things out and for tests: what
+is published reaches the sink of this process only, and nothing outlives it. So
+``warm`` has nothing to do here: there is no past before the process, and no
+outage to hide any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NoReturn
+
+import structlog
+
+from tickfan.broker.base import (
+    BrokerDown,
+    Delivery,
+    MessageIds,
+    Unroutable,
+    check_routing_key,
+    find_source,
+)
+from tickfan.core.channel import Pattern
+from tickfan.core.cursor import fingerprint
+from tickfan.core.errors import TickfanError
+from tickfan.core.feed import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tickfan.broker.base import FeedSource, Message, Sink
+
+_log = structlog.get_logger()
+
+
+class MemoryBroker:
+    """A :class:`tickfan.broker.base.Broker` without a broker.
+
+    ``sink`` None makes it a publisher only: what is routable is confirmed and
+    goes nowhere.
+    """
+
+    def __init__(self, sources: Sequence[FeedSource], sink: Sink | None) -> None:
+        self._sources = {source.spec.name: source for source in sources}
+        self._patterns = {
+            name: tuple(Pattern(text) for text in source.spec.bind)
+            for name, source in self._sources.items()
+        }
+        self._offsets = dict.fromkeys(self._sources, 0)
+        self._sink = sink
+        self._ids = MessageIds()
+        self._is_running = False
+        self._failures = 0
+
+    async def run(self) -> NoReturn:
+        """See :meth:`tickfan.broker.base.Broker.run`."""
+        if self._sink is None:
+            raise TickfanError("this broker was made without a sink: it can only publish")
+        self._is_running = True
+        try:
+            for name in self._sources:
+                self._sink.upstream(name, Upstream.LIVE, "")
+            await asyncio.get_running_loop().create_future()  # until cancelled
+        finally:
+            self._is_running = False
+        raise AssertionError("nobody completes that future")
+
+    async def publish(self, feed: str, message: Message) -> None:
+        """See :meth:`tickfan.broker.base.Broker.publish`."""
+        exchange = find_source(self._sources, feed).exchange
+        check_routing_key(message)
+        if self._sink is not None and not self._is_running:
+            raise BrokerDown("the embedded broker is not running")
+        targets = self._bound(exchange, message.routing_key)
+        if not targets:
+            raise Unroutable(
+                f"no feed is bound to exchange {exchange!r} for {message.routing_key!r}"
+            )
+        for source in targets:
+            self._deliver(source, message)
+
+    async def close(self) -> None:
+        """See :meth:`tickfan.broker.base.Broker.close`; there is nothing to close."""
+
+    def _bound(self, exchange: str, routing_key: str) -> list[FeedSource]:
+        return [
+            source
+            for name, source in self._sources.items()
+            if source.exchange == exchange
+            and any(pattern.matches(routing_key) for pattern in self._patterns[name])
+        ]
+
+    def _deliver(self, source: FeedSource, message: Message) -> None:
+        name = source.spec.name
+        offset = mark = None
+        if source.spec.is_lossless:
+            offset = self._offsets[name]
+            self._offsets[name] = offset + 1
+            message_id = message.message_id or self._ids.next()
+            mark = fingerprint(message.routing_key, message.body, message_id, message.ts)
+        if self._sink is None:
+            return
+        delivery = Delivery(
+            name,
+            message.routing_key,
+            message.body,
+            message.content_type,
+            message.type,
+            message.ts,
+            message.batch,
+            offset,
+            mark,
+        )
+        try:
+            self._sink.deliver(delivery)
+        except Exception:  # noqa: BLE001 - counted and logged
+            # As over AMQP: the message was taken, the publisher is not to blame.
+            self._failures += 1
+            if self._failures & (self._failures - 1) == 0:
+                _log.exception("sink failed", feed=name, failures=self._failures)

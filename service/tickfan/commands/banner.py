@@ -1,0 +1,71 @@
+"""What ``tickfan serve`` says when it is up: where it is, and a line to paste.
+
+Must not know how the service is built.
+"""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from tickfan.config import Settings
+
+WIDTH = 200
+"""Columns to render in: a line to paste must never wrap."""
+
+DEFAULT_URL = "http://localhost:8080"
+"""Where `tickfan tail` looks if it is not told."""
+
+_ANY_HOST = ("127.0.0.1", "0.0.0.0", "::", "::1", "")  # noqa: S104 - compared, not bound
+
+
+def base_url(host: str, port: int) -> str:
+    """The address to show for a listener: one that can be opened from this machine."""
+    if host in _ANY_HOST:
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def banner(settings: Settings, *, colour: bool = False, command: str = "tickfan") -> str:
+    """The addresses of the service and a ``curl`` line that works when pasted."""
+    http = settings.http
+    url = base_url(http.host, http.port)
+    admin = base_url(http.admin_host, http.admin_port)
+    # In a URL everything after # stays at home, so it is written as %23.
+    pattern = settings.feed_specs()[0].bind[0]
+    elsewhere = "" if url == DEFAULT_URL else f" --url {url}"
+    rows = [
+        ("page", f"{url}/", "cyan"),
+        ("streams", f"{url}/v1/sse  /v1/ws  /v1/ndjson", "cyan"),
+        ("channels", f"{url}/v1/channels", "cyan"),
+        ("health", f"{admin}/readyz  /livez  /metrics", "cyan"),
+        ("broker", _source(settings), ""),
+        ("", "", ""),
+        ("try", f"curl -N '{url}/v1/sse?channels={quote(pattern, safe='*')}'", "bold green"),
+        ("or", f"{command} tail '{pattern}'{elsewhere}", "bold green"),
+    ]
+    grid = Table.grid(padding=(0, 2, 0, 1))
+    for name, value, style in rows:
+        grid.add_row(Text(name, "dim"), Text(value, style, no_wrap=True))
+    out = StringIO()
+    console = Console(
+        file=out, width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False
+    )
+    console.print()
+    console.print(Text.assemble(" ", ("Tickfan", "bold"), " is up"))
+    console.print(grid)
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    return "\n".join([*lines, "", ""])
+
+
+def _source(settings: Settings) -> str:
+    source = str(settings.masked()["broker"]["url"])
+    if settings.market_runs:
+        return f"{source} (embedded), simulated market at {settings.market.rate:g} updates/s"
+    return f"{source} (embedded)" if settings.broker.is_memory else source

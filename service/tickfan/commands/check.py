@@ -1,0 +1,18 @@
+"""``tickfan check``: the settings as they turn out, or what is wrong with them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from tickfan.commands import OK
+from tickfan.commands.shared import settings_from
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def check(config: Path | None) -> int:
+    """Print every setting, secrets masked."""
+    sys.stdout.write(settings_from(config).to_toml())
+    return OK

@@ -1,0 +1,76 @@
+"""Publishing with many confirms in flight: bounded, in order, all accounted for.
+
+Must not know where messages come from, nor who watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tickfan.broker.base import BrokerDown, PublishError, TopologyError, Unroutable
+from tickfan.market.simulated import updates_in
+
+if TYPE_CHECKING:
+    from tickfan.broker.base import Broker, Message
+
+IN_FLIGHT_MAX = 512
+"""Messages that may wait for their confirm; a further one waits for its turn."""
+
+
+class Tally:
+    """What became of the updates that were published, in updates."""
+
+    def __init__(self) -> None:
+        self.published = 0
+        self.messages = 0
+        self.confirmed = 0
+        self.unroutable = 0
+        self.failed = 0
+        self.unroutable_feeds: set[str] = set()
+        self.why: str | None = None  # the first failure, in words
+
+
+class Outbox:
+    """Publishes; each message is a task of ``tasks``, so their end is its end too."""
+
+    def __init__(self, broker: Broker, tasks: asyncio.TaskGroup) -> None:
+        self.tally = Tally()
+        self._broker = broker
+        self._tasks = tasks
+        self._free = asyncio.Semaphore(IN_FLIGHT_MAX)
+        self._down: BrokerDown | TopologyError | None = None
+
+    async def publish(self, feed: str, message: Message) -> None:
+        """Send, and return when there is room for a next one.
+
+        Messages leave in the order of the calls: tasks start in it, and a
+        broker keeps it. Raises :class:`BrokerDown` or :class:`TopologyError`
+        if an earlier message met it: what follows would meet it too.
+        """
+        await self._free.acquire()
+        if self._down is not None:
+            raise self._down
+        updates = updates_in(message)
+        self.tally.published += updates
+        self.tally.messages += 1
+        self._tasks.create_task(self._send(feed, message, updates))
+
+    async def _send(self, feed: str, message: Message, updates: int) -> None:
+        tally = self.tally
+        try:
+            await self._broker.publish(feed, message)
+            tally.confirmed += updates
+        except Unroutable:
+            tally.unroutable += updates
+            tally.unroutable_feeds.add(feed)
+        except (PublishError, TopologyError) as error:
+            tally.failed += updates
+            tally.why = tally.why or str(error)
+            if isinstance(error, BrokerDown | TopologyError):
+                self._down = error
+        except asyncio.CancelledError:
+            tally.failed += updates
+            raise
+        finally:
+            self._free.release()

@@ -1,0 +1,174 @@
+"""``tickfan publish``: a simulated market or a CSV file into the configured broker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from tickfan.app import build_broker
+from tickfan.broker.base import BrokerDown, TopologyError
+from tickfan.commands import FAILED, OK, WRONG
+from tickfan.commands.outbox import Outbox, Tally
+from tickfan.commands.shared import say, settings_from, until_signal
+from tickfan.core.errors import Refusal
+from tickfan.market import replay, simulated
+from tickfan.market.routes import Routes
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+    from tickfan.config import Settings
+
+REFRESH_S = 0.2
+
+MEMORY = (
+    "broker.url is memory://, which lives inside one `tickfan serve`: nobody would see what is "
+    "published here (that service runs the simulated market itself); set "
+    "TICKFAN_BROKER__URL=amqp://user:password@host/vhost"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to publish: ``plan`` if given, else the simulated market.
+
+    ``rate`` is updates a second; ``count`` (updates) and ``seconds`` end it.
+    """
+
+    plan: replay.Plan | None = None
+    rate: float | None = None
+    seed: int | None = None
+    count: int | None = None
+    seconds: float | None = None
+
+
+def publish(config: Path | None, order: Order) -> int:
+    """Publish, show how it goes, and sum up; status 1 if any update failed."""
+    settings = settings_from(config)
+    if settings.broker.is_memory:
+        say(MEMORY)
+        return WRONG
+    # What the broker's library logs on stderr comes as an exception, too.
+    logging.getLogger().addHandler(logging.NullHandler())
+    return asyncio.run(_publish(settings, order))
+
+
+async def _publish(settings: Settings, order: Order) -> int:
+    routes = Routes(settings.feed_specs())
+    broker = build_broker(settings, None)
+    begin = time.monotonic()
+    problem: str | None = None
+    outbox: Outbox | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            outbox = Outbox(broker, tasks)
+            try:
+                await until_signal(
+                    _watched(_source(settings, routes, order, outbox), outbox, order)
+                )
+            except (BrokerDown, TopologyError, replay.ReplayError, Refusal) as error:
+                # Caught in here: what is in flight may still be confirmed.
+                problem = str(error)
+    finally:
+        await broker.close()
+    tally = outbox.tally
+    problem = problem or tally.why
+    if tally.published:
+        _sum_up(tally, routes, time.monotonic() - begin)
+    if problem is not None:
+        say(problem)
+    return OK if problem is None and _is_well(tally, routes) else FAILED
+
+
+def _source(
+    settings: Settings, routes: Routes, order: Order, outbox: Outbox
+) -> Coroutine[object, object, None]:
+    if order.plan is not None:
+        return replay.run(
+            outbox.publish, routes, order.plan, count=order.count, seconds=order.seconds
+        )
+    seed = order.seed if order.seed is not None else settings.market.seed
+    return simulated.run(
+        outbox.publish,
+        routes,
+        rate=order.rate or settings.market.rate,
+        seed=secrets.randbits(32) if seed is None else seed,
+        count=order.count,
+        seconds=order.seconds,
+    )
+
+
+async def _watched(source: Coroutine[object, object, None], outbox: Outbox, order: Order) -> None:
+    """Run the source under a progress bar, on a terminal."""
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("[bold]publishing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[cyan]{task.fields[rate]:,.0f}/s"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+    bar = progress.add_task("", total=order.count, rate=0.0)
+    clock = asyncio.get_running_loop().time
+
+    async def watch() -> None:
+        begin = clock()
+        while True:
+            done = outbox.tally.confirmed + outbox.tally.unroutable
+            progress.update(bar, completed=done, rate=done / max(REFRESH_S, clock() - begin))
+            await asyncio.sleep(REFRESH_S)
+
+    with progress:
+        watcher = asyncio.ensure_future(watch())
+        try:
+            await source
+        finally:
+            watcher.cancel()
+
+
+def _is_well(tally: Tally, routes: Routes) -> bool:
+    """Unroutable means lost on a lossless feed; on a conflated one, that nobody listens."""
+    return tally.failed == 0 and not any(map(routes.is_lossless, tally.unroutable_feeds))
+
+
+def _sum_up(tally: Tally, routes: Routes, seconds: float) -> None:
+    rate = tally.published / max(seconds, 0.001)
+    messages = "" if tally.messages == tally.published else f" in {tally.messages:,} messages"
+    lines = [
+        f"published   {tally.published:>12,} updates{messages}, {seconds:.1f} s, {rate:,.0f}/s",
+        f"confirmed   {tally.confirmed:>12,}",
+        f"unroutable  {tally.unroutable:>12,}{_hint(tally, routes)}",
+        f"failures    {tally.failed:>12,}",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _hint(tally: Tally, routes: Routes) -> str:
+    if not tally.unroutable_feeds:
+        return ""
+    lossless = sorted(filter(routes.is_lossless, tally.unroutable_feeds))
+    if lossless:
+        return (
+            f"  ({', '.join(lossless)}: no stream is bound; with broker.declare = true it is made)"
+        )
+    feeds = ", ".join(sorted(tally.unroutable_feeds))
+    return f"  ({feeds}: no queue is bound; no `tickfan serve` is connected)"

@@ -1,0 +1,64 @@
+"""``tickfan serve``: run the service until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tickfan import logs
+from tickfan.app import StartError
+from tickfan.app import serve as run
+from tickfan.commands import FAILED, OK
+from tickfan.commands.banner import banner
+from tickfan.commands.shared import raise_file_limit, say, settings_from
+
+if sys.platform != "win32":
+    import uvloop
+
+if TYPE_CHECKING:
+    from tickfan.config import Settings
+
+
+def serve(config: Path | None) -> int:
+    """Serve under uvloop; one sentence and status 1 if it cannot start."""
+    settings = settings_from(config)
+    logs.configure(settings.log.level, settings.log.format)
+    factory = uvloop.new_event_loop if sys.platform != "win32" else None
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(run(settings, on_ready=lambda: _on_ready(settings)))
+    except StartError as error:
+        say(str(error))
+        return FAILED
+    except KeyboardInterrupt:  # only before the service listens to signals itself
+        return FAILED
+    return OK
+
+
+def _on_ready(settings: Settings) -> None:
+    # Not before: a port that is taken should be the one thing that is said.
+    raise_file_limit(settings.stream.connections_max)
+    # What is there now stays: it need not be looked at again. And updates in
+    # histories make the collector's rounds long, so it makes fewer of them: a
+    # sixth of the ingest's cost for batches at most (docs/benchmarks.md). A round over
+    # 50,000 new objects held the loop for up to 20 ms, and its time goes with their number.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)
+    is_terminal = sys.stderr.isatty()
+    if is_terminal or settings.log.format == "console":
+        sys.stderr.write(banner(settings, colour=is_terminal, command=_own_name()))
+        sys.stderr.flush()
+
+
+def _own_name() -> str:
+    """How this command is called from here: the name alone if the shell finds it."""
+    script = Path(sys.argv[0])
+    if shutil.which("tickfan") is not None or script.name != "tickfan":
+        return "tickfan"
+    return os.path.relpath(script)

@@ -1,0 +1,106 @@
+"""What several commands need: settings or a verdict, one sentence, an end by signal.
+
+Must not know any one command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+import typer
+
+from tickfan.commands import WRONG
+from tickfan.config import ConfigError, load
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from tickfan.config import Settings
+
+
+log = structlog.get_logger("tickfan")
+
+
+def settings_from(config: Path | None) -> Settings:
+    """The settings, or every complaint on a line of its own and exit status 2."""
+    try:
+        return load(config, os.environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            say(problem)
+        raise typer.Exit(WRONG) from None
+
+
+def say(sentence: str) -> None:
+    """One line for a person, on stderr."""
+    sys.stderr.write(f"tickfan: {sentence}\n")
+
+
+FILES_BESIDE_CLIENTS = 100
+"""Descriptors for listeners, the broker, logs and the loop."""
+
+
+def raise_file_limit(connections: int) -> None:
+    """Let the process open as many files as ``connections`` need, or warn that it may not.
+
+    Many systems start a process with 1,024, far below what they would allow;
+    each connection takes one.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows
+        import resource  # noqa: PLC0415
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + FILES_BESIDE_CLIENTS
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        log.warning(
+            "the limit of open files is too low for stream.connections_max",
+            files=soft,
+            connections_max=connections,
+            mend=f"ulimit -n {needed}",
+        )
+    # Linux doubles a process's table of files when it is full, and stops a process with
+    # threads for 10 to 25 ms each time (fs/file.c, expand_fdtable): now, then, and not
+    # in the middle of a rush of clients.
+    highest = (needed if soft == resource.RLIM_INFINITY else min(needed, soft)) - 1
+    with contextlib.suppress(OSError), Path(os.devnull).open("rb") as file:
+        os.close(fcntl.fcntl(file, fcntl.F_DUPFD, highest))
+
+
+async def until_signal(work: Coroutine[object, object, None]) -> bool:
+    """Run ``work`` until it ends or SIGINT or SIGTERM comes; True if it ended itself."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    caught: list[int] = []
+
+    def stop(number: int) -> None:
+        caught.append(number)
+        task.cancel()
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends us bluntly
+        for number in signals:
+            loop.add_signal_handler(number, stop, number)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not caught:
+            raise
+        return False
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            for number in signals:
+                loop.remove_signal_handler(number)
+    return True

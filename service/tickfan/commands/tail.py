@@ -1,0 +1,95 @@
+"""``tickfan tail``: what a running service sends, for a person or for a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+import tickfan_client
+from tickfan.commands import FAILED, OK, WRONG
+from tickfan.commands.looks import Looks, json_line
+from tickfan.commands.shared import say, until_signal
+from tickfan_client import Closed, Event, Refused, TickfanClientError, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tickfan_client.client import Name
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to show. ``count`` is the updates after which to end."""
+
+    patterns: Sequence[str]
+    url: str
+    transport: Name = "ws"
+    interval_ms: int | None = None
+    snapshot: bool = True
+    count: int | None = None
+    as_json: bool = False
+
+
+def tail(wish: Wish) -> int:
+    """Print until the count, Ctrl-C, a closed pipe (all well) or an error."""
+    show = _json if wish.as_json else _printer()
+    try:
+        asyncio.run(_until_signal(wish, show))
+    except BrokenPipeError:
+        # Whoever read us has enough. Python flushes at exit and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Refused as refused:
+        say(f"refused: {refused}" + (f" ({refused.item})" if refused.item else ""))
+        return WRONG
+    except Closed as closed:
+        say(str(closed) + ("; run the command again" if closed.may_reconnect else ""))
+        return FAILED
+    except ValueError as error:  # connect's word for an address that is none
+        say(str(error))
+        return WRONG
+    except TickfanClientError as error:
+        say(str(error))
+        return FAILED
+    return OK
+
+
+async def _until_signal(wish: Wish, show: Callable[[Update | Event], None]) -> None:
+    await until_signal(_tail(wish, show))
+
+
+async def _tail(wish: Wish, show: Callable[[Update | Event], None]) -> None:
+    left = wish.count
+    async with tickfan_client.connect(wish.url, transport=wish.transport) as client:
+        await client.subscribe(wish.patterns, interval_ms=wish.interval_ms, snapshot=wish.snapshot)
+        async for item in client.events():
+            show(item)
+            if left is not None and isinstance(item, Update):
+                left -= 1
+                if left <= 0:
+                    return
+
+
+def _json(item: Update | Event) -> None:
+    sys.stdout.buffer.write(json_line(item))
+    sys.stdout.buffer.flush()
+
+
+def _printer() -> Callable[[Update | Event], None]:
+    console = Console(highlight=False)
+    looks = Looks()
+
+    def show(item: Update | Event) -> None:
+        line = looks.line(item)
+        if line is None:
+            return
+        if console.is_terminal:
+            console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+        else:  # whole lines, whatever their length
+            print(line.plain, flush=True)  # noqa: T201 - this is what tail is for
+
+    return show

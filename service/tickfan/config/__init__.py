@@ -1,0 +1,36 @@
+"""What an operator sets: the settings, their limits, and how they are read.
+
+Nothing here knows aiohttp, a broker's implementation or the hub: it hands out
+plain values, and those who need them take them.
+"""
+
+from tickfan.config.feeds import ConflatedFeed, FeedSettings, LosslessFeed
+from tickfan.config.load import ConfigError, load
+from tickfan.config.sections import (
+    STOP_MARGIN_S,
+    BrokerSettings,
+    HttpSettings,
+    LogSettings,
+    MarketSettings,
+    PublishSettings,
+    StopSettings,
+    StreamSettings,
+)
+from tickfan.config.settings import Settings
+
+__all__ = [
+    "STOP_MARGIN_S",
+    "BrokerSettings",
+    "ConfigError",
+    "ConflatedFeed",
+    "FeedSettings",
+    "HttpSettings",
+    "LogSettings",
+    "LosslessFeed",
+    "MarketSettings",
+    "PublishSettings",
+    "Settings",
+    "StopSettings",
+    "StreamSettings",
+    "load",
+]

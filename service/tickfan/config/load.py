@@ -1,0 +1,84 @@
+"""Reads the settings: the file, the environment over it, then one verdict on all.
+
+Must not know what a setting is for, nor end the process.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from pydantic_settings import InitSettingsSource, TomlConfigSettingsSource
+
+from tickfan.config import environment
+from tickfan.config.complaints import complaints
+from tickfan.config.settings import Settings
+from tickfan.core.errors import TickfanError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_AT = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+
+class ConfigError(TickfanError):
+    """The settings are wrong; ``problems`` says each, one sentence a piece.
+
+    The caller shows them and exits with status 2. No secret is in them.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings from the file (None: no file), and from ``TICKFAN_*`` over it.
+
+    What neither gives has its default. Raises :class:`ConfigError` with
+    everything that is wrong, not just the first.
+    """
+    given = environment.read(environ)
+    problems = list(given.problems)
+    # The first source wins, name by name within a table.
+    sources = [InitSettingsSource(Settings, given.values)]
+    if path is not None:
+        try:
+            sources.append(_file(path))
+        except ConfigError as error:
+            # Without the file a verdict on the rest would be a guess.
+            raise ConfigError([*error.problems, *problems]) from None
+    settings = None
+    try:
+        settings = Settings(_build_sources=(tuple(sources), {}))
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            problems += complaints(Settings, fault, given.variables)
+    # Raised outside of the handler: pydantic's error holds the values.
+    if settings is None or problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def _file(path: Path) -> InitSettingsSource:
+    try:
+        # Opened here first: a missing file is silently skipped by the source.
+        path.open("rb").close()
+        return TomlConfigSettingsSource(Settings, path)
+    except OSError as error:
+        problem = f"{path}: the file cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        problem = f"{path}: not UTF-8, as TOML must be: see byte {error.start}"
+    except tomllib.TOMLDecodeError as error:
+        problem = _broken(path, str(error))
+    raise ConfigError([problem])
+
+
+def _broken(path: Path, why: str) -> str:
+    at = _AT.search(why)
+    if at is None:
+        return f"{path}: not TOML: {why}"
+    return f"{path}:{at[1]}: not TOML: {why[: at.start()]}, at column {at[2]}"

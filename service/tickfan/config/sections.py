@@ -1,0 +1,180 @@
+"""The sections of the settings. The reasons for each default stand in config/tickfan.toml.
+
+Names end with their unit. Must not know where values come from.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, model_validator
+
+from tickfan.config import brokerurl
+from tickfan.config.kinds import (
+    BrokerUrl,
+    Host,
+    Name,
+    Port,
+    Prefix,
+    ReadableFile,
+    Token,
+    problems,
+    real,
+    refuse,
+    whole,
+)
+
+INTERVAL_MS_MIN = 10
+INTERVAL_MS_MAX = 60_000
+INTERVALS_MAX = 16
+"""Each interval of the ladder has a timer, and each connection an audience for each it uses."""
+
+Interval = Annotated[int, whole(INTERVAL_MS_MIN, INTERVAL_MS_MAX, "milliseconds")]
+
+
+def _ladder(steps: tuple[int, ...]) -> tuple[int, ...]:
+    if not 1 <= len(steps) <= INTERVALS_MAX or any(a >= b for a, b in pairwise(steps)):
+        refuse(f"1 to {INTERVALS_MAX} rising integers (milliseconds)")
+    return steps
+
+
+class Section(BaseModel):
+    """One table of the file: frozen, and closed to names that it does not have."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+    )
+
+
+class HttpSettings(Section):
+    """The two listeners, and what a request may cost."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 8080
+    admin_host: Host = "127.0.0.1"
+    admin_port: Port = 8081
+    reuse_port: bool = False
+    header_timeout_s: Annotated[float, real(1, 300, "seconds")] = 15
+    body_bytes_max: Annotated[int, whole(1024, 2**26, "bytes")] = 262_144
+    message_bytes_max: Annotated[int, whole(1024, 2**22, "bytes")] = 16_384
+    backlog: Annotated[int, whole(1, 65_535, "connections")] = 1024
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.port and (self.host, self.port) == (self.admin_host, self.admin_port):
+            problems([("admin_port", f"is {self.port}, as http.port: two listeners, two ports")])
+        return self
+
+
+class StreamSettings(Section):
+    """What one connection gets, and what it may ask for."""
+
+    heartbeat_s: Annotated[float, real(1, 300, "seconds")] = 15
+    ping_s: Annotated[float, real(1, 300, "seconds")] = 30
+    pong_timeout_s: Annotated[float, real(0.1, 60, "seconds")] = 10
+    retry_ms: Annotated[int, whole(100, 600_000, "milliseconds")] = 2000
+    stall_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 60
+    closing_timeout_s: Annotated[float, real(0.1, 30, "seconds")] = 2
+    notsent_lowat_bytes: Annotated[int, whole(1024, 2**22, "bytes")] = 16_384
+    connections_max: Annotated[int, whole(1, 1_000_000, "connections")] = 20_000
+    channels_per_connection_max: Annotated[int, whole(1, 100_000, "channels and patterns")] = 500
+    max_connection_age_s: Annotated[float, real(0, 604_800, "seconds")] = 0
+    replays_max: Annotated[int, whole(1, 100_000, "replays")] = 100
+    replay_bytes_per_s: Annotated[int, whole(65_536, 2**34, "bytes")] = 67_108_864
+    intervals_ms: Annotated[tuple[Interval, ...], AfterValidator(_ladder)] = (
+        50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000,
+    )  # fmt: skip
+    snapshot: bool = True
+
+
+class BrokerSettings(Section):
+    """The broker, and how it is reached and watched."""
+
+    url: BrokerUrl = SecretStr(brokerurl.MEMORY)
+    exchange: Name = "prices"
+    declare: bool = True
+    queue_prefix: Prefix = "tickfan."
+    heartbeat_s: Annotated[int, whole(5, 300, "seconds")] = 25
+    backoff_first_s: Annotated[float, real(0.05, 60, "seconds")] = 0.25
+    backoff_max_s: Annotated[float, real(0.05, 300, "seconds")] = 3
+    probe_interval_s: Annotated[float, real(0.1, 60, "seconds")] = 1
+    probe_timeout_s: Annotated[float, real(0.1, 60, "seconds")] = 3
+    publish_timeout_s: Annotated[float, real(0.1, 60, "seconds")] = 5
+    message_bytes_max: Annotated[int, whole(1024, 2**27, "bytes")] = 1_048_576
+    tls_ca_file: ReadableFile = ""
+    tls_cert_file: ReadableFile = ""
+    tls_key_file: ReadableFile = ""
+    tls_verify: bool = True
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether the embedded broker is used."""
+        return self.url.get_secret_value() == brokerurl.MEMORY
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """One URL for each host, passwords in clear: to connect with, not to show."""
+        return brokerurl.urls(self.url.get_secret_value())
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        found = []
+        if self.backoff_max_s < self.backoff_first_s:
+            why = f"is {self.backoff_max_s:g}, below backoff_first_s ({self.backoff_first_s:g})"
+            found.append(("backoff_max_s", why))
+        if self.tls_key_file and not self.tls_cert_file:
+            found.append(
+                ("tls_key_file", "is set without tls_cert_file: a key needs its certificate")
+            )
+        if not self.url.get_secret_value().startswith("amqps://"):
+            found += [
+                (name, "is set, but broker.url is not amqps://")
+                for name in ("tls_ca_file", "tls_cert_file", "tls_key_file")
+                if getattr(self, name)
+            ]
+        if found:
+            problems(found)
+        return self
+
+
+class PublishSettings(Section):
+    """Publishing over HTTP."""
+
+    token: Token = SecretStr("")
+
+
+class MarketSettings(Section):
+    """The simulated market; it runs only with ``memory://``."""
+
+    enabled: bool = True
+    seed: Annotated[int, whole(0, 2**63 - 1, "any")] | None = None
+    rate: Annotated[float, real(0.1, 100_000, "updates a second")] = 200
+
+
+class LogSettings(Section):
+    """The log."""
+
+    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+STOP_MARGIN_S = 1.0
+"""Of ``stop.grace_s``, kept for the last steps: closing listeners and connections."""
+
+
+class StopSettings(Section):
+    """How the service goes."""
+
+    grace_s: Annotated[float, real(1, 3600, "seconds")] = 25
+    drain_s: Annotated[float, real(0, 3600, "seconds")] = 5
+    drain_delay_s: Annotated[float, real(0, 3600, "seconds")] = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        drain_s = self.drain_delay_s + self.drain_s
+        if drain_s > self.grace_s - STOP_MARGIN_S:
+            why = f"is {self.grace_s:g}: it must be a second above drain_delay_s + drain_s"
+            why += f" ({drain_s:g})"
+            problems([("grace_s", why)])
+        return self

@@ -1,0 +1,133 @@
+"""All settings in one frozen value.
+
+Must not know files or the environment (that is ``load``).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tickfan.config import brokerurl
+from tickfan.config.feeds import DEFAULT_FEEDS, Feeds
+from tickfan.config.kinds import problems
+from tickfan.config.sections import (
+    BrokerSettings,
+    HttpSettings,
+    LogSettings,
+    MarketSettings,
+    PublishSettings,
+    StopSettings,
+    StreamSettings,
+)
+from tickfan.core.feed import Delivery
+
+if TYPE_CHECKING:
+    from pydantic_settings import PydanticBaseSettingsSource
+
+    from tickfan.broker.base import FeedSource
+    from tickfan.core.feed import FeedSpec
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. ``Settings()`` are the defaults.
+
+    Made by hand, it raises pydantic's ``ValidationError``, whose text hides
+    the values; made by :func:`tickfan.config.load`, :class:`ConfigError`.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    http: HttpSettings = HttpSettings()
+    stream: StreamSettings = StreamSettings()
+    broker: BrokerSettings = BrokerSettings()
+    publish: PublishSettings = PublishSettings()
+    market: MarketSettings = MarketSettings()
+    log: LogSettings = LogSettings()
+    stop: StopSettings = StopSettings()
+    feeds: Feeds = DEFAULT_FEEDS
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the base's signature
+        init_settings: PydanticBaseSettingsSource,
+        *_others: PydanticBaseSettingsSource,
+        **_more: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given: the process's environment is read by ``load`` alone."""
+        return (init_settings,)
+
+    @property
+    def market_runs(self) -> bool:
+        """Whether the simulated market is to run: enabled, and on ``memory://``."""
+        return self.market.enabled and self.broker.is_memory
+
+    def feed_specs(self) -> tuple[FeedSpec, ...]:
+        """The feeds as the hub knows them, in the file's order."""
+        return tuple(feed.spec() for feed in self.feeds)
+
+    def feed_sources(self) -> tuple[FeedSource, ...]:
+        """The feeds as a broker knows them, in the file's order."""
+        broker = self.broker
+        return tuple(feed.source(broker.exchange, broker.queue_prefix) for feed in self.feeds)
+
+    def masked(self) -> dict[str, Any]:
+        """Every setting as plain values, secrets masked: fit to be shown."""
+        shown: dict[str, Any] = _plain(self.model_dump())
+        return shown
+
+    def to_toml(self) -> str:
+        """Every setting as TOML, secrets masked; one without a value is a comment."""
+        lines: list[str] = []
+        for name, value in self.masked().items():
+            many = isinstance(value, list)
+            for table in value if many else [value]:
+                lines += ["", f"[[{name}]]" if many else f"[{name}]"]
+                lines += [
+                    f"# {key} =" if item is None else f"{key} = {_toml(item)}"
+                    for key, item in table.items()
+                ]
+        return "\n".join(lines[1:]) + "\n"
+
+    @model_validator(mode="after")
+    def _bodies_fit(self) -> Self:
+        if self.http.body_bytes_max > self.broker.message_bytes_max:
+            why = (
+                f"is {self.http.body_bytes_max}, above broker.message_bytes_max "
+                f"({self.broker.message_bytes_max}): what is published would be refused as poison"
+            )
+            problems([("http.body_bytes_max", why)])
+        return self
+
+    @model_validator(mode="after")
+    def _intervals_fit(self) -> Self:
+        longest = self.stream.intervals_ms[-1]
+        why = f"above the longest of stream.intervals_ms ({longest}), to which it must round up"
+        found = [
+            (f"feeds[{index}].interval_ms", f"is {feed.interval_ms}, {why}")
+            for index, feed in enumerate(self.feeds)
+            if feed.delivery is Delivery.CONFLATED and feed.interval_ms > longest
+        ]
+        if found:
+            problems(found)
+        return self
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, SecretStr):
+        secret = value.get_secret_value()
+        return brokerurl.masked(secret) if "://" in secret else "***" if secret else ""
+    return value.value if isinstance(value, Delivery) else value
+
+
+def _toml(value: Any) -> str:
+    # JSON's strings, numbers, booleans and arrays are TOML's (TOML 1.0).
+    return json.dumps(value, ensure_ascii=False)

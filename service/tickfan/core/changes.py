@@ -1,0 +1,58 @@
+"""Which channels have changed since a moment, at a constant cost an update.
+
+However many readers there are, an update marks its channel once; a reader that
+comes by later walks back over the marks to the moment of its last visit. Must
+not know who the readers are.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tickfan.core.channel import Channel
+
+
+class ChangeLog:
+    """Channels in the order of their changes, in runs between seals.
+
+    A run is what changed between two visits of any readers; within a run a
+    channel keeps its first place, so an update of a channel that has changed
+    already in this run costs one comparison.
+    """
+
+    __slots__ = ("_order", "_sealed", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._sealed = 0
+        self._order: OrderedDict[Channel, None] = OrderedDict()
+
+    def mark(self, channel: Channel) -> bool:
+        """Note a change; returns whether it folded into one of this run."""
+        self.version = version = self.version + 1
+        folded = channel.version > self._sealed
+        channel.version = version
+        if not folded:
+            self._order[channel] = None
+            self._order.move_to_end(channel)
+        return folded
+
+    def seal(self) -> int:
+        """End the run: the moment to ask :meth:`since` for at the next visit."""
+        self._sealed = self.version
+        return self.version
+
+    def since(self, moment: int) -> list[Channel]:
+        """The channels changed after ``moment`` (a seal), oldest run first.
+
+        Costs what it returns.
+        """
+        changed: list[Channel] = []
+        for channel in reversed(self._order):
+            if channel.version <= moment:
+                break
+            changed.append(channel)
+        changed.reverse()
+        return changed

@@ -1,0 +1,195 @@
+"""Channel names, AMQP patterns over them, and the state of one channel.
+
+Must not know who subscribes, nor how a name is escaped on a wire.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Protocol
+
+from tickfan.core.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickfan.core.feed import Feed
+    from tickfan.core.update import Update
+
+CHANNEL_CHARS_MAX = 128
+_NAME = re.compile(r"[A-Za-z0-9._:/@=+^-]{1,128}")
+_PATTERN = re.compile(r"[A-Za-z0-9._:/@=+^*#-]{1,128}")
+ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ : / @ = + ^ -"
+
+
+class Taker(Protocol):
+    """Whoever is due every update of a channel."""
+
+    def take(self, update: Update) -> None:
+        """Take the channel's next update."""
+
+
+class Channel:
+    """One channel of one feed: its newest update and where its chain stands.
+
+    ``version`` is the hub's change counter at the channel's last change: it
+    orders changes of conflated channels. ``seq`` is the newest sequence
+    number of the channel; on a lossless feed it is the next update's ``prev``.
+    """
+
+    __slots__ = ("audiences", "feed", "latest", "name", "seq", "state", "version")
+
+    def __init__(self, name: str, feed: Feed) -> None:
+        self.name = name
+        self.feed = feed
+        self.latest: Update | None = None
+        self.seq: int | None = None
+        self.version = 0
+        # On a lossless feed whose publisher marks full states (order books):
+        # the last one and every update since. Only ever appended to or replaced.
+        self.state: list[Update] | None = None
+        # The lossless audiences to touch at each update. Conflated ones are
+        # found at their tick and are not listed here.
+        self.audiences: list[Taker] = []
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.name}>"
+
+
+def is_channel_name(text: str) -> bool:
+    """Whether ``text`` may name a channel: the allowed characters, no empty word."""
+    return (
+        _NAME.fullmatch(text) is not None
+        and ".." not in text
+        and text[0] != "."
+        and text[-1] != "."
+    )
+
+
+def check_channel_name(text: str) -> str:
+    """Return ``text`` if it may name a channel.
+
+    Raises :class:`Refusal` (``bad_channel``) with what is allowed.
+    """
+    if not is_channel_name(text):
+        raise Refusal(
+            "bad_channel",
+            f"{text[:160]!r} is not a channel name: allowed are {ALLOWED}, "
+            "and no empty word between dots",
+            text[:160],
+        )
+    return text
+
+
+class Pattern:
+    """An AMQP topic pattern: ``*`` is one word, ``#`` any number (also none).
+
+    AMQP 0-9-1, section 3.1.3.3 (the topic exchange type). Equal texts are
+    equal patterns, so patterns serve as keys.
+    """
+
+    __slots__ = ("is_wild", "matches", "text", "words")
+
+    def __init__(self, text: str) -> None:
+        """Parse ``text``; raises :class:`Refusal` (``bad_pattern``, ``bad_channel``)."""
+        self.words = _words(text)
+        self.text = text
+        self.is_wild = "*" in self.words or "#" in self.words
+        self.matches: Callable[[str], bool] = _matcher(text, self.words)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pattern) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"<Pattern {self.text}>"
+
+    def overlaps(self, other: Pattern) -> bool:
+        """Whether some channel name matches both patterns."""
+        return _overlap(self.words, other.words)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    if text.endswith(".") and _PATTERN.fullmatch(text):
+        raise Refusal(
+            "bad_pattern",
+            f"{text!r} ends with a dot. In a URL everything after # is cut off "
+            "before it is sent: write # as %23",
+            text,
+        )
+    if "*" not in text and "#" not in text:
+        return tuple(check_channel_name(text).split("."))
+    words = tuple(text.split("."))
+    if _PATTERN.fullmatch(text) is None or "" in words:
+        raise Refusal(
+            "bad_pattern",
+            f"{text[:160]!r} is not a pattern: words of {ALLOWED}, or * or #, "
+            "joined by single dots",
+            text[:160],
+        )
+    for word in words:
+        if len(word) > 1 and ("*" in word or "#" in word):
+            raise Refusal(
+                "bad_pattern",
+                f"{text!r}: {word!r} mixes a wildcard with other characters; "
+                "* and # stand for whole words",
+                text,
+            )
+    return words
+
+
+def _matcher(text: str, words: tuple[str, ...]) -> Callable[[str], bool]:
+    """The cheapest test for the pattern; it runs once for each new channel."""
+    wild = [word for word in words if word in ("*", "#")]
+    if not wild:
+        return text.__eq__
+    if words == ("#",):
+        return lambda _name: True
+    if wild == ["#"] and words[-1] == "#":
+        stem = text[:-2]
+        prefix = stem + "."
+        return lambda name: name.startswith(prefix) or name == stem
+    return lambda name: _glob(words, name.split("."))
+
+
+def _glob(pattern: tuple[str, ...], words: list[str]) -> bool:
+    """Match words against a pattern in O(len(pattern) x len(words)).
+
+    Greedy: only the last ``#`` seen ever has to give words back, so a hostile
+    pattern of many ``#`` costs no more than a plain one.
+    """
+    at = word_at = 0
+    hash_at, hash_word_at = -1, 0
+    while word_at < len(words):
+        if at < len(pattern) and pattern[at] == "#":
+            hash_at, hash_word_at = at, word_at
+            at += 1
+        elif at < len(pattern) and pattern[at] in ("*", words[word_at]):
+            at += 1
+            word_at += 1
+        elif hash_at >= 0:
+            hash_word_at += 1
+            at, word_at = hash_at + 1, hash_word_at
+        else:
+            return False
+    return all(word == "#" for word in pattern[at:])
+
+
+def _overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    """Whether two word lists with wildcards share a name; O(len x len)."""
+    # row[j] says: left[i:] and right[j:] can both match some rest of a name.
+    row = [all(word == "#" for word in right[j:]) for j in range(len(right) + 1)]
+    for i in range(len(left) - 1, -1, -1):
+        here = [False] * (len(right) + 1)
+        here[-1] = left[i] == "#" and row[-1]
+        for j in range(len(right) - 1, -1, -1):
+            a, b = left[i], right[j]
+            if a == "#" or b == "#":
+                # The # ends here, or it takes the other side's word.
+                here[j] = row[j] or here[j + 1]
+            else:
+                here[j] = row[j + 1] and (a == b or "*" in (a, b))
+        row = here
+    return row[0]

@@ -1,0 +1,187 @@
+"""From a broker's deliveries to the hub: decode once, refuse what is poison.
+
+The one sink of the brokers. It never raises and never waits. Must not know
+which broker it is, nor who subscribes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+import structlog
+
+from tickfan.core.channel import is_channel_name
+from tickfan.core.errors import Poison
+from tickfan.core.feed import Upstream
+from tickfan.core.update import MESSAGE_UPDATES_MAX
+from tickfan.wire.inbound import (
+    Item,
+    check_type,
+    decode,
+    footprint,
+    is_messagepack,
+    measures,
+    weigh,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tickfan.broker.base import Delivery
+    from tickfan.core.feed import Feed
+    from tickfan.hub import Hub
+
+log = structlog.get_logger("tickfan.ingest")
+
+SAMPLE_S = 10.0
+"""One poison message of each feed and reason is logged in so many seconds."""
+
+
+class Source(NamedTuple):
+    """What all the updates of one message share."""
+
+    feed: Feed
+    routing_key: str
+    type: str
+    ts: int
+    seq: int
+    mark: str
+
+
+class Ingest:
+    """Implements :class:`tickfan.broker.base.Sink`."""
+
+    def __init__(self, hub: Hub, message_bytes_max: int) -> None:
+        """``message_bytes_max``: larger bodies are refused unread."""
+        self._hub = hub
+        self._message_bytes_max = message_bytes_max
+        self._logged: dict[tuple[str, str], float] = {}
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Publish what is in one message; see :class:`tickfan.broker.base.Sink`."""
+        feed = self._hub.feeds[delivery.feed]
+        self._hub.tally.messages_in[feed.name] += 1
+        now = feed.heard_ms = time.time_ns() // 1_000_000
+        ts = delivery.ts if delivery.ts is not None else now
+        # What is read back at the start is old on purpose.
+        if delivery.ts is not None and feed.upstream is not Upstream.STARTING:
+            # Clocks differ: a publisher's may be ahead of ours.
+            self._hub.tally.upstream_lag[feed.name].observe(max(0, now - ts) / 1000)
+        seq = (delivery.offset or 0) * MESSAGE_UPDATES_MAX
+        mark = delivery.fingerprint or ""
+        try:
+            type_ = check_type(delivery.type)
+            items = self._decode(delivery, feed)
+        except Poison as poison:
+            source = Source(feed, delivery.routing_key, "", ts, seq, mark)
+            self._refuse(source, 0, poison, None)
+            return
+        source = Source(feed, delivery.routing_key, type_, ts, seq, mark)
+        if delivery.batch:
+            self._publish_batch(source, delivery.body, items)
+        else:
+            (item,) = items
+            assert isinstance(item, Item), "a message of one update is refused as a whole"
+            text = delivery.body
+            if is_messagepack(delivery.content_type):
+                text = orjson.dumps(item.data)
+            # A conflated feed keeps no more than its newest values: what they take is not asked.
+            held = footprint(text) if feed.is_lossless else 0
+            self._publish(source, 0, item, weigh(text), held)
+        self._hub.tally.updates_in[feed.name] += len(items)
+
+    def _decode(self, delivery: Delivery, feed: Feed) -> Sequence[Item | Poison]:
+        body = delivery.body
+        if len(body) > self._message_bytes_max:
+            raise Poison(
+                "too_large",
+                f"{len(body)} bytes; broker.message_bytes_max is {self._message_bytes_max}",
+            )
+        return decode(
+            delivery.routing_key,
+            body,
+            delivery.content_type,
+            batch=delivery.batch,
+            known=feed.channels,
+        )
+
+    def upstream(self, feed: str, state: Upstream, why: str) -> None:
+        """See :class:`tickfan.broker.base.Sink`."""
+        if state is not self._hub.feeds[feed].upstream:
+            self._hub.tally.feed_changes[feed, state.value] += 1
+        self._hub.upstream(self._hub.feeds[feed], state, why, time.time_ns() // 1_000_000)
+
+    def reset(self, feed: str, reason: str) -> None:
+        """See :class:`tickfan.broker.base.Sink`."""
+        log.warning("the stream cannot be continued", feed=feed, reason=reason)
+        self._hub.reset(self._hub.feeds[feed], reason)
+
+    def _publish_batch(self, source: Source, body: bytes, items: Sequence[Item | Poison]) -> None:
+        if source.feed.is_lossless:
+            counts = measures(body, items)
+        else:
+            count = len(items)
+            counts = ((weigh(body) // (count or 1), 0),) * count
+        for index, (item, (size, held)) in enumerate(zip(items, counts, strict=True)):
+            if isinstance(item, Poison):
+                self._refuse(source, index, item, item.channel)
+            else:
+                self._publish(source, index, item, size, held)
+
+    def _publish(self, source: Source, index: int, item: Item, size: int, held: int) -> None:
+        # Unpacked at once: an attribute of a named tuple costs as much as all of it.
+        feed, _, type_, ts, seq, mark = source
+        channel, data, own_ts = item
+        if channel not in feed.channels and not feed.covers(channel):
+            poison = Poison("wrong_feed", f"{channel!r} is not of feed {feed.name!r}")
+            self._refuse(source, index, poison, None)
+            return
+        try:
+            self._hub.publish(
+                feed,
+                channel,
+                data,
+                ts if own_ts is None else own_ts,
+                type_=type_,
+                size=size,
+                held=held,
+                seq=seq + index,
+                mark=mark,
+            )
+        except Poison as poison:
+            self._refuse(source, index, poison, None)
+
+    def _refuse(self, source: Source, index: int, poison: Poison, channel: str | None) -> None:
+        """Count a poison message, log a sample, tell a lossless channel's readers."""
+        feed = source.feed
+        key = feed.name, poison.reason
+        self._hub.tally.poison[key] += 1
+        now = time.monotonic()
+        if now - self._logged.get(key, -SAMPLE_S) >= SAMPLE_S:
+            self._logged[key] = now
+            log.warning(
+                "poison message refused",
+                feed=feed.name,
+                reason=poison.reason,
+                detail=poison.detail,
+                channel=channel or source.routing_key,
+                offset_seq=source.seq + index,
+                so_far=self._hub.tally.poison[key],
+            )
+        if feed.is_lossless and poison.reason != "channels_max":
+            self._tell_gap(source, index, poison, channel)
+
+    def _tell_gap(self, source: Source, index: int, poison: Poison, channel: str | None) -> None:
+        """On its own channel, or else on that of the message's routing key."""
+        feed = source.feed
+        if channel is None or not is_channel_name(channel) or not feed.covers(channel):
+            channel = source.routing_key
+        if not is_channel_name(channel) or not feed.covers(channel):
+            return  # nobody can subscribe to it
+        seq = source.seq + index
+        try:
+            self._hub.gap(feed, channel, poison.reason, source.ts, seq, source.mark)
+        except Poison as full:
+            self._hub.tally.poison[feed.name, full.reason] += 1

@@ -1,0 +1,26 @@
+"""``/v1/ndjson``: one JSON object a line, for scripts and other services.
+
+Must not know SSE; the stream itself is the same.
+"""
+
+from __future__ import annotations
+
+from aiohttp import HttpVersion11, web
+
+from tickfan.transports import streams
+from tickfan.transports.doors import DOORS
+from tickfan.transports.requests import read_request
+
+
+async def ndjson(request: web.Request) -> web.StreamResponse:
+    """Stream the channels of the query (GET) or of the JSON body (POST)."""
+    doors = request.app[DOORS]
+    wanted = await read_request(request, snapshot=doors.limits.snapshot)
+    instead = streams.refusal_before(doors, wanted) or streams.finished(doors, wanted)
+    if instead is not None:
+        return instead
+    response = web.StreamResponse(headers=streams.HEADERS)
+    response.content_type = "application/x-ndjson"
+    format_ = doors.formats.ndjson(chunked=request.version >= HttpVersion11)
+    await streams.run(doors, request, response, wanted, format_, "ndjson")
+    return response

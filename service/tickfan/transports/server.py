@@ -1,0 +1,150 @@
+"""aiohttp's server, with JSON for what it refuses before any of our code is asked.
+
+And the way out of it: a connection that goes on for hours is handed over to a
+small protocol of ours. Must not know applications, routes, or who takes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from tickfan.core.errors import Refusal
+from tickfan.transports.errors import error_response
+from tickfan.transports.line import take_over
+
+if TYPE_CHECKING:
+    from aiohttp.http import WebSocketReader
+
+    from tickfan.transports.line import Line
+
+
+class Handler(web.RequestHandler):
+    """aiohttp's handler; only the body of its own errors differs.
+
+    The most common is a request line that is too long: a hundred channels in a URL.
+    """
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """As the base, but for the body; a client that has gone is no error."""
+        if isinstance(exc, ConnectionError) and (
+            self.transport is None or self.transport.is_closing()
+        ):
+            raise exc  # as the base does after the headers: it ends the connection, quietly
+        refused = super().handle_error(request, status, exc, message)
+        sentence = "this is no HTTP request that the service reads"
+        if isinstance(exc, LineTooLong):
+            sentence = "a line of the request is too long: POST the channels as a JSON body"
+        response = error_response([Refusal("bad_request", sentence)], refused.status)
+        response.force_close()
+        return response
+
+    def close(self) -> None:
+        """As the base, and end the connection of a client that waits for its next request.
+
+        The base cancels the wait and leaves the connection open: one idle
+        connection of a proxy would hold up a stop for the whole ``stop.grace_s``.
+        """
+        is_idle = self._waiter is not None
+        super().close()
+        if is_idle and self.transport is not None:
+            self.transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As the base, and write at once: nothing may wait in the transport at a hand-over.
+
+        A plain response keeps its handler until the kernel has all of it.
+        """
+        cast("asyncio.Transport", transport).set_write_buffer_limits(0)
+        super().connection_made(transport)
+
+    def hand_over(self, taker: Taker) -> None:
+        """Let ``taker`` have the connection; the request's handler must end now, by a cancel.
+
+        To aiohttp it is as if the client had gone: it lets go of the request,
+        its parser and its two tasks: 10 of the 13 KB that an idle stream would
+        hold, and more with a browser's headers. Raises :class:`OSError` if the
+        connection cannot be taken over, see :func:`.line.take_over`; it is
+        still aiohttp's then.
+        """
+        transport, server, behind = self.transport, self._manager, self._message_tail
+        assert isinstance(server, Server)
+        if transport is None:
+            raise ConnectionAbortedError("the connection is gone")
+        line = take_over(self._loop, transport, taker)
+        taker.server = server
+        server.taken.add(taker)
+        self.transport = None  # or the next line would close it
+        self.connection_lost(None)
+        try:
+            taker.connection_made(line)
+            if behind and not line.is_closing():
+                taker.data_received(behind)
+        except Exception:
+            line.abort()  # it is nobody's
+            raise
+
+    def set_parser(self, parser: WebSocketReader, data_received_cb: object = None) -> None:
+        """No reader of aiohttp's own: it keeps what comes until who takes over reads it."""
+
+
+class Taker(asyncio.Protocol):
+    """Whoever has a connection after aiohttp. What the client sends is dropped."""
+
+    __slots__ = ("server", "transport")
+
+    transport: Line
+    server: Server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is ours."""
+        self.transport = cast("Line", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        del exc
+        self.server.taken.discard(self)
+
+
+class Server(web.Server):
+    """Makes our handlers; aiohttp has no setting for it."""
+
+    taken: set[Taker]
+    """Connections that are open, but not aiohttp's any more."""
+
+    def __call__(self) -> Handler:
+        """A handler for a new connection."""
+        return Handler(self, loop=self._loop, **self._kwargs)
+
+    @property
+    def connections(self) -> list[Any]:
+        """All that are open."""
+        return [*super().connections, *self.taken]
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as the base
+        """Cut what is still open."""
+        for taker in self.taken:
+            taker.transport.abort()
+        await super().shutdown(timeout)
+
+
+class Runner(web.AppRunner):
+    """An application's runner whose server is ours."""
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        server.__class__ = Server
+        assert isinstance(server, Server)
+        server.taken = set()
+        return server

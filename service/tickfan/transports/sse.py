@@ -1,0 +1,49 @@
+"""``/v1/sse``: Server-Sent Events through aiohttp-sse's EventSourceResponse.
+
+It does the handshake, the headers and Last-Event-ID; the hub's bytes go to its
+transport prebuilt. The only importer of aiohttp_sse.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import HttpVersion11, web
+from aiohttp_sse import EventSourceResponse
+
+from tickfan.transports import streams
+from tickfan.transports.doors import DOORS
+from tickfan.transports.requests import read_request
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+
+
+async def sse(request: web.Request) -> web.StreamResponse:
+    """Stream the channels of the query (GET) or of the JSON body (POST)."""
+    doors = request.app[DOORS]
+    wanted = await read_request(request, snapshot=doors.limits.snapshot)
+    instead = streams.refusal_before(doors, wanted) or streams.finished(doors, wanted)
+    if instead is not None:
+        return instead
+    response = _Response(
+        sep="\n",
+        allow_all_methods=True,
+        # It would set TCP_USER_TIMEOUT, which kills a living client whose
+        # window is zero; progress is watched by the hub.
+        send_timeout=None,
+    )
+    response.headers.update(streams.HEADERS)
+    # Not to be reused: what the hub writes late must reach nobody else.
+    response.headers["Connection"] = "close"
+    format_ = doors.formats.sse(chunked=request.version >= HttpVersion11)
+    await streams.run(doors, request, response, wanted, format_, "sse")
+    return response
+
+
+class _Response(EventSourceResponse):
+    """Heartbeats come from one shared timer, not from a task for each client."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """As any response's: aiohttp-sse's would start to ping."""
+        return await web.StreamResponse.prepare(self, request)

@@ -1,0 +1,176 @@
+"""One HTTP response that goes on: what SSE and NDJSON share.
+
+Must not know either of them: it is given a response and a format.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import HttpVersion11, web
+
+from tickfan.core import closing
+from tickfan.core import cursor as cursors
+from tickfan.core.channel import Pattern
+from tickfan.transports.doors import Guest
+from tickfan.transports.errors import error_response
+from tickfan.transports.requests import check_count
+from tickfan.transports.server import Handler
+
+if TYPE_CHECKING:
+    from tickfan.core.closing import Reason
+    from tickfan.subscriptions import Request
+    from tickfan.transports.doors import Doors
+    from tickfan.wire.base import Format
+
+log = structlog.get_logger("tickfan.stream")
+
+LAST_CHUNK = b"0\r\n\r\n"
+"""The end of a chunked body (RFC 9112, section 7.1)."""
+
+BEHIND_BYTES_MAX = 2**20
+"""What a client may send behind its request, where nothing is expected. It is read and
+dropped, or nobody would notice that the client has gone; one that uploads for ever is ended."""
+
+HEADERS = {
+    # Never kept, never changed on the way: a proxy that gzips a stream holds
+    # it back (RFC 9111, section 5.2.2).
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+
+def refusal_before(doors: Doors, request: Request) -> web.Response | None:
+    """The error to answer before the stream starts, if the request is refused.
+
+    EventSource never comes back after a status other than 200, so this is for
+    requests that would fail again; what passes is told by ``closing``.
+    """
+    if request.cursor is not None:
+        cursors.parse(request.cursor)
+    check_count(request, doors.rules.channels_per_connection_max)
+    refusals = doors.connections.planner.plan(request).refusals
+    return error_response(refusals) if refusals else None
+
+
+def finished(doors: Doors, request: Request) -> web.Response | None:
+    """204 if the stream, asked ``until`` some type, has been read to its end.
+
+    It tells EventSource not to come back (WHATWG HTML, 9.2.3).
+    """
+    if request.until is None or request.cursor is None:
+        return None
+    patterns = [Pattern(text) for text in request.channels]
+    for name, place in cursors.parse(request.cursor).items():
+        feed = doors.hub.feeds.get(name)
+        if feed is None or not feed.is_lossless or not feed.history.holds(place):
+            continue
+        update = feed.history.at(place.seq)
+        if update is None or update.type != request.until:
+            continue
+        # A cursor moves on with its feed: this may be the end of a channel
+        # that the client does not read.
+        if any(pattern.matches(update.channel.name) for pattern in patterns):
+            return web.Response(status=HTTPStatus.NO_CONTENT, headers=HEADERS)
+    return None
+
+
+async def run(  # noqa: PLR0913 - one call, by the two doors
+    doors: Doors,
+    web_request: web.Request,
+    response: web.StreamResponse,
+    request: Request,
+    format_: Format,
+    transport_name: str,
+) -> None:
+    """Begin the stream, which then goes on without aiohttp: by a cancel.
+
+    Returns if it cannot begin. The connection is closed then: a stream ends with its connection.
+    """
+    response.force_close()
+    await response.prepare(web_request)
+    transport, handler = web_request.transport, web_request.protocol
+    assert isinstance(handler, Handler)
+    if transport is None:  # gone while the headers were written
+        return
+    reason: Reason | None = closing.INTERNAL
+    is_chunked = web_request.version >= HttpVersion11
+    stream = Stream(doors, transport_name, format_, is_chunked=is_chunked)
+    remote = web_request.remote or ""
+    try:
+        await doors.drained(transport)
+        if doors.tune(transport):
+            is_lossless = doors.connections.planner.plan(request).is_lossless
+            reason = doors.refuses(lossless=is_lossless) or await doors.wait_for(request.cursor)
+            if reason is None:
+                # A job of the slices, or a hundred that come at once hold the loop.
+                begin = partial(stream.begin, handler, request, remote, lossless=is_lossless)
+                reason = await doors.hub.slices.run(begin)
+            if reason is not None and not transport.is_closing():
+                # 200, retry:, status and closing: an EventSource comes back.
+                upstream = {feed.name: feed.upstream.value for feed in doors.hub.feeds.values()}
+                transport.write(format_.opening("status", {"upstream": upstream}, doors.retry_ms()))
+                doors.turned_away(format_, reason, transport_name, remote)
+    except Exception:
+        log.exception("a stream failed", transport=transport_name)
+        reason = closing.INTERNAL
+    if reason is None:
+        raise asyncio.CancelledError
+    if not transport.is_closing():
+        transport.write(doors.closing_event(format_, reason, None))
+    await doors.drained(transport)
+
+
+class Stream(Guest):
+    """One stream's connection once it has begun: the hub writes, the end comes here."""
+
+    __slots__ = ("_behind", "_format", "_last")
+
+    def __init__(self, doors: Doors, name: str, format_: Format, *, is_chunked: bool) -> None:
+        super().__init__(doors, name)
+        self._format = format_
+        self._last = LAST_CHUNK if is_chunked else b""
+        self._behind = 0
+
+    def begin(
+        self, handler: Handler, request: Request, remote: str, *, lossless: bool
+    ) -> Reason | None:
+        """Take the connection and let the hub write; or why not: things change while one waits."""
+        doors, format_ = self.doors, self._format
+        if refused := doors.refuses(lossless=lossless) or self.take(handler):
+            return refused
+        try:
+            self.connection = doors.connections.connect(
+                format_, self.transport, self.on_end, until=request.until, remote=remote
+            )
+            doors.connections.subscribe(
+                self.connection,
+                request,
+                lambda fields: format_.opening("subscribed", fields, doors.retry_ms()),
+                lambda cursor: format_.event("snapshot_end", {}, cursor),
+            )
+        except Exception:
+            log.exception("a stream failed", transport=self.name)
+            self.goodbye(closing.INTERNAL)
+        return None
+
+    def data_received(self, data: bytes) -> None:
+        """Drop what comes behind the request."""
+        self._behind += len(data)
+        if self._behind > BEHIND_BYTES_MAX:
+            self.goodbye(closing.BAD_REQUEST)
+
+    def last_words(self, reason: Reason, cursor: str | None) -> None:
+        """The ``closing`` event and the end of the body."""
+        event = self.doors.closing_event(self._format, reason, cursor)
+        self.transport.write(event + self._last)
+        self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, or all has been said."""
+        super().connection_lost(exc)
+        self.leave(closing.LEFT)

@@ -1,0 +1,312 @@
+"""``/v1/ws``: WebSocket, as MessagePack or JSON by subprotocol.
+
+aiohttp does the handshake and hands the connection over; the hub's frames go to
+the transport prebuilt (server frames are unmasked, so one serves all). Must not
+know what a subscription does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiohttp import WebSocketError, WSCloseCode, web
+
+from tickfan.connections import now_ms
+from tickfan.core import closing
+from tickfan.core.errors import Refusal
+from tickfan.subscriptions import parse_request
+from tickfan.transports import commands, frames
+from tickfan.transports.doors import DOORS, Guest
+from tickfan.transports.frames import FrameReader
+from tickfan.transports.requests import check_count
+from tickfan.transports.server import Handler
+from tickfan.wire.formats import JSON_V1, MSGPACK_V1
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tickfan.core.closing import Reason
+    from tickfan.subscriptions import Request
+    from tickfan.transports.doors import Doors
+
+log = structlog.get_logger("tickfan.websocket")
+
+SUBPROTOCOLS = (MSGPACK_V1, JSON_V1)
+HARD_LIMIT = 4
+"""The connection is closed above this many times ``message_bytes_max``; up to
+it an oversize message gets an error by name and the connection lives on."""
+
+ANSWERS_MAX = 16
+"""Answers that wait for a client to read them, before its next message is taken."""
+LOOK_S = 0.01
+
+ERRORS_MAX = 32
+"""Channels of one command that are refused by name; of the others the number is told."""
+
+
+async def websocket(request: web.Request) -> web.StreamResponse:
+    """Serve one WebSocket connection until either side ends it."""
+    doors = request.app[DOORS]
+    _check_handshake(request)
+    socket = web.WebSocketResponse(
+        protocols=SUBPROTOCOLS,
+        compress=False,  # aiohttp's default is on: a zlib pass for each client
+    )
+    await socket.prepare(request)
+    handler = request.protocol
+    assert isinstance(handler, Handler)
+    if handler.transport is not None:
+        await doors.drained(handler.transport)
+    remote = request.remote or ""
+    conversation = Conversation(doors, socket.ws_protocol, remote)
+    refused = conversation.take(handler)
+    if refused is None:
+        raise asyncio.CancelledError
+    if handler.transport is not None and not handler.transport.is_closing():
+        handler.transport.write(conversation.goodbye_frames(refused, None))
+        handler.transport.close()
+        doors.turned_away(conversation.format, refused, conversation.name, remote)
+    return socket
+
+
+def _check_handshake(request: web.Request) -> None:
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise Refusal("upgrade_required", "this address speaks WebSocket; for HTTP use /v1/sse")
+    offered = request.headers.getall("Sec-WebSocket-Protocol", [])
+    names = [name.strip() for value in offered for name in value.split(",")]
+    if names and not set(names) & set(SUBPROTOCOLS):
+        raise Refusal(
+            "bad_subprotocol",
+            f"the subprotocols are {' and '.join(SUBPROTOCOLS)}, not {', '.join(names)[:160]}",
+            "Sec-WebSocket-Protocol",
+        )
+
+
+class Conversation(Guest):
+    """One client's commands and our answers."""
+
+    __slots__ = (
+        "_decode", "_is_busy", "_kind", "_protocol", "_reader", "_remote", "_task", "format",
+    )  # fmt: skip
+
+    def __init__(self, doors: Doors, protocol: str | None, remote: str) -> None:
+        self.format = doors.formats.websocket(protocol)
+        super().__init__(doors, self.format.name)
+        self._protocol = protocol or MSGPACK_V1
+        self._remote = remote
+        is_json = protocol == JSON_V1
+        self._decode = commands.decode_json if is_json else commands.decode_msgpack
+        self._kind = frames.TEXT if is_json else frames.BINARY
+        self._reader = FrameReader(doors.limits.message_bytes_max * HARD_LIMIT)
+        # A message is to be taken, or waits for something: those behind it wait, too.
+        self._is_busy = False
+        # A command that waits for this replica to catch up.
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Welcome the client, or send it away."""
+        super().connection_made(transport)
+        doors = self.doors
+        refused = doors.refuses(lossless=False) if doors.tune(self.transport) else closing.INTERNAL
+        if refused is not None:
+            doors.turned_away(self.format, refused, self.name, self._remote)
+            self.goodbye(refused)
+            return
+        try:
+            self.connection = doors.connections.connect(
+                self.format, self.transport, self.on_end, remote=self._remote, pings=True
+            )
+            self._say("welcome", self._welcome())
+        except Exception:
+            log.exception("a conversation failed")
+            self.goodbye(closing.INTERNAL)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sends; as much at once as one message may be."""
+        self._reader.add(data)
+        if not self._is_busy:
+            self._read_later()
+        elif len(self._reader) > self._reader.size_max:
+            self.transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed, by whomever."""
+        super().connection_lost(exc)
+        self.leave(closing.LOST)
+
+    def leave(self, reason: Reason) -> None:
+        """As the base; what waits is not done any more, but the client's goodbye is read."""
+        super().leave(reason)
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            self._read_later()
+
+    def last_words(self, reason: Reason, cursor: str | None) -> None:
+        """The ``closing`` event and the close frame; the client's closes the socket."""
+        self.transport.write(self.goodbye_frames(reason, cursor))
+
+    def goodbye_frames(self, reason: Reason, cursor: str | None) -> bytes:
+        """The ``closing`` event and the close frame."""
+        event = self.doors.closing_event(self.format, reason, cursor)
+        return event + frames.close_frame(reason.code, reason.name)
+
+    def _welcome(self) -> dict[str, Any]:
+        limits = self.doors.limits
+        return {
+            "protocol": self._protocol,
+            "epoch": self.doors.connections.epoch,
+            "server_time": now_ms(),
+            "limits": {
+                "message_bytes_max": limits.message_bytes_max,
+                "channels_per_connection_max": self.doors.rules.channels_per_connection_max,
+            },
+        }
+
+    def _read_later(self) -> None:
+        """Each message is a job of the slices, or many that come at once hold the loop."""
+        self._is_busy = True
+        self.doors.hub.slices.add(self._read)
+
+    def _read(self) -> None:
+        """Take one message that is here; the next one after it, and what it waits for."""
+        if self.transport.is_closing():
+            return
+        connection = self.connection
+        if connection is not None and connection.subscriber.events_waiting >= ANSWERS_MAX:
+            # No more answers than it reads; who reads none ends by its stall timeout.
+            self.doors.hub.loop.call_later(LOOK_S, self._read_later)
+            return
+        try:
+            message = self._reader.next()
+            if message is not None:
+                self._take(*message)
+        except WebSocketError as error:
+            self._close(closing.BAD_REQUEST, error.code)
+            return
+        except Exception:
+            log.exception("a conversation failed")
+            self.goodbye(closing.INTERNAL)
+            return
+        if self._task is not None:
+            return
+        if message is not None and len(self._reader):
+            self._read_later()
+            return
+        self._is_busy = False
+        if not self.transport.is_reading() and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _take(self, kind: int, body: bytes) -> None:
+        if kind == frames.CLOSE:
+            self._close(closing.LEFT, WSCloseCode.OK)
+        elif self.connection is not None:
+            self.connection.subscriber.heard_at = self.doors.hub.loop.time()
+            if kind == frames.PING:
+                self._send(frames.control_frame(frames.PONG, body))
+            elif kind != frames.PONG:
+                self._answer(kind, body)
+
+    def _close(self, reason: Reason, code: int) -> None:
+        """Answer a close frame, or what is none of the protocol."""
+        if self.connection is not None:
+            with suppress(OSError):  # gone without waiting for it
+                self.transport.write(frames.close_frame(code))
+        self.leave(reason)
+        self.cut_later()
+        self.transport.close()
+
+    def _answer(self, kind: int, data: bytes) -> None:
+        """Do one command; what is wrong with it is said, and the connection lives on."""
+        mark: str | int | None = None
+        try:
+            if len(data) > self.doors.limits.message_bytes_max:
+                raise Refusal(  # noqa: TRY301 - one way out for every refusal
+                    "message_too_big",
+                    f"{len(data)} bytes; at most {self.doors.limits.message_bytes_max} go",
+                )
+            if kind != self._kind:
+                name = "text" if self._kind == frames.TEXT else "binary"
+                raise Refusal("wrong_frame", f"{self._protocol} takes {name} frames")  # noqa: TRY301
+            message = self._decode(data)
+            mark = commands.command_id(message)
+            op = commands.check_command(message)
+            self._do(op, message, mark)
+        except Refusal as refusal:
+            self._refuse([refusal], mark)
+
+    def _do(self, op: str, message: dict[str, Any], mark: str | int | None) -> None:
+        assert self.connection is not None
+        if op == "ping":
+            self._say("pong", _marked({"server_time": now_ms()}, mark))
+        elif op == "unsubscribe":
+            patterns = commands.patterns_of(message)
+            self.doors.connections.unsubscribe(self.connection, patterns)
+            gone = {"channels": [pattern.text for pattern in patterns]}
+            self._say("unsubscribed", _marked(gone, mark))
+        else:
+            self._subscribe(message, mark)
+
+    def _subscribe(self, message: dict[str, Any], mark: str | int | None) -> None:
+        doors = self.doors
+        request = parse_request({"snapshot": doors.limits.snapshot, **message})
+        check_count(request, doors.rules.channels_per_connection_max)
+        is_lossless = doors.connections.planner.plan(request).is_lossless
+        refused = doors.refuses(lossless=is_lossless, is_in=True)
+        if refused is None and request.cursor is not None:
+            self._task = doors.hub.loop.create_task(self._catch_up(request, mark))
+        else:
+            self._grant(request, mark, refused)
+
+    async def _catch_up(self, request: Request, mark: str | int | None) -> None:
+        """Subscribe when this replica has read as far as the cursor, then read on."""
+        try:
+            try:
+                refused = await self.doors.wait_for(request.cursor, is_in=True)
+            finally:
+                self._task = None
+            self._grant(request, mark, refused)
+        except Refusal as refusal:
+            self._refuse([refusal], mark)
+        except Exception:
+            log.exception("a conversation failed")
+            self.goodbye(closing.INTERNAL)
+        self._read()
+
+    def _grant(self, request: Request, mark: str | int | None, refused: Reason | None) -> None:
+        connection, format_ = self.connection, self.format
+        assert connection is not None
+        if refused is not None:
+            connection.subscriber.end(refused)
+            return
+        granted = self.doors.connections.subscribe(
+            connection,
+            request,
+            lambda fields: format_.event("subscribed", _marked(fields, mark)),
+            lambda cursor: format_.event("snapshot_end", _marked({}, mark), cursor),
+        )
+        self._refuse(granted.refusals, mark)
+
+    def _refuse(self, refusals: Sequence[Refusal], mark: str | int | None) -> None:
+        """Name what was refused, in one write: many errors are no sign of a slow client."""
+        named = list(refusals[:ERRORS_MAX])
+        if more := len(refusals) - len(named):
+            named.append(Refusal("more_refused", f"{more} more channels were refused"))
+        self.doors.hub.tally.refusals.update(refusal.code for refusal in refusals)
+        errors = [_marked(refusal.as_dict(), mark) for refusal in named]
+        if errors:
+            self._send(b"".join([self.format.event("error", error) for error in errors]))
+
+    def _say(self, event: str, fields: dict[str, Any]) -> None:
+        self._send(self.format.event(event, fields))
+
+    def _send(self, data: bytes) -> None:
+        if self.connection is not None:
+            self.connection.subscriber.control(data, self.doors.hub.loop.time())
+
+
+def _marked(fields: dict[str, Any], mark: str | int | None) -> dict[str, Any]:
+    return fields if mark is None else {"id": mark, **fields}

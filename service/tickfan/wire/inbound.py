@@ -1,0 +1,268 @@
+"""A broker message's body to the updates in it, or a named refusal.
+
+Everything that leaves here can be said exactly in JSON and in MessagePack, so
+that no batch of many updates can fail later because of one of them. Must not
+know which broker it came from, nor what becomes of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgpack
+import orjson
+
+from tickfan.core.channel import ALLOWED, is_channel_name
+from tickfan.core.errors import Poison
+from tickfan.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT, UPDATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Sequence
+
+    Check = Callable[["Any", int], None]
+
+DEPTH_MAX = 64
+INTEGER_MAX = 2**53
+"""Beyond it JavaScript's numbers (IEEE 754 doubles) have holes."""
+
+RESERVED_TYPES = frozenset({
+    "closing", "error", "gap", "heartbeat", "message", "open", "pong", "reset",
+    "snapshot_end", "status", "subscribed", "unsubscribed", "updates", "welcome",
+})  # fmt: skip
+"""Our own event names, and those that EventSource uses itself."""
+
+_TYPE = re.compile(r"[a-z0-9_]{1,32}")
+# Every digit as 0, everything else as a space: a run of digits is then found by
+# a plain search, ten times as fast as by a regular expression.
+_DIGITS_AS_0 = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+_LONG_NUMBER = b"0" * 16
+# 18 characters tell an integer beyond 2^53 from others, and are cheap to
+# convert however long the text is.
+_EXACT = json.JSONDecoder(parse_int=lambda digits: int(digits[:18]))
+_CONTAINERS = frozenset((dict, list))
+
+ALIKE = 4
+"""So much longer than the mean may an entry of a batch be and still count as the others."""
+
+
+class Item(NamedTuple):
+    """One update as it was published. ``ts`` in ms since 1970 UTC, if given."""
+
+    channel: str
+    data: Any
+    ts: int | None
+
+
+def decode(
+    routing_key: str,
+    body: bytes,
+    content_type: str | None,
+    *,
+    batch: bool,
+    known: Container[str] = (),
+) -> Sequence[Item | Poison]:
+    """The updates in one message, in order. Channels that are ``known`` have good names.
+
+    A batch of which only some parts are bad yields the good ones, and a
+    :class:`Poison` in the place of each bad one. Raises :class:`Poison` when
+    nothing of the message can be used.
+    """
+    value, check = _load(body, content_type)
+    if not batch:
+        if routing_key not in known and not is_channel_name(routing_key):
+            raise Poison("bad_channel", f"the routing key is not {ALLOWED}", routing_key[:160])
+        if check is not None:
+            check(value, DEPTH_MAX)
+        return (Item(routing_key, value, None),)
+    if not isinstance(value, list):
+        raise Poison("bad_batch", "the header says batch, and the body is not an array")
+    if len(value) > MESSAGE_UPDATES_MAX:
+        raise Poison(
+            "bad_batch", f"{len(value)} updates in one message; at most {MESSAGE_UPDATES_MAX} go"
+        )
+    return [_item(entry, check, known) for entry in value]
+
+
+def weigh(text: bytes) -> int:
+    """What values count for on a wire, in bytes, by their JSON: as much as MessagePack takes.
+
+    A float of three characters has nine bytes there, and a text has at most one
+    value more than commas.
+    """
+    return len(text) + 6 * text.count(b",") + 6
+
+
+def footprint(text: bytes) -> int:
+    """What values count for in memory, in bytes, by their JSON, with their encodings.
+
+    The text once as values, in CPython as many as four bytes a character if it
+    is not ASCII, and once in each of three encodings; around them CPython's
+    own: an object of 50 and more bytes for each text and number, a list's and a
+    dict's. Order books take ten times their text.
+    """
+    return _footprint(text, text.count(b","), text.count(b"["), text.count(b"{"))
+
+
+def _footprint(text: bytes, commas: int, lists: int, dicts: int) -> int:
+    return (4 if text.isascii() else 7) * len(text) + 64 * commas + 72 * lists + 168 * dicts
+
+
+def measures(body: bytes, items: Sequence[Item | Poison]) -> Sequence[tuple[int, int]]:
+    """What each entry of a batch counts for on a wire and in memory, in their order."""
+    if alike := _if_alike(body, len(items)):
+        return (alike,) * len(items)
+    texts = [orjson.dumps(item.data) if isinstance(item, Item) else b"" for item in items]
+    return [(weigh(text), footprint(text)) for text in texts]
+
+
+def _if_alike(body: bytes, entries: int) -> tuple[int, int] | None:
+    """What each entry counts for, if they are JSON, flat, and of about one length.
+
+    A third of what it takes to look at each. Where it says nothing, a large
+    entry's bytes could hide in the mean of many small ones.
+    """
+    commas, lists, dicts = body.count(b","), body.count(b"["), body.count(b"{")
+    parts = body.split(b'"channel"')
+    if (
+        not entries
+        or not body.startswith(b"[")  # MessagePack does not begin so
+        or lists != 1
+        or not entries <= dicts <= 2 * entries
+        or len(parts) != entries + 1
+        or max(map(len, parts)) * entries > ALIKE * len(body)
+    ):
+        return None
+    # What an entry has around its data is not kept: two commas and a dict.
+    held = _footprint(body, commas - 2 * entries, 0, dicts - entries)
+    return (len(body) + 6 * commas + 6) // entries, held // entries
+
+
+def is_messagepack(content_type: str | None) -> bool:
+    """Whether a body that was decoded is MessagePack."""
+    return content_type is not None and "msgpack" in content_type.lower()
+
+
+def check_type(type_: str | None) -> str:
+    """The update's type from the AMQP property ``type``.
+
+    Raises :class:`Poison` (``bad_type``).
+    """
+    if type_ is None or type_ == UPDATE:
+        return UPDATE
+    if type_ == SNAPSHOT:
+        return SNAPSHOT
+    if _TYPE.fullmatch(type_) is None or type_ in RESERVED_TYPES:
+        raise Poison(
+            "bad_type",
+            f"type {type_[:64]!r} is reserved or not of [a-z0-9_]{{1,32}}",
+        )
+    return type_
+
+
+def _item(entry: Any, check: Check | None, known: Container[str]) -> Item | Poison:
+    if not isinstance(entry, dict) or "channel" not in entry or "data" not in entry:
+        return Poison("bad_batch", "an entry is not an object with channel and data")
+    channel, data, ts = entry["channel"], entry["data"], entry.get("ts")
+    if not isinstance(channel, str):
+        return Poison("bad_channel", "a channel in a batch is not a string")
+    if channel not in known and not is_channel_name(channel):
+        return Poison("bad_channel", f"a channel in a batch is not {ALLOWED}", channel[:160])
+    if ts is not None and (type(ts) is not int or not 0 <= ts <= INTEGER_MAX):
+        return Poison("bad_ts", "ts is not a whole number of milliseconds since 1970", channel)
+    if check is not None:
+        try:
+            check(data, DEPTH_MAX)
+        except Poison as poison:
+            return Poison(poison.reason, poison.detail, channel)
+    return Item(channel, data, ts)
+
+
+def _load(body: bytes, content_type: str | None) -> tuple[Any, Check | None]:
+    """The body's value, and what there is still to check of the data in it."""
+    kind = (content_type or "application/json").partition(";")[0].strip().lower()
+    if kind in ("application/json", "text/json", "application/octet-stream", "text/plain"):
+        return _load_json(body)
+    if kind in ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"):
+        return _load_msgpack(body), _check
+    raise Poison("bad_content_type", f"{kind[:80]!r} is neither JSON nor MessagePack")
+
+
+def _load_json(body: bytes) -> tuple[Any, Check | None]:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Poison("bad_json", str(error)) from None
+    # The parser guarantees string keys and finite numbers. Depth and large
+    # integers are walked for only when the text can hold them: two scans in C
+    # instead of a walk in Python for nearly every message.
+    if _LONG_NUMBER in body.translate(_DIGITS_AS_0):
+        # orjson rounds integers beyond 64 bits to floats, which no walk can
+        # tell from a float that was written as one: read again, exactly.
+        try:
+            return _EXACT.decode(body.decode()), _check
+        except RecursionError:
+            raise Poison("too_deep", f"nested more than {DEPTH_MAX} deep") from None
+    is_shallow = body.count(b"[") + body.count(b"{") <= DEPTH_MAX
+    return value, None if is_shallow else _check_depth
+
+
+def _load_msgpack(body: bytes) -> Any:
+    try:
+        # Containers are made as long as their headers say before an element is
+        # read: nested false headers would cost tens of milliseconds. A skip
+        # makes nothing, so a body that ends too early is refused by it for free.
+        unpacker = msgpack.Unpacker(max_buffer_size=len(body))
+        unpacker.feed(body)
+        unpacker.skip()
+        return msgpack.unpackb(
+            body, strict_map_key=True, ext_hook=_no_extension, max_ext_len=0, max_bin_len=0
+        )
+    except Poison:
+        raise
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
+        raise Poison("bad_msgpack", f"{type(error).__name__}: {error}") from None
+
+
+def _no_extension(code: int, _data: bytes) -> Any:
+    raise Poison("bad_msgpack", f"extension type {code} cannot be said in JSON")
+
+
+def _check_depth(value: Any, depth: int) -> None:
+    """Raise :class:`Poison` for what is nested deeper than ``depth``."""
+    if type(value) is dict:
+        value = value.values()
+    elif type(value) is not list:
+        return
+    if depth == 0:
+        raise Poison("too_deep", f"nested more than {DEPTH_MAX} deep")
+    if not _CONTAINERS.isdisjoint(map(type, value)):  # in C; nearly always they are
+        for entry in value:
+            _check_depth(entry, depth - 1)
+
+
+def _check(value: Any, depth: int) -> None:  # noqa: C901 - one case a type
+    """Raise :class:`Poison` for what JSON and MessagePack do not share."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return
+    if kind is int:
+        if not -INTEGER_MAX <= value <= INTEGER_MAX:
+            raise Poison("bad_number", "an integer beyond 2^53: send it as a string")
+    elif kind is float:
+        if not math.isfinite(value):
+            raise Poison("bad_number", "NaN or infinity, which JSON does not have")
+    elif depth == 0:
+        raise Poison("too_deep", f"nested more than {DEPTH_MAX} deep")
+    elif kind is list:
+        for entry in value:
+            _check(entry, depth - 1)
+    elif kind is dict:
+        for key, entry in value.items():
+            if type(key) is not str:
+                raise Poison("bad_key", f"a key of type {type(key).__name__}; keys are strings")
+            _check(entry, depth - 1)
+    else:
+        raise Poison("bad_value", f"a value of type {kind.__name__}, which JSON does not have")
