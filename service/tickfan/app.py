@@ -19,19 +19,19 @@ from tickfan.api import channels, health, history, metrics, publish, stats
 from tickfan.api.compression import compressed
 from tickfan.api.context import CONTEXT, Context
 from tickfan.api.page import Page
+from tickfan.api.prometheus import registry
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.broker.memory import MemoryBroker
-from tickfan.connections import Connections
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
-from tickfan.heart import Heart, Times
-from tickfan.hub import Hub
+from tickfan.fanout.hub import Hub
 from tickfan.ingest import Ingest
 from tickfan.lifecycle import StartError, run
 from tickfan.market import simulated
 from tickfan.market.routes import Routes
-from tickfan.metrics import registry
-from tickfan.subscriptions import Rules
+from tickfan.session.connections import Connections
+from tickfan.session.grants import Rules
+from tickfan.session.keepalive import Heart, Times
 from tickfan.transports.doors import DOORS, Doors, Limits
 from tickfan.transports.errors import errors_as_json
 from tickfan.transports.ndjson import ndjson

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 import structlog
 
-from tickfan.core.channel import is_channel_name
 from tickfan.core.errors import Poison
 from tickfan.core.feed import Upstream
+from tickfan.core.pattern import is_channel_name
 from tickfan.core.update import MESSAGE_UPDATES_MAX
 from tickfan.wire.inbound import (
     Item,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tickfan.broker.base import Delivery
     from tickfan.core.feed import Feed
-    from tickfan.hub import Hub
+    from tickfan.fanout.hub import Hub
 
 log = structlog.get_logger("tickfan.ingest")
 

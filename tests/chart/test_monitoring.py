@@ -16,10 +16,10 @@ from prometheus_client import generate_latest
 
 from tests.chart.rendering import CHART, NAMESPACE, render
 from tests.support.prometheus import promtool
+from tickfan.api.prometheus import registry
 from tickfan.app import Service
 from tickfan.config import load
 from tickfan.core.closing import REASONS
-from tickfan.metrics import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,22 +17,22 @@ import orjson
 
 from tests.support.decoding import decoder
 from tickfan.broker.base import Delivery as Message
-from tickfan.connections import Connections
 from tickfan.core import closing
 from tickfan.core.cursor import fingerprint
 from tickfan.core.feed import Delivery, FeedSpec, Upstream
-from tickfan.hub import Hub
+from tickfan.fanout.hub import Hub
 from tickfan.ingest import Ingest
-from tickfan.subscriptions import Request, Rules
+from tickfan.session.connections import Connections
+from tickfan.session.grants import Request, Rules
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1, Formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from tests.support.decoding import Event
-    from tickfan.connections import Granted
     from tickfan.core.closing import Reason
     from tickfan.core.feed import Feed
+    from tickfan.session.connections import Granted
     from tickfan.wire.base import Format
 
 FEEDS = (

@@ -16,8 +16,8 @@ from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.broker.memory import MemoryBroker
 from tickfan.config import load
 from tickfan.core import closing
-from tickfan.pace import BURST_S
-from tickfan.subscriptions import Rules
+from tickfan.fanout.pace import BURST_S
+from tickfan.session.grants import Rules
 from tickfan.transports.doors import Limits
 from tickfan.wire.framing import PING_FRAME
 

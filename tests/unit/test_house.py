@@ -118,13 +118,13 @@ def test_no_module_has_state(source: Path) -> None:
 
 def test_publishing_to_the_hub_is_a_plain_function() -> None:
     """The path of an update has no await: nothing can come in between."""
-    tree = ast.parse((SERVICE / "hub.py").read_text())
+    tree = ast.parse((SERVICE / "fanout" / "hub.py").read_text())
     found = [
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "publish"
     ]
-    assert found, "tickfan/hub.py has no publish: the sink calls hub.publish for each update"
+    assert found, "tickfan/fanout/hub.py has no publish: the sink calls hub.publish for each update"
     assert all(isinstance(node, ast.FunctionDef) for node in found), (
         "hub.publish is a coroutine: make it a plain def, and leave waiting to the flush"
     )

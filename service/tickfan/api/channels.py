@@ -6,16 +6,16 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
 from tickfan.api.context import CONTEXT, json_response
-from tickfan.core.channel import Pattern, check_channel_name
 from tickfan.core.errors import Refusal
+from tickfan.core.pattern import Pattern, check_channel_name
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from tickfan.core.channel import Channel
     from tickfan.core.feed import Feed
+    from tickfan.core.pattern import Channel
     from tickfan.core.update import Update
-    from tickfan.hub import Hub
+    from tickfan.fanout.hub import Hub
 
 LIMIT = 1000
 LIMIT_MAX = 10_000

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tickfan.broker.base import Broker
-    from tickfan.connections import Connections
-    from tickfan.hub import Hub
+    from tickfan.fanout.hub import Hub
+    from tickfan.session.connections import Connections
     from tickfan.wire.base import Encodings
 
 

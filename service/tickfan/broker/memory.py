@@ -21,10 +21,10 @@ from tickfan.broker.base import (
     check_routing_key,
     find_source,
 )
-from tickfan.core.channel import Pattern
 from tickfan.core.cursor import fingerprint
 from tickfan.core.errors import TickfanError
 from tickfan.core.feed import Upstream
+from tickfan.core.pattern import Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,10 +16,10 @@ from pydantic_core import PydanticCustomError
 
 from tickfan.config.brokerurl import ALLOWED as BROKER_URL_ALLOWED
 from tickfan.config.brokerurl import urls
-from tickfan.core.channel import ALLOWED as CHARACTERS
-from tickfan.core.channel import Pattern
 from tickfan.core.cursor import FEED_NAME
 from tickfan.core.errors import Refusal
+from tickfan.core.pattern import ALLOWED as CHARACTERS
+from tickfan.core.pattern import Pattern
 
 if TYPE_CHECKING:
     from pydantic import ValidatorFunctionWrapHandler

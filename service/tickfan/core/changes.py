@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tickfan.core.channel import Channel
+    from tickfan.core.pattern import Channel
 
 
 class ChangeLog:

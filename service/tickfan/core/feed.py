@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tickfan.core.channel import Channel, Pattern
 from tickfan.core.cursor import START, place
 from tickfan.core.errors import Poison, TickfanError
 from tickfan.core.history import OVERHEAD_BYTES, History
+from tickfan.core.pattern import Channel, Pattern
 from tickfan.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 import orjson
 
 from tickfan.broker.base import Message
-from tickfan.core.channel import is_channel_name
 from tickfan.core.errors import Refusal, TickfanError
+from tickfan.core.pattern import is_channel_name
 
 if TYPE_CHECKING:
     import _csv

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickfan.core.channel import Pattern, check_channel_name
 from tickfan.core.errors import Refusal
+from tickfan.core.pattern import Pattern, check_channel_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

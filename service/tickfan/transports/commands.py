@@ -10,9 +10,9 @@ from typing import Any
 import msgpack
 import orjson
 
-from tickfan.core.channel import Pattern
 from tickfan.core.errors import Refusal
-from tickfan.subscriptions import REQUEST_FIELDS
+from tickfan.core.pattern import Pattern
+from tickfan.session.grants import REQUEST_FIELDS
 from tickfan.transports.requests import check_names
 
 OPS = {

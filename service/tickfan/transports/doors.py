@@ -19,12 +19,12 @@ from tickfan.core.feed import Upstream
 from tickfan.transports.server import Taker
 
 if TYPE_CHECKING:
-    from tickfan.connections import Connections
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place
-    from tickfan.hub import Hub
-    from tickfan.membership import Connection
-    from tickfan.subscriptions import Rules
+    from tickfan.fanout.hub import Hub
+    from tickfan.session.connections import Connections
+    from tickfan.session.grants import Rules
+    from tickfan.session.membership import Connection
     from tickfan.transports.server import Handler
     from tickfan.wire.base import Format
     from tickfan.wire.formats import Formats

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from tickfan.core.errors import Refusal
-from tickfan.subscriptions import REQUEST_FIELDS, Request, parse_request
+from tickfan.session.grants import REQUEST_FIELDS, Request, parse_request
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware

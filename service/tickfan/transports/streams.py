@@ -15,7 +15,7 @@ from aiohttp import HttpVersion11, web
 
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
-from tickfan.core.channel import Pattern
+from tickfan.core.pattern import Pattern
 from tickfan.transports.doors import Guest
 from tickfan.transports.errors import error_response
 from tickfan.transports.requests import check_count
@@ -23,7 +23,7 @@ from tickfan.transports.server import Handler
 
 if TYPE_CHECKING:
     from tickfan.core.closing import Reason
-    from tickfan.subscriptions import Request
+    from tickfan.session.grants import Request
     from tickfan.transports.doors import Doors
     from tickfan.wire.base import Format
 

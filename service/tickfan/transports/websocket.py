@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiohttp import WebSocketError, WSCloseCode, web
 
-from tickfan.connections import now_ms
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
-from tickfan.subscriptions import parse_request
+from tickfan.session.connections import now_ms
+from tickfan.session.grants import parse_request
 from tickfan.transports import commands, frames
 from tickfan.transports.doors import DOORS, Guest
 from tickfan.transports.frames import FrameReader
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tickfan.core.closing import Reason
-    from tickfan.subscriptions import Request
+    from tickfan.session.grants import Request
     from tickfan.transports.doors import Doors
 
 log = structlog.get_logger("tickfan.websocket")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgpack
 import orjson
 
-from tickfan.core.channel import ALLOWED, is_channel_name
 from tickfan.core.errors import Poison
+from tickfan.core.pattern import ALLOWED, is_channel_name
 from tickfan.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT, UPDATE
 
 if TYPE_CHECKING:

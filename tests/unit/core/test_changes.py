@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.updates import LAW, conflated_feed
 from tickfan.core.changes import ChangeLog
-from tickfan.core.channel import Channel
+from tickfan.core.pattern import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.support.updates import conflated_feed, lossless_feed, update
-from tickfan.core.channel import Pattern
 from tickfan.core.cursor import START, Place, parse, place
 from tickfan.core.errors import Poison
 from tickfan.core.feed import Delivery, Feed, FeedOverlap, FeedSpec, Upstream, check_overlaps
 from tickfan.core.history import OVERHEAD_BYTES
+from tickfan.core.pattern import Pattern
 
 
 def spec(name: str, *bind: str) -> FeedSpec:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.updates import LAW
-from tickfan.core.channel import is_channel_name
+from tickfan.core.pattern import is_channel_name
 from tickfan.market.instruments import INSTRUMENTS, Instrument, decimal
 from tickfan.market.orderbook import LEVELS
 

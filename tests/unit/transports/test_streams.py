@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 
 from tests.support.live import Events, Lines, Reader, until
 from tests.support.raw import chunks, connect, request
-from tickfan.connections import Connections
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
 from tickfan.core.feed import Upstream
-from tickfan.rhythm import Slices
+from tickfan.fanout.timers import Slices
+from tickfan.session.connections import Connections
 from tickfan.transports.streams import BEHIND_BYTES_MAX
 
 if TYPE_CHECKING:

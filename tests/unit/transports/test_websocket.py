@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from tests.support.live import Talk, until
 from tests.support.raw import BINARY, CLOSE, PING, PONG, TEXT, connect, request, upgrade
-from tickfan.connections import Connections
 from tickfan.core.feed import Upstream
-from tickfan.rhythm import Slices
+from tickfan.fanout.timers import Slices
+from tickfan.session.connections import Connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,284 @@
+"""``/metrics``: the process's counts in Prometheus's text format.
+
+Nothing is counted here: the values are read from the hub when a scrape comes,
+so the hot path pays for plain integers only. Must not know who scrapes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import accumulate, product
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from tickfan.core.closing import REASONS
+from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES, RESET_REASONS
+from tickfan.core.feed import Upstream
+from tickfan.session.connections import now_ms
+from tickfan.wire.formats import FORMAT_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from prometheus_client import Metric
+
+    from tickfan.core.feed import Feed
+    from tickfan.core.tally import Histogram
+    from tickfan.fanout.hub import Hub
+    from tickfan.session.connections import Connections
+    from tickfan.wire.base import Encodings
+
+UNRECOVERED_REASONS = ("history_lost", "recreated", "unknown_feed")
+"""What :meth:`tickfan.core.feed.Feed.why_not` says."""
+
+
+def registry(hub: Hub, connections: Connections, encodings: Encodings) -> CollectorRegistry:
+    """A registry of this service's metrics and its process's."""
+    own = CollectorRegistry()
+    own.register(HubCollector(hub, connections, encodings))
+    ProcessCollector(registry=own)
+    PlatformCollector(registry=own)
+    return own
+
+
+class HubCollector(Collector):
+    """Reads the tally. Labels are feeds, formats and reasons: closed sets all."""
+
+    def __init__(self, hub: Hub, connections: Connections, encodings: Encodings) -> None:
+        self._hub = hub
+        self._connections = connections
+        self._encodings = encodings
+
+    def collect(self) -> Iterable[Metric]:
+        """The families of one scrape."""
+        feeds = list(self._hub.feeds.values())
+        yield from self._upstream(feeds)
+        yield from self._feeds(feeds)
+        yield from self._fan_out()
+        yield from self._slow()
+        yield from self._clients()
+        yield from self._requests(feeds)
+        yield from self._losses(feeds)
+
+    def _upstream(self, feeds: list[Feed]) -> Iterator[Metric]:
+        tally = self._hub.tally
+        yield _by_feed("tickfan_messages_in", "Messages from the broker", tally.messages_in, feeds)
+        yield _by_feed("tickfan_updates_in", "Updates in those messages", tally.updates_in, feeds)
+        yield _by_feed(
+            "tickfan_updates_conflated",
+            "Updates replaced by a newer one before any tick could send them",
+            tally.folded,
+            feeds,
+        )
+        yield _histograms(
+            "tickfan_upstream_lag_seconds",
+            "From a message's ts, where its publisher gave one, to its receipt",
+            "feed",
+            {feed.name: tally.upstream_lag[feed.name] for feed in feeds},
+        )
+
+    def _feeds(self, feeds: list[Feed]) -> Iterator[Metric]:
+        yield _by_two(
+            "tickfan_feed_changes",
+            "Times that a feed's source became live, or stale",
+            ("feed", "state"),
+            self._hub.tally.feed_changes,
+            product((feed.name for feed in feeds), (Upstream.LIVE.value, Upstream.STALE.value)),
+        )
+        state = GaugeMetricFamily(
+            "tickfan_feed_live", "1 if the feed's source is being read", labels=("feed",)
+        )
+        channels = GaugeMetricFamily("tickfan_channels", "Channels with a value", labels=("feed",))
+        kept = GaugeMetricFamily("tickfan_history_bytes", "Bytes of history", labels=("feed",))
+        for feed in feeds:
+            state.add_metric((feed.name,), feed.upstream is Upstream.LIVE)
+            channels.add_metric((feed.name,), len(feed.channels))
+            kept.add_metric((feed.name,), feed.history.size)
+        yield from (state, channels, kept)
+
+    def _fan_out(self) -> Iterator[Metric]:
+        tally, encodings = self._hub.tally, self._encodings
+        yield _plain("tickfan_updates_out", "Updates written to clients", tally.updates_out)
+        yield _plain("tickfan_writes", "Writes of updates to clients", tally.writes)
+        yield _plain("tickfan_sent_bytes", "Bytes of updates written to clients", tally.bytes_out)
+        yield _plain("tickfan_parkings", "Times a client left the shared path", tally.parked)
+        encoded = CounterMetricFamily("tickfan_encodings", "Updates encoded", labels=("encoder",))
+        encoded.add_metric(("json_object",), encodings.json_objects)
+        encoded.add_metric(("json_row",), encodings.json_rows)
+        encoded.add_metric(("msgpack_row",), encodings.msgpack_rows)
+        yield encoded
+        yield GaugeMetricFamily("tickfan_audiences", "Audiences", value=len(self._hub.directory))
+        yield _histograms(
+            "tickfan_delivery_age_seconds",
+            "From the publisher's ts to the write, on the shared path",
+            "delivery",
+            {"conflated": tally.conflated_age, "lossless": tally.lossless_age},
+        )
+        yield _histogram(
+            "tickfan_loop_lag_seconds", "How long a due timer had to wait", tally.loop_lag
+        )
+        yield GaugeMetricFamily(
+            "tickfan_slice_longest_seconds",
+            "Longest time that writing has held the event loop",
+            value=self._hub.slices.longest_s,
+        )
+
+    def _slow(self) -> Iterator[Metric]:
+        parked = list(self._hub.pump)
+        # There may be as many as connections: what costs is done once.
+        queues = [parked_one.queue for parked_one in parked if parked_one.queue]
+        now = now_ms()
+        oldest = min((next(iter(queue)).ts for queue in queues), default=now)
+        yield GaugeMetricFamily("tickfan_parked", "Clients off the shared path", len(parked))
+        yield GaugeMetricFamily(
+            "tickfan_slow_subscribers",
+            "Clients that have not taken what was last written to them",
+            sum(parked_one.stuck_bytes > 0 for parked_one in parked),
+        )
+        backlog = GaugeMetricFamily(
+            "tickfan_backlog_updates", "Updates that wait for slow clients", labels=("delivery",)
+        )
+        backlog.add_metric(("conflated",), sum(len(parked_one.marks) for parked_one in parked))
+        backlog.add_metric(("lossless",), sum(len(queue) for queue in queues))
+        yield backlog
+        yield GaugeMetricFamily(
+            "tickfan_backlog_bytes",
+            "Bytes of lossless updates that wait for slow clients",
+            sum(queue.size for queue in queues),
+        )
+        yield GaugeMetricFamily(
+            "tickfan_backlog_age_seconds",
+            "Age of the oldest lossless update that waits for a slow client, by its ts",
+            max(0.0, now - oldest) / 1000,
+        )
+
+    def _clients(self) -> Iterator[Metric]:
+        tally = self._hub.tally
+        now = Counter(connection.subscriber.format.name for connection in self._connections)
+        connections = GaugeMetricFamily(
+            "tickfan_connections", "Open connections", labels=("format",)
+        )
+        connects = CounterMetricFamily(
+            "tickfan_connects", "Connections that were taken in", labels=("format",)
+        )
+        for name in FORMAT_NAMES:
+            connects.add_metric((name,), tally.connects[name])
+            connections.add_metric((name,), now[name])
+        resumes = CounterMetricFamily("tickfan_resumes", "Resumes asked for", labels=("recovered",))
+        abandoned = CounterMetricFamily(
+            "tickfan_abandoned", "Clients that left before their first update", labels=("format",)
+        )
+        for name in FORMAT_NAMES:
+            abandoned.add_metric((name,), tally.abandoned[name])
+        for recovered in (True, False):
+            resumes.add_metric((str(recovered).lower(),), tally.resumes[recovered])
+        yield from (connections, connects, resumes, abandoned)
+        yield _by_two(
+            "tickfan_closes",
+            "Connections ended",
+            ("format", "reason"),
+            tally.closes,
+            product(FORMAT_NAMES, REASONS),
+        )
+        yield _histogram(
+            "tickfan_first_update_seconds",
+            "From the connect to the first update, snapshots included",
+            tally.first_update,
+        )
+        yield _histograms(
+            "tickfan_stream_duration_seconds",
+            "How long connections lasted that have ended",
+            "format",
+            {name: tally.durations[name] for name in FORMAT_NAMES},
+        )
+
+    def _requests(self, feeds: list[Feed]) -> Iterator[Metric]:
+        tally = self._hub.tally
+        yield _by_feed(
+            "tickfan_published", "Updates published over HTTP, confirmed", tally.published, feeds
+        )
+        refusals = CounterMetricFamily(
+            "tickfan_refusals", "Requests and commands refused", labels=("code",)
+        )
+        for code in REFUSAL_CODES:
+            refusals.add_metric((code,), tally.refusals[code])
+        yield refusals
+
+    def _losses(self, feeds: list[Feed]) -> Iterator[Metric]:
+        tally = self._hub.tally
+        lossless = [feed.name for feed in feeds if feed.is_lossless]
+        labels = ("feed", "reason")
+        yield _by_feed("tickfan_gaps", "Gaps told on lossless feeds", tally.gaps, feeds)
+        yield _by_two(
+            "tickfan_poison",
+            "Refused updates",
+            labels,
+            tally.poison,
+            product((feed.name for feed in feeds), POISON_REASONS),
+        )
+        yield _by_two(
+            "tickfan_resets",
+            "Streams that went on anew",
+            labels,
+            tally.resets,
+            product(lossless, RESET_REASONS),
+        )
+        yield _by_two(
+            "tickfan_unrecovered",
+            "Cursors that could not be continued: clients that were told so and began anew",
+            labels,
+            tally.unrecovered,
+            product(lossless, UNRECOVERED_REASONS),
+        )
+
+
+def _plain(name: str, text: str, value: int) -> Metric:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _by_feed(name: str, text: str, counts: Counter[str], feeds: Iterable[Feed]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=("feed",))
+    for feed in feeds:
+        family.add_metric((feed.name,), counts[feed.name])
+    return family
+
+
+def _by_two(
+    name: str,
+    text: str,
+    labels: tuple[str, str],
+    counts: Counter[tuple[str, str]],
+    known: Iterable[tuple[str, str]],
+) -> Metric:
+    """Counts by two labels; the known pairs from 0 on.
+
+    A counter that begins with 1 has no increase that a rate could see.
+    """
+    family = CounterMetricFamily(name, text, labels=labels)
+    for pair in dict.fromkeys((*known, *counts)):
+        family.add_metric(pair, counts[pair])
+    return family
+
+
+def _histogram(name: str, text: str, values: Histogram) -> Metric:
+    return HistogramMetricFamily(name, text, buckets=_buckets(values), sum_value=values.total)
+
+
+def _histograms(name: str, text: str, label: str, values: Mapping[str, Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=(label,))
+    for key, histogram in values.items():
+        family.add_metric((key,), _buckets(histogram), histogram.total)
+    return family
+
+
+def _buckets(values: Histogram) -> list[tuple[str, float]]:
+    """Prometheus's are cumulative: each holds those below it too."""
+    bounds = [*map(str, values.bounds), "+Inf"]
+    return list(zip(bounds, accumulate(values.counts), strict=True))

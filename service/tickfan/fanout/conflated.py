@@ -1,0 +1,183 @@
+"""The subscribers that get the newest values of the same channels at the same ticks.
+
+An audience (see :mod:`tickfan.fanout.audience`) whose updates replace each other: what
+is due is known by channel, and a value is picked when it is written. Must not
+know how members connect, which audiences exist, or when they are flushed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tickfan.core import closing
+from tickfan.fanout.audience import FLUSH_BYTES, note_flush
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tickfan.core.pattern import Channel
+    from tickfan.core.tally import Tally
+    from tickfan.core.update import Update
+    from tickfan.fanout.key import Key
+    from tickfan.fanout.subscriber import Subscriber
+    from tickfan.fanout.timers import Flusher
+
+
+class ConflatedAudience:
+    """Members that get the newest values of the same channels at the same ticks."""
+
+    __slots__ = (
+        "_clock", "_feeds", "_flusher", "_is_due", "_moment", "_order", "_park", "_pending",
+        "_rest", "_seen", "_tally", "channels", "flushed_at", "key", "members",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - made in one place
+        self,
+        key: Key,
+        tally: Tally,
+        park: Callable[[Subscriber], None],
+        clock: Callable[[], float],
+        flusher: Flusher,
+        moment: int,
+    ) -> None:
+        """``flusher`` times the rest of a large tick.
+
+        ``moment`` is the change log's: what has changed before it is not due.
+        """
+        self.key = key
+        self.members: dict[Subscriber, None] = {}
+        self.channels: set[Channel] = set()
+        # The same for sweeps: a set of 50 is five times as large in memory, and
+        # thousands of them would not stay in the processor's cache.
+        self._order: tuple[Channel, ...] = ()
+        self._is_due = False
+        # What is due; None: a sweep finds it, by what has changed since ``_seen``.
+        self._pending: set[Channel] | None = set()
+        # What a large tick has left over. It goes first, or the last would never go.
+        self._rest: list[Channel] = []
+        self._seen = self._moment = moment
+        self._tally = tally
+        self._park = park
+        self._clock = clock
+        self._flusher = flusher
+        self.flushed_at = 0.0
+        self._feeds = tuple(key.feeds)
+
+    def take(self, changed: set[Channel], moment: int) -> bool:
+        """Make the changes that concern it part of the next flush; whether one is to be made.
+
+        ``changed`` is what has changed up to ``moment`` since the last tick.
+        """
+        self._moment = moment
+        if len(changed) < len(self.channels):
+            due = self.channels & changed
+            if not due:
+                return False
+            if self._pending is not None:
+                self._pending |= due
+        else:
+            self._pending = None
+        was_due, self._is_due = self._is_due, True
+        return not was_due
+
+    def leave(self, member: Subscriber, changed: set[Channel]) -> None:
+        """Remove a member; ``changed`` since the last tick goes into its backlog."""
+        self.members.pop(member, None)
+        owed = (self.channels & changed).union(self._rest)
+        if self._pending is None:
+            owed.update(channel for channel in self.channels if channel.version > self._seen)
+        else:
+            owed |= self._pending
+        if owed:
+            self._park(member)
+            member.marks.mark_all(owed)
+
+    def _take_pending(self) -> list[Update]:
+        """The newest values of what is due."""
+        pending, self._pending = self._pending, set()
+        seen, self._seen = self._seen, self._moment
+        self._is_due = False
+        if pending is not None:
+            updates = _newest(pending)
+        else:
+            if len(self._order) != len(self.channels):  # they only ever grow
+                self._order = tuple(self.channels)
+            updates = [channel.latest for channel in self._order if channel.version > seen]  # type: ignore[misc]
+        if self._rest:
+            rest, self._rest = self._rest, []
+            updates = list(dict.fromkeys(_newest(rest) + updates))
+        return updates
+
+    def _first_of(self, updates: list[Update]) -> list[Update]:
+        """What goes out now of a large tick; the rest is due soon, for everybody again."""
+        count = len(updates)
+        for feed in self._feeds:  # nearly always one
+            if count * feed.size_most > FLUSH_BYTES:
+                break
+        else:
+            return updates
+        count = _count_within(updates, FLUSH_BYTES)
+        if count < len(updates):
+            self._rest = _channels(updates[count:])
+            self._is_due = True
+            self._flusher.due(self)
+        return updates[:count]
+
+    def flush(self) -> None:
+        """Write the newest value of each changed channel to every member."""
+        updates = self._take_pending()
+        if not updates or not self.members:
+            return
+        self.flushed_at = now = self._clock()
+        updates = self._first_of(updates)
+        frame = self.key.format.live(updates, None)
+        count, size = len(updates), len(frame)
+        written = 0
+        lost: list[Subscriber] = []
+        for member in self.members:
+            if member.parked and member.is_behind_events:
+                member.marks.mark_all(_channels(updates))
+                continue
+            send = member.pipe.send
+            try:
+                if (sent := send(frame)) != size:
+                    member.pipe.write(frame[sent:])
+            except BlockingIOError:
+                self._tally.parked += not member.parked
+                self._park(member)
+                member.marks.mark_all(_channels(updates))
+                continue
+            except OSError:
+                lost.append(member)
+                continue
+            if not member.updates:
+                self._tally.first_update.observe(now - member.opened_at)
+            member.updates += count
+            member.written_at = now
+            written += 1
+            if member.parked:
+                # Its socket has drained: what it is behind in does not grow, or many
+                # who fell behind together, and are served one by one, never catch up.
+                member.marks.forget(_channels(updates))
+        note_flush(self._tally, self._tally.conflated_age, updates, written, size)
+        for member in lost:
+            member.end(closing.LOST)
+
+
+def _newest(channels: Iterable[Channel]) -> list[Update]:
+    # What has changed has a value; a conflated channel never loses it.
+    return [channel.latest for channel in channels]  # type: ignore[misc]
+
+
+def _channels(updates: Sequence[Update]) -> list[Channel]:
+    return [update.channel for update in updates]
+
+
+def _count_within(updates: Sequence[Update], size_most: int) -> int:
+    """How many of the first updates are of about ``size_most`` bytes together; one at least."""
+    size = 0
+    for index, update in enumerate(updates):
+        size += update.size
+        if size > size_most and index:
+            return index
+    return len(updates)

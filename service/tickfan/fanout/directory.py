@@ -1,0 +1,276 @@
+"""Which audiences exist, and which of them a channel concerns.
+
+Must not know connections, nor what a subscription looked like when it came in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from tickfan.fanout.audience import MEMBERS_MAX
+from tickfan.fanout.conflated import ConflatedAudience
+from tickfan.fanout.lossless import LosslessAudience
+from tickfan.fanout.timers import Flusher, Slot
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterator
+
+    from tickfan.core.changes import ChangeLog
+    from tickfan.core.feed import Feed
+    from tickfan.core.pattern import Channel
+    from tickfan.core.tally import Tally
+    from tickfan.fanout.key import Key, Selector
+    from tickfan.fanout.subscriber import Subscriber
+    from tickfan.fanout.timers import Slices
+
+    Audience = ConflatedAudience | LosslessAudience
+
+K = TypeVar("K")
+
+SLOTS_MAX = 10
+SLOT_MS_MIN = 10
+"""Slots of one interval are at least this far apart."""
+REST_MS = 10
+"""How long after a part of a large tick the next part follows: sockets take time."""
+
+
+class Circle:
+    """The conflated audiences that tick together: one slot and its last visit."""
+
+    __slots__ = ("_changes", "_loop", "_seen", "_slices", "audiences", "slot")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        slices: Slices,
+        changes: ChangeLog,
+        interval_ms: int,
+        phase: float,
+    ) -> None:
+        self._loop = loop
+        self._slices = slices
+        self._changes = changes
+        self._seen = 0
+        self.audiences: dict[ConflatedAudience, None] = {}
+        self.slot = Slot(loop, interval_ms, phase, self._tick)
+
+    def add(self, audience: ConflatedAudience) -> None:
+        """Let the audience tick here."""
+        if not self.audiences:
+            self._seen = self._changes.seal()
+            self.slot.start()
+        self.audiences[audience] = None
+
+    def remove(self, audience: ConflatedAudience) -> None:
+        """Let it tick here no more."""
+        del self.audiences[audience]
+        if not self.audiences:
+            self.slot.stop()
+
+    def unseen(self) -> set[Channel]:
+        """What has changed since the last tick."""
+        return set(self._changes.since(self._seen))
+
+    def _tick(self) -> None:
+        changed = self.unseen()
+        self._seen = self._changes.seal()
+        if changed:
+            for audience in self.audiences:
+                if audience.take(changed, self._seen):
+                    self._slices.add(audience.flush)
+
+
+class Directory:
+    """Finds or makes the audience of a key, and keeps channels and audiences linked."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        slices: Slices,
+        changes: ChangeLog,
+        tally: Tally,
+        park: Callable[[Subscriber], None],
+    ) -> None:
+        self._loop = loop
+        self._slices = slices
+        self._changes = changes
+        self._tally = tally
+        self._park = park
+        self._audiences: dict[Key, list[Audience]] = {}
+        self._flushers: dict[int, Flusher] = {}
+        self._circles: dict[int, list[Circle]] = {}
+        self._home: dict[ConflatedAudience, Circle] = {}
+        # A new channel finds its audiences by its name, if somebody waits for it,
+        # or by the few different wildcards in use; not by asking every audience.
+        self._exact: dict[str, dict[Key, None]] = {}
+        self._wild: dict[Selector, dict[Key, None]] = {}
+
+    def __iter__(self) -> Iterator[Audience]:
+        for siblings in self._audiences.values():
+            yield from siblings
+
+    def __len__(self) -> int:
+        return sum(map(len, self._audiences.values()))
+
+    def lossless_of(self, feed: Feed) -> list[LosslessAudience]:
+        """The lossless audiences that read the feed."""
+        return [
+            audience
+            for audience in self
+            if isinstance(audience, LosslessAudience) and feed in audience.key.feeds
+        ]
+
+    def join_lossless(self, member: Subscriber, key: Key) -> LosslessAudience:
+        """Put the member into a lossless audience with this key."""
+        audience = self._find(key) or self._add(key)
+        assert isinstance(audience, LosslessAudience)
+        audience.join(member)
+        return audience
+
+    def join_conflated(self, member: Subscriber, key: Key) -> ConflatedAudience:
+        """Put the member into a conflated audience with this key."""
+        audience = self._find(key) or self._add(key)
+        assert isinstance(audience, ConflatedAudience)
+        audience.members[member] = None
+        return audience
+
+    def leave(self, member: Subscriber, audience: Audience) -> None:
+        """Take the member out, with what it is still due as its backlog."""
+        if isinstance(audience, LosslessAudience):
+            audience.leave(member)
+        else:
+            audience.leave(member, self._home[audience].unseen())
+        self._end_if_empty(audience)
+
+    def forget(self, member: Subscriber, audience: Audience) -> None:
+        """Take a member out that is due nothing any more."""
+        if isinstance(audience, LosslessAudience):
+            audience.forget(member)
+        else:
+            audience.members.pop(member, None)
+        self._end_if_empty(audience)
+
+    def add_channel(self, channel: Channel) -> None:
+        """Link a new channel with the audiences that are due it."""
+        keys = self._exact.pop(channel.name, {})
+        for selector, others in self._wild.items():
+            if selector.matches(channel):
+                keys.update(others)
+        for key in keys:
+            # That it is included is what the index says.
+            if not key.excludes(channel):
+                for audience in self._audiences[key]:
+                    _link(audience, channel)
+
+    def stop(self) -> None:
+        """End every timer."""
+        for flusher in self._flushers.values():
+            flusher.stop()
+        for circles in self._circles.values():
+            for circle in circles:
+                circle.slot.stop()
+
+    def _find(self, key: Key) -> Audience | None:
+        for audience in self._audiences.get(key, ()):
+            if len(audience.members) < MEMBERS_MAX:
+                return audience
+        return None
+
+    def _add(self, key: Key) -> Audience:
+        audience: Audience
+        if key.interval_ms is None:
+            flush_ms = min(feed.spec.flush_ms for feed in key.feeds)
+            audience = LosslessAudience(
+                key, self._tally, self._park, self._loop.time, self._flusher(flush_ms)
+            )
+        else:
+            audience = ConflatedAudience(
+                key,
+                self._tally,
+                self._park,
+                self._loop.time,
+                self._flusher(REST_MS),
+                self._changes.version,
+            )
+            circle = min(self._circles_of(key.interval_ms), key=lambda c: len(c.audiences))
+            circle.add(audience)
+            self._home[audience] = circle
+        siblings = self._audiences.setdefault(key, [])
+        if not siblings:
+            self._index(key)
+        siblings.append(audience)
+        for channel in _channels(key):
+            if not key.excludes(channel):
+                _link(audience, channel)
+        return audience
+
+    def _index(self, key: Key) -> None:
+        for selector in key.include:
+            name = selector.pattern.text
+            if selector.pattern.is_wild:
+                self._wild.setdefault(selector, {})[key] = None
+            elif name not in selector.feed.channels:
+                self._exact.setdefault(name, {})[key] = None
+
+    def _end_if_empty(self, audience: Audience) -> None:
+        if audience.members:
+            return
+        siblings = self._audiences[audience.key]
+        siblings.remove(audience)
+        if not siblings:
+            del self._audiences[audience.key]
+            self._unindex(audience.key)
+        if isinstance(audience, ConflatedAudience):
+            self._home.pop(audience).remove(audience)
+        else:
+            for channel in audience.channels:
+                channel.audiences.remove(audience)
+
+    def _unindex(self, key: Key) -> None:
+        for selector in key.include:
+            if selector.pattern.is_wild:
+                _drop(self._wild, selector, key)
+            else:
+                _drop(self._exact, selector.pattern.text, key)
+
+    def _flusher(self, flush_ms: int) -> Flusher:
+        flusher = self._flushers.get(flush_ms)
+        if flusher is None:
+            flusher = self._flushers[flush_ms] = Flusher(self._loop, self._slices, flush_ms)
+        return flusher
+
+    def _circles_of(self, interval_ms: int) -> list[Circle]:
+        circles = self._circles.get(interval_ms)
+        if circles is None:
+            count = max(1, min(SLOTS_MAX, interval_ms // SLOT_MS_MIN))
+            circles = self._circles[interval_ms] = [
+                Circle(self._loop, self._slices, self._changes, interval_ms, index / count)
+                for index in range(count)
+            ]
+        return circles
+
+
+def _channels(key: Key) -> Iterator[Channel]:
+    """The existing channels that are included: looked up where names are exact."""
+    for selector in key.include:
+        if selector.pattern.is_wild:
+            yield from filter(selector.matches, selector.feed.channels.values())
+        elif channel := selector.feed.channels.get(selector.pattern.text):
+            yield channel
+
+
+def _drop(index: dict[K, dict[Key, None]], entry: K, key: Key) -> None:
+    keys = index.get(entry)
+    if keys is not None:
+        keys.pop(key, None)
+        if not keys:
+            del index[entry]
+
+
+def _link(audience: Audience, channel: Channel) -> None:
+    if channel in audience.channels:
+        return
+    audience.channels.add(channel)
+    if isinstance(audience, LosslessAudience):
+        channel.audiences.append(audience)

@@ -1,0 +1,309 @@
+"""Who is connected, and what each connection is told.
+
+A transport connects, subscribes and leaves here; everything else comes to its
+pipe by itself. Must not know HTTP, WebSocket, or how a request was spelled.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from functools import partial
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tickfan.core import closing
+from tickfan.core import cursor as cursors
+from tickfan.core.conflating import ConflatingQueue
+from tickfan.core.cursor import Trail
+from tickfan.core.errors import Refusal
+from tickfan.fanout.backlog import Opening
+from tickfan.fanout.subscriber import Subscriber
+from tickfan.session.grants import Planner
+from tickfan.session.membership import Connection, regroup, resume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tickfan.core.closing import Reason
+    from tickfan.core.cursor import Place
+    from tickfan.core.feed import Feed
+    from tickfan.core.pattern import Channel, Pattern
+    from tickfan.core.update import Update
+    from tickfan.fanout.hub import Hub
+    from tickfan.fanout.subscriber import Pipe
+    from tickfan.session.grants import Grant, Request, Rules
+    from tickfan.wire.base import Format
+
+CHUNK = 200
+"""Connections that one job writes to."""
+
+
+class Granted(NamedTuple):
+    """What came of a request: the ``subscribed`` fields (None if nothing was granted)."""
+
+    fields: dict[str, Any] | None
+    refusals: list[Refusal]
+
+
+class Connections:
+    """All connections of the process."""
+
+    def __init__(self, hub: Hub, rules: Rules, epoch: str, max_age_s: float = 0.0) -> None:
+        """``epoch`` names this run of the process: conflated ``seq`` counts from it.
+
+        ``max_age_s``: connections are asked to move on at about this age (0: never).
+        """
+        self._max_age_s = max_age_s
+        self._hub = hub
+        self.planner = Planner(hub.feeds.values(), rules)
+        self.epoch = epoch
+        self._all: dict[Connection, None] = {}
+        hub.listener = self._announce
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._all)
+
+    def connect(  # noqa: PLR0913 - one call, all by name
+        self,
+        format: Format,  # noqa: A002 - the field's word
+        pipe: Pipe,
+        on_end: Callable[[Reason], None],
+        *,
+        until: str | None = None,
+        remote: str = "",
+        pings: bool = False,
+    ) -> Connection:
+        """Take a new connection in; ``on_end`` is called if the hub ends it."""
+        now = self._hub.loop.time()
+        connection = Connection(
+            Subscriber(
+                format, pipe, on_end, self._hub.pump.park,
+                now=now, until=until, remote=remote, pings=pings,
+            )
+        )  # fmt: skip
+        if self._max_age_s:
+            connection.leaves_at = now + self._max_age_s * random.uniform(0.75, 1.25)
+        self._all[connection] = None
+        self._hub.tally.connects[format.name] += 1
+        return connection
+
+    def leave(self, connection: Connection, reason: Reason) -> None:
+        """Take a connection out, before its response ends. Idempotent.
+
+        The transport outlives it: what is written later would reach the next
+        request on that connection.
+        """
+        if connection not in self._all:
+            return
+        del self._all[connection]
+        subscriber = connection.subscriber
+        subscriber.ended = subscriber.ended or reason
+        if subscriber.replay is not None:
+            subscriber.replay.stop()
+        self._hub.pump.forget(subscriber)
+        directory = self._hub.directory
+        if connection.lossless is not None:
+            directory.forget(subscriber, connection.lossless)
+        for audience in connection.conflated.values():
+            directory.forget(subscriber, audience)
+        self._count_end(connection, subscriber.ended)
+
+    def _count_end(self, connection: Connection, reason: Reason) -> None:
+        subscriber, tally = connection.subscriber, self._hub.tally
+        name = subscriber.format.name
+        tally.closes[name, reason.name] += 1
+        tally.durations[name].observe(self._hub.loop.time() - subscriber.opened_at)
+        # It waited for something, and had nothing before it went.
+        is_clients_own = reason is closing.LEFT or reason is closing.LOST
+        if is_clients_own and connection.grants and not subscriber.updates:
+            tally.abandoned[name] += 1
+
+    def subscribe(
+        self,
+        connection: Connection,
+        request: Request,
+        head: Callable[[dict[str, Any]], bytes],
+        end: Callable[[str | None], bytes],
+    ) -> Granted:
+        """Grant what can be granted of ``request`` and start to send it.
+
+        ``head`` and ``end`` make the bytes of ``subscribed`` (from its fields)
+        and of ``snapshot_end`` (from the cursor). Nothing is sent if every
+        pattern is refused. Raises :class:`~tickfan.core.errors.Refusal` for a
+        cursor that is none, or that comes too late.
+        """
+        places = None if request.cursor is None else cursors.parse(request.cursor)
+        if places is not None and connection.lossless is not None:
+            raise Refusal("late_cursor", "a cursor goes with the first subscribe", "cursor")
+        result = self.planner.plan(request, connection.grants)
+        grants = result.grants
+        if not grants:
+            return Granted(None, result.refusals)
+        subscriber = connection.subscriber
+        had = set() if connection.lossless is None else connection.lossless.channels
+        fresh = connection.take_grants(result.granted)
+        regroup(connection, self._hub)
+        recovered = resume(connection, fresh, places, self._hub.pace)
+        if places is not None and any(name not in self._hub.feeds for name in places):
+            # Of a feed that is no more: what was read of it may be one of these.
+            recovered |= {feed: False for feed in fresh if feed not in recovered}
+        snapshot: ConflatingQueue[Channel] = ConflatingQueue()
+        states: list[Channel] = []
+        if request.snapshot:
+            snapshot.mark_all(_with_values(grants))
+            states = [
+                channel
+                for channel in _with_states(grants)
+                # Neither after an exact continuation nor for a channel that is
+                # read already: what waits of it would come after its state.
+                if not recovered.get(channel.feed) and channel not in had
+            ]
+        fields = {
+            "epoch": self.epoch,
+            "server_time": now_ms(),
+            "channels": [_describe(grant, request, recovered) for grant in grants],
+        }
+        parts = [head(fields)]
+        cursor = connection.cursor
+        for feed, is_recovered in recovered.items():
+            self._hub.tally.resumes[is_recovered] += 1
+            if not is_recovered:
+                assert places is not None
+                reset = _reset(feed, places.get(feed.name))
+                self._hub.tally.unrecovered[feed.name, reset["reason"]] += 1
+                event = subscriber.format.event("reset", reset, cursor)
+                subscriber.resets += (event,)
+                parts.append(event)
+        subscriber.open(Opening(parts, snapshot, _states(states), end))
+        # A newcomer's first bytes go out here and now, in one write.
+        self._hub.pump.step(subscriber, self._hub.loop.time())
+        return Granted(fields, result.refusals)
+
+    def unsubscribe(self, connection: Connection, patterns: Iterable[Pattern]) -> None:
+        """Take patterns back; what waits of them is not sent any more."""
+        connection.drop_grants(patterns)
+        regroup(connection, self._hub)
+        connection.subscriber.keep_only(connection.channels())
+
+    def each(self, action: Callable[[Connection], None]) -> None:
+        """Do something with every connection, a few hundred in one turn of the loop."""
+        everybody = iter(tuple(self._all))
+        while some := tuple(islice(everybody, CHUNK)):
+            self._hub.slices.add(partial(self._do, some, action))
+
+    def _do(self, some: Iterable[Connection], action: Callable[[Connection], None]) -> None:
+        for connection in some:
+            if connection.subscriber.ended is None and connection in self._all:
+                action(connection)
+
+    def _announce(self, feed: Feed, event: str, fields: dict[str, Any]) -> None:
+        """Tell the feed's subscribers, with one encoding for each format."""
+        frames: dict[Format, bytes] = {}
+
+        def tell(connection: Connection) -> None:
+            if feed not in connection.feeds:
+                return
+            subscriber = connection.subscriber
+            format_ = subscriber.format
+            if format_ not in frames:
+                frames[format_] = format_.event(event, fields)
+            subscriber.control(frames[format_], self._hub.loop.time())
+
+        self.each(tell)
+
+
+def now_ms() -> int:
+    """The wall clock, in ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def _reset(feed: Feed, at: Place | None) -> dict[str, Any]:
+    """What a client is told whose cursor cannot be continued.
+
+    ``oldest`` is a cursor behind which everything is still held: who wants the
+    rest of the history resumes from there.
+    """
+    oldest = feed.history.oldest
+    return {
+        "feed": feed.name,
+        "reason": "unknown_feed" if at is None else feed.why_not(at),
+        "oldest": None if oldest is None else Trail({feed.name: oldest.place or ""}).text(),
+    }
+
+
+def _with_values(grants: Iterable[Grant]) -> Iterator[Channel]:
+    """The conflated channels of the grants that have a value.
+
+    Lossless channels have no snapshot by latest value: it would be taken for
+    the beginning of their sequence.
+    """
+    for grant in grants:
+        if grant.interval_ms is None:
+            continue
+        for channel in _matching(grant):
+            if channel.latest is not None:
+                yield channel
+
+
+def _latest(grant: Grant) -> str:
+    """What the latest values of a conflated grant are worth."""
+    feed = grant.feed
+    first = next(_with_values((grant,)), None)
+    if first is None:
+        return "none"
+    if feed.confirmed_after and not all(map(feed.is_confirmed, _with_values((grant,)))):
+        return "unconfirmed"
+    return "latest"
+
+
+def _with_states(grants: Iterable[Grant]) -> Iterator[Channel]:
+    """The lossless channels of the grants whose last full state is known, each once."""
+    channels: dict[Channel, None] = {}
+    for grant in grants:
+        if grant.interval_ms is None and grant.feed.state_size:
+            channels.update((c, None) for c in _matching(grant) if c.state is not None)
+    yield from channels
+
+
+def _states(channels: Iterable[Channel]) -> Iterator[Update]:
+    """Each channel's full state and every update since, as of now.
+
+    The lists are not copied: what is appended later is beyond their length of
+    now, and a new full state is a new list.
+    """
+    slices = [islice(channel.state or (), len(channel.state or ())) for channel in channels]
+    return chain.from_iterable(slices)
+
+
+def _matching(grant: Grant) -> Iterator[Channel]:
+    channels = grant.feed.channels
+    if grant.pattern.is_wild:
+        yield from (c for name, c in channels.items() if grant.pattern.matches(name))
+    elif grant.pattern.text in channels:
+        yield channels[grant.pattern.text]
+
+
+def _describe(grant: Grant, request: Request, recovered: dict[Feed, bool]) -> dict[str, Any]:
+    """What the client is told of one grant."""
+    feed = grant.feed
+    fields: dict[str, Any] = {
+        "channel": grant.pattern.text,
+        "feed": feed.name,
+        "delivery": feed.spec.delivery.value,
+        "upstream": feed.upstream.value,
+    }
+    if grant.interval_ms is None:
+        oldest = feed.history.oldest
+        fields["recovered"] = recovered.get(feed)
+        fields["history_start"] = None if oldest is None else oldest.seq
+        has_state = request.snapshot and not recovered.get(feed)
+        has_state = has_state and any(True for _ in _with_states((grant,)))
+        fields["snapshot"] = "state" if has_state else "none"
+    else:
+        fields["interval_ms"] = grant.interval_ms
+        fields["snapshot"] = _latest(grant) if request.snapshot else "none"
+    return fields

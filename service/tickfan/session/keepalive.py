@@ -1,0 +1,135 @@
+"""Heartbeats and pings for everybody, from one shared timer; and the loop's pulse.
+
+Must not know how a heartbeat looks on a wire.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tickfan.core import closing
+from tickfan.session.connections import now_ms
+from tickfan.wire.framing import PING_FRAME
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from tickfan.core.feed import Feed
+    from tickfan.fanout.hub import Hub
+    from tickfan.fanout.lossless import LosslessAudience
+    from tickfan.fanout.subscriber import Subscriber
+    from tickfan.session.connections import Connections
+    from tickfan.session.membership import Connection
+    from tickfan.wire.base import Format
+
+BEAT_S = 1.0
+"""How often connections are looked at: the precision of the times below."""
+
+PULSE_S = 0.1
+"""How often the loop's lag is looked at."""
+
+
+class Times(NamedTuple):
+    """How long may pass, in seconds."""
+
+    heartbeat_s: float = 15.0  # without a write before a heartbeat is sent
+    ping_s: float = 30.0  # between WebSocket pings
+    pong_timeout_s: float = 10.0  # from a ping to anything heard from the client
+
+
+class Heart:
+    """Beats while it is started."""
+
+    def __init__(self, hub: Hub, connections: Connections, times: Times) -> None:
+        self._hub = hub
+        self._connections = connections
+        self._times = times
+        self._timer: asyncio.TimerHandle | None = None
+        self._pulse: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        # One encoding for all that are due the same heartbeat in one beat.
+        self._frames: dict[tuple[Format, frozenset[Feed], LosslessAudience | None], bytes] = {}
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._timer = self._hub.loop.call_later(BEAT_S, self._beat)
+        self._due = self._hub.loop.time() + PULSE_S
+        self._pulse = self._hub.loop.call_at(self._due, self._feel)
+
+    def stop(self) -> None:
+        """No more beats."""
+        for timer in (self._timer, self._pulse):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._pulse = None
+
+    def _feel(self) -> None:
+        """Note how late this is.
+
+        A pulse that was missed altogether counts too, with what was left of
+        the wait then: so the quantiles are those of a moment taken at random.
+        """
+        loop = self._hub.loop
+        lag = loop.time() - self._due
+        while True:
+            self._hub.tally.loop_lag.observe(max(0.0, lag))
+            self._due += PULSE_S
+            lag -= PULSE_S
+            if lag < 0:
+                break
+        self._pulse = loop.call_at(self._due, self._feel)
+
+    def _beat(self) -> None:
+        self._timer = self._hub.loop.call_later(BEAT_S, self._beat)
+        self._frames.clear()
+        self._connections.each(self._look)
+
+    def _look(self, connection: Connection) -> None:
+        subscriber = connection.subscriber
+        now = self._hub.loop.time()
+        if now >= connection.leaves_at:
+            subscriber.end(closing.MAX_AGE)
+            return
+        if subscriber.pinged_at is not None:
+            self._ping(subscriber, subscriber.pinged_at, now)
+        # A parked one is owed bytes: it needs no sign of life, but a reader; unless
+        # it waits for its turn to resume.
+        is_quiet = now - subscriber.written_at >= self._times.heartbeat_s
+        if is_quiet and (not subscriber.parked or subscriber.replay is not None):
+            subscriber.control(self._heartbeat(connection), now)
+
+    def _ping(self, subscriber: Subscriber, pinged_at: float, now: float) -> None:
+        is_answered = subscriber.heard_at >= pinged_at
+        if subscriber.parked:
+            # It cannot answer what lies behind bytes that it has not read. The
+            # stall timeout watches it, and its time for the answer starts anew.
+            if not is_answered:
+                subscriber.pinged_at = now
+        elif not is_answered:
+            if now - pinged_at >= self._times.pong_timeout_s:
+                subscriber.end(closing.NO_PONG)
+        elif now - pinged_at >= self._times.ping_s:
+            subscriber.pinged_at = now
+            subscriber.control(PING_FRAME, now)
+
+    def _heartbeat(self, connection: Connection) -> bytes:
+        format_ = connection.subscriber.format
+        key = format_, frozenset(connection.feeds), connection.lossless
+        frame = self._frames.get(key)
+        if frame is None:
+            # Not kept from one turn of the loop to the next for a lossless
+            # audience: its cursor moves. Quiet ones are what heartbeats are for.
+            frame = format_.event("heartbeat", self._fields(connection), connection.cursor)
+            if connection.lossless is None:
+                self._frames[key] = frame
+        return frame
+
+    @staticmethod
+    def _fields(connection: Connection) -> dict[str, Any]:
+        return {
+            "server_time": now_ms(),
+            "upstream": {
+                feed.name: feed.upstream.value
+                for feed in sorted(connection.feeds, key=lambda feed: feed.name)
+            },
+        }

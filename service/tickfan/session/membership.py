@@ -1,0 +1,188 @@
+"""Puts a connection into the audiences that its grants call for.
+
+Must not know who asks, nor what the client is told.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from tickfan.core.bounded import BoundedQueue
+from tickfan.core.cursor import Trail
+from tickfan.fanout.key import Key
+from tickfan.fanout.replay import HistoryReplay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tickfan.core.cursor import Place
+    from tickfan.core.feed import Feed
+    from tickfan.core.pattern import Channel, Pattern
+    from tickfan.fanout.conflated import ConflatedAudience
+    from tickfan.fanout.hub import Hub
+    from tickfan.fanout.key import Selector
+    from tickfan.fanout.lossless import LosslessAudience
+    from tickfan.fanout.pace import Pace
+    from tickfan.fanout.subscriber import Subscriber
+    from tickfan.session.grants import Grant
+
+
+class Connection:
+    """One connection's grants, and the audiences that it is in."""
+
+    __slots__ = ("conflated", "feeds", "grants", "leaves_at", "lossless", "subscriber")
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
+        self.leaves_at = inf  # when it is asked to move on, on the loop's clock
+        # A later request for the same pattern replaces the earlier one.
+        self.grants: dict[Pattern, tuple[Grant, ...]] = {}
+        self.feeds: tuple[Feed, ...] = ()
+        self.lossless: LosslessAudience | None = None
+        self.conflated: dict[int, ConflatedAudience] = {}
+
+    @property
+    def cursor(self) -> str | None:
+        """How far the client has been given its lossless feeds.
+
+        None without any, and while a ``reset`` waits: the one that it has is right then.
+        """
+        if self.lossless is None or self.subscriber.resets:
+            return None
+        return (self.subscriber.trail or self.lossless.reached()).text()
+
+    def channels(self) -> set[Channel]:
+        """The channels that it is due, of those that exist."""
+        due = set() if self.lossless is None else set(self.lossless.channels)
+        return due.union(*(audience.channels for audience in self.conflated.values()))
+
+    def take_grants(self, granted: Mapping[Pattern, tuple[Grant, ...]]) -> set[Feed]:
+        """Add grants; returns the lossless feeds that are new to the connection."""
+        had = self.feeds
+        self.grants.update(granted)
+        self._note_feeds()
+        return {feed for feed in self.feeds if feed.is_lossless and feed not in had}
+
+    def drop_grants(self, patterns: Iterable[Pattern]) -> None:
+        """Remove the grants of these patterns."""
+        for pattern in patterns:
+            self.grants.pop(pattern, None)
+        self._note_feeds()
+
+    def _note_feeds(self) -> None:
+        self.feeds = tuple({grant.feed for grants in self.grants.values() for grant in grants})
+
+
+def regroup(connection: Connection, hub: Hub) -> None:
+    """Leave the audiences that no longer fit the grants and join those that do.
+
+    What an old audience still owed goes along as backlog: changing a
+    subscription loses nothing of the others.
+    """
+    lossless: set[Selector] = set()
+    by_interval: dict[int, set[Selector]] = {}
+    for grants in connection.grants.values():
+        for grant in grants:
+            if grant.interval_ms is None:
+                lossless.add(grant.selector)
+            else:
+                by_interval.setdefault(grant.interval_ms, set()).add(grant.selector)
+    _regroup_lossless(connection, hub, lossless)
+    _regroup_conflated(connection, hub, by_interval)
+
+
+def _regroup_lossless(connection: Connection, hub: Hub, include: set[Selector]) -> None:
+    subscriber, old = connection.subscriber, connection.lossless
+    if not include:
+        if old is not None:
+            subscriber.awaits_flush = False
+            if subscriber.replay is not None:
+                subscriber.replay.stop()
+            subscriber.queue = subscriber.replay = subscriber.trail = subscriber.reached = None
+            hub.directory.forget(subscriber, old)
+            connection.lossless = None
+        return
+    key = Key(subscriber.format, None, frozenset(include), frozenset(), subscriber.until)
+    if old is not None and old.key == key:
+        return
+    trail = Trail() if old is None else subscriber.trail or old.reached()
+    trail.keep({feed.name for feed in key.feeds})
+    trail.fill({feed.name: feed.place for feed in key.feeds})
+    subscriber.trail = trail
+    hub.pump.park(subscriber)
+    if old is not None:
+        hub.directory.leave(subscriber, old)
+    audience = connection.lossless = hub.directory.join_lossless(subscriber, key)
+    subscriber.reached = audience.reached
+    _resize_queue(subscriber, audience)
+    if isinstance(subscriber.replay, HistoryReplay):
+        subscriber.replay.move(audience)
+
+
+def _resize_queue(subscriber: Subscriber, audience: LosslessAudience) -> None:
+    """A queue with the largest bounds among the feeds, and what is still wanted of the old."""
+    specs = [feed.spec for feed in audience.key.feeds]
+    old = subscriber.queue
+    subscriber.queue = BoundedQueue(
+        max(spec.queue_updates_max for spec in specs),
+        max(spec.queue_bytes_max for spec in specs),
+    )
+    if old is not None:
+        subscriber.offer([update for update in old if update.channel in audience.channels])
+
+
+def _regroup_conflated(
+    connection: Connection, hub: Hub, by_interval: Mapping[int, set[Selector]]
+) -> None:
+    subscriber = connection.subscriber
+    keys: dict[int, Key] = {}
+    shorter: set[Selector] = set()
+    for interval_ms in sorted(by_interval):
+        include = by_interval[interval_ms]
+        feeds = {selector.feed for selector in include}
+        wild = {selector.feed for selector in include if selector.pattern.is_wild}
+        # A channel that several subscriptions match comes once, at the shortest
+        # interval. Two names never match the same one: they are two names.
+        exclude = frozenset(
+            selector
+            for selector in shorter
+            if selector.feed in (feeds if selector.pattern.is_wild else wild)
+        )
+        keys[interval_ms] = Key(
+            subscriber.format, interval_ms, frozenset(include), exclude, subscriber.until
+        )
+        shorter |= include
+    for interval_ms, audience in list(connection.conflated.items()):
+        if keys.get(interval_ms) != audience.key:
+            del connection.conflated[interval_ms]
+            hub.directory.leave(subscriber, audience)
+    for interval_ms, key in keys.items():
+        if interval_ms not in connection.conflated:
+            connection.conflated[interval_ms] = hub.directory.join_conflated(subscriber, key)
+
+
+def resume(
+    connection: Connection, fresh: set[Feed], places: Mapping[str, Place] | None, pace: Pace
+) -> dict[Feed, bool]:
+    """Start to replay what was missed of the ``fresh`` feeds since ``places``.
+
+    Returns, for each feed that the cursor speaks of, whether all of it can be
+    recovered; a feed that cannot starts afresh.
+    """
+    recovered: dict[Feed, bool] = {}
+    behind: dict[Feed, int] = {}
+    subscriber = connection.subscriber
+    for feed in sorted(fresh, key=lambda feed: feed.name):
+        at = (places or {}).get(feed.name)
+        if at is None:
+            continue
+        recovered[feed] = feed.recovers(at)
+        if recovered[feed]:
+            assert subscriber.trail is not None
+            subscriber.trail.set(feed.name, at)
+            behind[feed] = at.replay_from
+    if behind:
+        assert connection.lossless is not None
+        subscriber.replay = HistoryReplay(subscriber, connection.lossless, behind, pace)
+    return recovered

@@ -1,0 +1,69 @@
+"""service/audience.py: the shared flush, and who is taken off it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.fanout import WIRES, Fanout, skips_time
+from tickfan.core import closing
+from tickfan.fanout.audience import MEMBERS_MAX
+
+if TYPE_CHECKING:
+    from tests.support.fanout import Client
+
+
+def crowd(fanout: Fanout, wire: str, channel: str, count: int = 12) -> list[Client]:
+    return [fanout.client(wire, "fast", channel) for _ in range(count)]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("channel", ["trades.a", "quotes.a"])
+@skips_time
+async def test_broken_and_stalled_members_harm_nobody(wire: str, channel: str) -> None:
+    """In one flush some raise, some are full, and the rest get their bytes in this turn."""
+    fanout = Fanout()
+    clients = crowd(fanout, wire, channel)
+    for client in clients[::3]:
+        client.pipe.mode = "broken"
+    for client in clients[1::3]:
+        client.clog()
+    await fanout.settle()
+    sent = fanout.publish(channel)
+    await fanout.settle(0.021)
+    for index, client in enumerate(clients):
+        assert client.seqs(channel) == ([sent] if index % 3 == 2 else [])
+        assert client.reason is (None if index % 3 else closing.LOST)
+    assert fanout.hub.tally.parked == 4
+    for client in clients[1::3]:
+        client.pipe.become("fast")
+    await fanout.settle()
+    assert all(client.seqs(channel) == [sent] for client in clients[1::3])
+
+
+@skips_time
+async def test_siblings_share_a_key() -> None:
+    """Above MEMBERS_MAX another audience begins; it ends when its last member leaves."""
+    fanout = Fanout()
+    clients = crowd(fanout, "sse", "trades.a", MEMBERS_MAX + 2)
+    assert len(fanout.hub.directory) == 2
+    for client in clients[-2:]:
+        client.leave()
+    assert len(fanout.hub.directory) == 1
+    sent = fanout.publish("trades.a")
+    await fanout.settle()
+    assert all(client.seqs("trades.a") == [sent] for client in clients[:-2])
+    assert not clients[-1].seqs("trades.a")
+
+
+@skips_time
+async def test_nobody_is_encoded_for() -> None:
+    """What was pending when the last member left is dropped unencoded."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "trades.a", "quotes.a")
+    fanout.publish("trades.a")
+    fanout.publish("quotes.a")
+    client.leave()
+    await fanout.settle()
+    assert fanout.formats.encodings.total == 0

@@ -1,0 +1,145 @@
+"""service/directory.py: which audiences exist, and which a channel concerns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.fanout import Fanout, skips_time, timers
+from tickfan.core.pattern import Pattern
+
+if TYPE_CHECKING:
+    from tests.support.fanout import Client
+
+words = st.sampled_from(["a", "b", "c"])
+names = st.tuples(st.sampled_from(["trades", "quotes"]), words, words).map(".".join)
+patterns = st.lists(st.sampled_from(["trades", "quotes", "a", "b", "*", "#"]), min_size=1,
+                    max_size=3).map(".".join)  # fmt: skip
+
+
+def has_feed(pattern: str) -> bool:
+    return any(Pattern(pattern).overlaps(Pattern(bound)) for bound in ("trades.#", "quotes.#"))
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.lists(patterns.filter(has_feed), min_size=1, max_size=3), min_size=1, max_size=5),
+    st.lists(names, max_size=6),
+    st.lists(names, max_size=6),
+)
+@skips_time
+async def test_a_channel_reaches_exactly_those_who_match(
+    wishes: list[list[str]], before: list[str], after: list[str]
+) -> None:
+    """Known before or new, by name or by wildcard; each update once."""
+    fanout = Fanout()
+    for name in before:
+        fanout.publish(name)
+    clients = [
+        fanout.client("json", "fast", *wish, snapshot=False, interval_ms=(20, 40)[index % 2])
+        for index, wish in enumerate(wishes)
+    ]
+    for name in after:
+        fanout.publish(name)
+        await fanout.settle(0.1)
+    for wish, client in zip(wishes, clients, strict=True):
+        due = [name for name in after if any(Pattern(text).matches(name) for text in wish)]
+        assert [one["channel"] for one in client.named("update")] == due
+    await all_leave(fanout, clients)
+
+
+async def all_leave(fanout: Fanout, clients: list[Client]) -> None:
+    """Everybody leaves, and nothing is left in any index."""
+    for client in clients:
+        client.leave()
+    await fanout.settle()
+    directory: Any = fanout.hub.directory
+    assert len(directory) == 0
+    assert not list(directory)
+    for index in (directory._audiences, directory._home, directory._exact, directory._wild):
+        assert not index
+    for feed in fanout.hub.feeds.values():
+        assert not any(channel.audiences for channel in feed.channels.values())
+    for circles in directory._circles.values():
+        assert not any(circle.audiences for circle in circles)
+    assert timers(fanout.loop) == 0
+
+
+@skips_time
+async def test_changing_subscriptions_leaves_nothing_behind() -> None:
+    """Nor do siblings, slow members and those that change their minds."""
+    fanout = Fanout()
+    clients = [fanout.client("json", "fast", "trades.#", "quotes.#") for _ in range(20)]
+    for turn in range(6):
+        for index, client in enumerate(clients):
+            if index % 4 == turn % 4:
+                client.clog()
+            client.subscribe(f"trades.{index}", f"quotes.{turn}", interval_ms=(20, 40)[turn % 2])
+            client.unsubscribe("trades.#" if turn % 2 else "quotes.#", f"quotes.{turn - 1}")
+        for index in range(20):
+            fanout.publish(f"trades.{index}")
+            fanout.publish(f"quotes.{index}")
+        await fanout.settle(0.013)
+    await all_leave(fanout, clients)
+
+
+@skips_time
+async def test_audiences_of_an_interval_are_spread_over_its_slots() -> None:
+    """Not all of them tick in the same moment."""
+    fanout = Fanout()
+    clients = [fanout.client("json", "fast", f"quotes.{n}", interval_ms=80) for n in range(16)]
+    ticks: dict[float, int] = {}
+    for index in range(16):
+        fanout.publish(f"quotes.{index}")
+    seen = 0
+    for _ in range(100):
+        await fanout.settle(0.001)
+        now = sum(len(client.named("update")) for client in clients)
+        if now > seen:
+            ticks[fanout.loop.time()] = now - seen
+        seen = now
+    assert sorted(ticks.values()) == [2] * 8, ticks
+
+
+@skips_time
+async def test_lossless_audiences_of_a_feed() -> None:
+    """Those that read it, by whatever pattern, and no others."""
+    fanout = Fanout()
+    for channels in (["trades.a"], ["trades.#", "book.x"], ["book.x"], ["quotes.a"], ["#"]):
+        fanout.client("json", "fast", *channels)
+    hub = fanout.hub
+    assert len(hub.directory.lossless_of(hub.feeds["trades"])) == 3
+    assert len(hub.directory.lossless_of(hub.feeds["book"])) == 3
+    assert hub.directory.lossless_of(hub.feeds["quotes"]) == []
+
+
+@skips_time
+async def test_a_name_is_waited_for_until_its_channel_is_there() -> None:
+    """After that it is in no index, however many audiences have it."""
+    fanout = Fanout()
+    directory: Any = fanout.hub.directory
+    fanout.publish("quotes.a")
+    clients = [
+        fanout.client("json", "fast", "quotes.a", f"quotes.{n % 2}", interval_ms=20 + 20 * (n // 2))
+        for n in range(4)
+    ]
+    assert {name: len(keys) for name, keys in directory._exact.items()} == {
+        "quotes.0": 2, "quotes.1": 2,
+    }  # fmt: skip
+    fanout.publish("quotes.0")
+    assert list(directory._exact) == ["quotes.1"]
+    await all_leave(fanout, clients)
+
+
+@skips_time
+async def test_names_at_two_intervals_share_their_audience_with_those_at_one() -> None:
+    """A name excludes no other name: who has more elsewhere is due the same bytes here."""
+    fanout = Fanout()
+    plain = fanout.client("json", "fast", "quotes.a", interval_ms=40)
+    both = fanout.client("json", "fast", "quotes.b", interval_ms=20)
+    both.subscribe("quotes.a", interval_ms=40)
+    assert plain.connection.conflated[40] is both.connection.conflated[40]
+    both.subscribe("quotes.*", interval_ms=20)
+    assert plain.connection.conflated[40] is not both.connection.conflated[40]

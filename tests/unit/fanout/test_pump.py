@@ -1,0 +1,166 @@
+"""service/pump.py: parked subscribers are served, one loop for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.fanout import Fanout, skips_time, timers
+from tests.support.live import until
+from tickfan.core import closing
+from tickfan.fanout.subscriber import STEP_BYTES
+
+if TYPE_CHECKING:
+    from tests.support.live import Live
+
+SIZE = 50_000
+
+
+@pytest.mark.parametrize("channel", ["quotes.a", "trades.a"])
+@skips_time
+async def test_no_progress_for_the_timeout_ends_a_client(channel: str) -> None:
+    """Not before it, and slowness alone never does."""
+    fanout = Fanout(stall_timeout_s=10.0)
+    client = fanout.client("sse", "fast", channel)
+    client.clog()
+    for _ in range(98):
+        fanout.publish(channel)
+        await fanout.settle(0.1)
+    assert client.reason is None
+    await fanout.settle(0.5)
+    assert client.reason is closing.STALLED
+
+
+@skips_time
+async def test_any_progress_starts_the_timeout_anew() -> None:
+    """A client that takes one byte now and then is slow, not stalled."""
+    fanout = Fanout(stall_timeout_s=10.0)
+    client = fanout.client("sse", "fast", "quotes.a")
+    client.clog()
+    for _ in range(20):
+        fanout.publish("quotes.a")
+        await fanout.settle(9.0)
+        client.pipe.read(1)
+    assert client.reason is None
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert client.seqs("quotes.a") == [20]
+
+
+@skips_time
+async def test_one_timer_serves_all_and_ends_with_them() -> None:
+    """However many are parked."""
+    fanout = Fanout()
+    clients = [fanout.client("sse", "fast", "trades.a") for _ in range(200)]
+    for client in clients:
+        client.clog()
+    fanout.publish("trades.a")
+    await fanout.settle()
+    assert len(fanout.hub.pump) == 200
+    assert timers(fanout.loop) == 1
+    for client in clients:
+        client.pipe.become("fast")
+    await fanout.settle()
+    assert len(fanout.hub.pump) == 0
+    assert timers(fanout.loop) == 0
+
+
+@skips_time
+async def test_a_broken_parked_client_ends_alone() -> None:
+    """Its connection is gone; the next one is served all the same."""
+    fanout = Fanout()
+    clients = [fanout.client("sse", "fast", "trades.a") for _ in range(9)]
+    for client in clients:
+        client.clog()
+    sent = fanout.publish("trades.a")
+    await fanout.settle()
+    for index, client in enumerate(clients):
+        client.pipe.become("broken" if index % 2 else "fast")
+    await fanout.settle()
+    for index, client in enumerate(clients):
+        if index % 2:
+            assert client.reason is closing.LOST
+        else:
+            assert client.seqs("trades.a") == [sent]
+    assert len(fanout.hub.pump) == 0
+
+
+@skips_time
+async def test_a_fault_of_ours_ends_one_client_and_is_reported() -> None:
+    """The pump goes on for the others."""
+    fanout = Fanout()
+    bad, good = (fanout.client(wire, "fast", "trades.a") for wire in ("sse", "ndjson"))
+    for client in (bad, good):
+        client.clog()
+
+    def fail() -> int:
+        raise ZeroDivisionError
+
+    sent = fanout.publish("trades.a")
+    await fanout.settle()
+    bad.pipe.get_write_buffer_size = fail  # type: ignore[method-assign]
+    for client in (bad, good):
+        client.pipe.become("fast")
+    await fanout.settle()
+    assert bad.reason is closing.INTERNAL
+    assert good.seqs("trades.a") == [sent]
+    failures = fanout.loop.failures  # type: ignore[attr-defined]
+    assert [type(one["exception"]) for one in failures] == [ZeroDivisionError]
+    failures.clear()
+
+
+@skips_time
+async def test_a_stalled_client_delays_nobody() -> None:
+    """The others get every update in the turn in which it is flushed."""
+    fanout = Fanout()
+    stalled = fanout.client("sse", "fast", "trades.a")
+    stalled.clog()
+    fast = fanout.client("sse", "fast", "trades.a")
+    for count in range(50):
+        fanout.publish("trades.a")
+        await fanout.turns()
+        assert len(fast.seqs("trades.a")) == count + 1
+        await fanout.settle(0.011)
+    assert len(stalled.subscriber.queue or ()) == 50
+
+
+async def test_a_real_socket_that_is_not_read_holds_little_and_harms_nobody(service: Live) -> None:
+    """Over TCP: bounded on our side, one mark a channel, the newest value at the end."""
+    async with (
+        service.ndjson("channels=quotes.%23") as stalled,
+        service.ndjson("channels=quotes.fast") as fast,
+    ):
+        await stalled.read_until("snapshot_end")
+        await fast.read_until("snapshot_end")
+        (slow,) = (
+            one.subscriber
+            for one in service.service.connections
+            if any(pattern.text == "quotes.#" for pattern in one.grants)
+        )
+        connection = stalled.response.connection
+        assert connection is not None
+        transport: Any = connection.transport
+        transport.pause_reading()
+        peak = count = 0
+        while len(slow.marks) < 20:
+            for index in range(20):
+                await service.publish(f"quotes.{index}", [count, "x" * SIZE])
+            count += 1
+            await service.publish("quotes.fast", count)
+            (update,) = await fast.updates(1)
+            assert update["data"] == count
+            peak = max(peak, slow.pipe.get_write_buffer_size())
+            assert count < 100, "the client was never slow"
+        for index in range(20):
+            await service.publish(f"quotes.{index}", "newest")
+        assert len(slow.marks) <= 21
+        assert peak <= 2 * STEP_BYTES + SIZE
+        assert slow.ended is None
+        transport.resume_reading()
+        newest: set[str] = set()
+        while len(newest) < 20:
+            (update,) = await stalled.updates(1)
+            if update["data"] == "newest":
+                newest.add(update["channel"])
+        await until(lambda: not slow.parked)

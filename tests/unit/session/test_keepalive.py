@@ -1,0 +1,246 @@
+"""service/heart.py: heartbeats and pings, from one timer for everybody."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.fanout import WIRES, Client, Fanout, SkippingLoop, skips_time, timers
+from tickfan.core import closing
+from tickfan.core.feed import Upstream
+from tickfan.session.keepalive import BEAT_S, Heart, Times
+
+TIMES = Times(heartbeat_s=15.0, ping_s=30.0, pong_timeout_s=10.0)
+
+
+def beating(fanout: Fanout) -> Heart:
+    heart = Heart(fanout.hub, fanout.connections, TIMES)
+    heart.start()
+    return heart
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_a_quiet_connection_hears_from_us(wire: str) -> None:
+    """heartbeat_s after the last write; with the state of its feeds and its cursor."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client(wire, "fast", "trades.a", "quotes.a")
+    fanout.ingest.upstream("quotes", Upstream.STALE, "")
+    await fanout.settle(14.5)
+    assert not client.named("heartbeat")
+    await fanout.settle(2.0)
+    (heartbeat,) = client.named("heartbeat")
+    assert heartbeat["upstream"] == {"quotes": "stale", "trades": "live"}
+    assert heartbeat["cursor"] == client.connection.cursor
+    assert heartbeat["server_time"] > 0
+    heart.stop()
+
+
+@skips_time
+async def test_a_busy_connection_needs_no_heartbeat() -> None:
+    """Anything written counts, also by the pump."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    clients = [fanout.client("sse", mode, "trades.a") for mode in ("fast", "lazy")]
+    for _ in range(10):
+        await fanout.settle(10.0)
+        fanout.publish("trades.a")
+    assert not any(client.named("heartbeat") for client in clients)
+    heart.stop()
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_the_cursor_of_a_quiet_channel_moves_on(wire: str) -> None:
+    """Its heartbeat's cursor resumes though all that it had seen was evicted."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client(wire, "fast", "trades.quiet")
+    for _ in range(50):
+        fanout.publish("trades.busy")
+    await fanout.settle(20.0)
+    assert fanout.hub.feeds["trades"].place in str(client.cursor)
+    missed = fanout.publish("trades.quiet")
+    again = fanout.client(wire)
+    again.subscribe("trades.quiet", cursor=client.cursor)
+    await fanout.settle()
+    assert again.seqs("trades.quiet") == [missed]
+    heart.stop()
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_a_heartbeat_never_turns_the_cursor_back(wire: str) -> None:
+    """One that found a full transport comes before what is published later."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client(wire, "fast", "trades.a")
+    sent = [fanout.publish("trades.a")]
+    await fanout.settle()
+    client.pipe.become("stalled")
+    sent.append(fanout.publish("trades.a", "x" * 9_000))
+    await fanout.settle(20.0)
+    client.pipe.become("fast")
+    # No look of the pump in between: straight on, as a busy feed would.
+    sent += [fanout.publish("trades.a") for _ in range(3)]
+    await fanout.settle()
+    client.clog()
+    sent.append(fanout.publish("trades.a"))
+    await fanout.settle()
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert client.named("heartbeat")
+    assert client.seqs("trades.a") == sent
+    seen = 0
+    for event in client.events:
+        if event["event"] == "update":
+            seen = event["seq"]
+        if "cursor" not in event or event["event"] == "snapshot_end":
+            continue
+        again = fanout.client("json")
+        again.subscribe("trades.a", cursor=event["cursor"])
+        await fanout.settle()
+        assert again.seqs("trades.a") == [seq for seq in sent if seq > seen], event["event"]
+        again.leave()
+    heart.stop()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@skips_time
+async def test_who_waits_to_resume_hears_its_own_cursor(*, is_first: bool) -> None:
+    """Not that of a neighbour in its audience who is quiet in the same beat."""
+    fanout = Fanout(replays_max=0)  # its turn never comes
+    heart = beating(fanout)
+    early = fanout.client("json", "fast", "trades.a")
+    fanout.publish("trades.a")
+    await fanout.settle()
+    early.leave()
+    waits, shares = [fanout.client("json") for _ in range(2)][:: 1 if is_first else -1]
+    waits.subscribe("trades.a", cursor=early.events[1]["cursor"])
+    shares.subscribe("trades.a")
+    await fanout.settle(16.5)
+    assert not waits.named("update"), "it should be waiting"
+    heard = [client.named("heartbeat")[0]["cursor"] for client in (waits, shares)]
+    assert heard == [early.events[1]["cursor"], early.cursor]
+    assert heard[0] != heard[1]
+    heart.stop()
+
+
+@skips_time
+async def test_a_heartbeat_tells_the_state_of_its_own_beat() -> None:
+    """Not that of the beat before: an outage is heard of, and its end."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client("sse", "fast", "quotes.a")
+    for state in (Upstream.LIVE, Upstream.STALE, Upstream.LIVE):
+        fanout.ingest.upstream("quotes", state, "")
+        await fanout.settle(16.5)
+    heard = [one["upstream"]["quotes"] for one in client.named("heartbeat")]
+    assert heard == ["live", "stale", "live"]
+    heart.stop()
+
+
+def pings(client: Client) -> int:
+    return len(client.named("ping"))
+
+
+@skips_time
+async def test_a_websocket_is_pinged_and_must_answer() -> None:
+    """Every ping_s; without a word for pong_timeout_s it ends."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client("msgpack", "fast", "quotes.a")
+    stream = fanout.client("sse", "fast", "quotes.a")
+    await fanout.settle(31.5)
+    assert pings(client) == 1
+    client.subscriber.heard_at = fanout.loop.time()
+    await fanout.settle(31.5)
+    assert pings(client) == 2
+    assert client.is_alive
+    await fanout.settle(12.0)
+    assert client.reason is closing.NO_PONG
+    assert stream.reason is None
+    heart.stop()
+
+
+@skips_time
+async def test_a_slow_websocket_is_not_asked_for_what_it_cannot_see() -> None:
+    """The pong to a ping behind unread bytes cannot come: only stalling ends it."""
+    fanout = Fanout(stall_timeout_s=60.0)
+    heart = beating(fanout)
+    client = fanout.client("msgpack", "fast", "quotes.a")
+    await fanout.settle(25.0)
+    client.clog()
+    for _ in range(10):
+        fanout.publish("quotes.a")
+        await fanout.settle(12.0)
+        client.pipe.read(100)  # slow, yet making progress
+    assert client.is_alive
+    client.pipe.become("fast")
+    await fanout.settle(3.0)
+    assert client.seqs("quotes.a") == [10]
+    client.subscriber.heard_at = fanout.loop.time()
+    await fanout.settle(8.0)
+    assert client.is_alive
+    client.clog()
+    fanout.publish("quotes.a")
+    await fanout.settle(70.0)
+    assert client.reason is closing.STALLED
+    heart.stop()
+
+
+@skips_time
+async def test_the_time_to_answer_a_ping_begins_anew_when_a_socket_drains() -> None:
+    """The ping lay behind what the client had not read: it has not seen it for longer."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    client = fanout.client("msgpack", "fast", "quotes.a")
+    await fanout.settle(31.5)
+    assert pings(client) == 1
+    client.clog()
+    fanout.publish("quotes.a")
+    await fanout.settle(20.0)
+    client.pipe.become("fast")
+    await fanout.settle(5.0)
+    assert client.is_alive
+    await fanout.settle(7.0)
+    assert client.reason is closing.NO_PONG
+    heart.stop()
+
+
+@skips_time
+async def test_two_timers_whoever_is_connected() -> None:
+    """The beat and the pulse; and none after stop."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    clients = [fanout.client("sse", "fast", "trades.a") for _ in range(300)]
+    await fanout.settle(BEAT_S)
+    assert timers(fanout.loop) == 2
+    await fanout.settle(20.0)
+    assert all(len(client.named("heartbeat")) == 1 for client in clients)
+    heart.stop()
+    assert timers(fanout.loop) == 0
+
+
+@skips_time
+async def test_a_held_loop_is_felt_as_long_as_it_was_held() -> None:
+    """Pulses that were missed count with what was left of the wait: none is left out."""
+    fanout = Fanout()
+    heart = beating(fanout)
+    lags = fanout.hub.tally.loop_lag
+    await fanout.settle(1.05)
+    assert sum(lags.counts) == lags.counts[0] == 10
+
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SkippingLoop)
+    loop.now += 0.95  # held: 0.9, 0.8 ... 0.1 and 0 s late
+    await fanout.turns()
+    assert sum(lags.counts) == 20
+    assert lags.total == pytest.approx(4.5, abs=0.01)
+
+    await fanout.settle(1.0)
+    assert sum(lags.counts) == 30
+    assert lags.total == pytest.approx(4.5, abs=0.01)
+    heart.stop()
