@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 import structlog
 
+from tickfan.clock import now_ms
 from tickfan.core.errors import Poison
 from tickfan.core.feed import Upstream
 from tickfan.core.pattern import is_channel_name
@@ -63,7 +64,7 @@ class Ingest:
         """Publish what is in one message; see :class:`tickfan.broker.base.Sink`."""
         feed = self._hub.feeds[delivery.feed]
         self._hub.tally.messages_in[feed.name] += 1
-        now = feed.heard_ms = time.time_ns() // 1_000_000
+        now = feed.heard_ms = now_ms()
         ts = delivery.ts if delivery.ts is not None else now
         # What is read back at the start is old on purpose.
         if delivery.ts is not None and feed.upstream is not Upstream.STARTING:
@@ -111,7 +112,7 @@ class Ingest:
         """See :class:`tickfan.broker.base.Sink`."""
         if state is not self._hub.feeds[feed].upstream:
             self._hub.tally.feed_changes[feed, state.value] += 1
-        self._hub.upstream(self._hub.feeds[feed], state, why, time.time_ns() // 1_000_000)
+        self._hub.upstream(self._hub.feeds[feed], state, why, now_ms())
 
     def reset(self, feed: str, reason: str) -> None:
         """See :class:`tickfan.broker.base.Sink`."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tickfan.clock import now_ms
 from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
@@ -68,11 +68,11 @@ async def _is_unconfirmed(service: Live, channel: str) -> bool:
 @pytest.mark.parametrize("wire", WIRES)
 async def test_status_says_what_is_known(service: Live, wire: str) -> None:
     """The state, since when, when the last message came, how many values are in doubt."""
-    begin_ms = time.time_ns() // 1_000_000
+    begin_ms = now_ms()
     await service.publish("quotes.A", 1)
     await service.publish("quotes.B", 1)
     heard = service.hub.feeds["quotes"].heard_ms
-    assert begin_ms <= heard <= time.time_ns() // 1_000_000
+    assert begin_ms <= heard <= now_ms()
     async with _reading(service, wire, "quotes.A") as reader:
         _play(service, Upstream.STALE)
         stale = {"feed": "quotes", "upstream": "stale", "since": SINCE_MS, "heard": heard}

@@ -17,10 +17,10 @@ import pytest
 from tests.support.browser import Browser
 from tests.support.live import until
 from tests.support.programs import require
+from tickfan.clock import now_ms
 from tickfan.core import closing
 from tickfan.core.feed import Upstream
 from tickfan.core.pattern import Pattern
-from tickfan.session.connections import now_ms
 from tickfan.transports.line import Line
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import Any
 
 import msgpack
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.fanout import FEEDS, Fanout, skips_time
 from tickfan.broker.base import Delivery as Message
+from tickfan.clock import now_ms
 from tickfan.core.feed import Delivery, FeedSpec, Upstream
 from tickfan.ingest import SAMPLE_S
 from tickfan.wire.inbound import footprint, weigh
@@ -169,7 +169,7 @@ async def test_the_time_is_the_items_then_the_messages_then_ours() -> None:
     fanout.publish("trades.a", entries, batch=True, ts=222)
     fanout.publish("trades.a", 3, ts=333)
     fanout.deliver("trades.a", b"{", ts=444)
-    before = time.time_ns() // 1_000_000
+    before = now_ms()
     fanout.publish("trades.a", 4)
     await fanout.settle()
     times = [one["ts"] for one in client.events if "ts" in one]

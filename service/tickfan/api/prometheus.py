@@ -18,10 +18,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from tickfan.clock import now_ms
 from tickfan.core.closing import REASONS
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES, RESET_REASONS
 from tickfan.core.feed import Upstream
-from tickfan.session.connections import now_ms
 from tickfan.wire.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from tickfan.api.channels import check_query, feed_of
 from tickfan.api.context import CONTEXT, json_response
 from tickfan.broker.base import JSON, MSGPACK, Message, PublishError
+from tickfan.clock import now_ms
 from tickfan.core.errors import Poison, Refusal
 from tickfan.core.pattern import check_channel_name
-from tickfan.session.connections import now_ms
 from tickfan.wire.inbound import check_type, decode
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from itertools import accumulate
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from tickfan.broker.base import Message, PublishError
+from tickfan.clock import now_ms
 from tickfan.core.errors import Refusal
 from tickfan.core.update import SNAPSHOT
 from tickfan.market.instruments import INSTRUMENTS, Instrument
@@ -222,7 +222,7 @@ async def run(  # noqa: PLR0913 - the knobs of the publish command
         if left > 0:
             due = min(due, left)
             left -= due
-        ts = time.time_ns() // 1_000_000
+        ts = now_ms()
         due_now = messages(market, feeds, due, ts, in_batches=rate >= BATCH_FROM_RATE)
         for number, (feed, message) in enumerate(due_now):
             if number % TURN_MESSAGES == 0:

@@ -7,11 +7,11 @@ pipe by itself. Must not know HTTP, WebSocket, or how a request was spelled.
 from __future__ import annotations
 
 import random
-import time
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tickfan.clock import now_ms
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
 from tickfan.core.conflating import ConflatingQueue
@@ -214,11 +214,6 @@ class Connections:
             subscriber.control(frames[format_], self._hub.loop.time())
 
         self.each(tell)
-
-
-def now_ms() -> int:
-    """The wall clock, in ms since 1970 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 def _reset(feed: Feed, at: Place | None) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tickfan.clock import now_ms
 from tickfan.core import closing
-from tickfan.session.connections import now_ms
 from tickfan.wire.framing import PING_FRAME
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiohttp import WebSocketError, WSCloseCode, web
 
+from tickfan.clock import now_ms
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
-from tickfan.session.connections import now_ms
 from tickfan.session.grants import parse_request
 from tickfan.transports import commands, frames
 from tickfan.transports.doors import DOORS, Guest

@@ -14,10 +14,10 @@ from tests.support.live import until
 from tests.support.raw import connect, request
 from tickfan.api.prometheus import UNRECOVERED_REASONS, registry
 from tickfan.broker.base import Delivery
+from tickfan.clock import now_ms
 from tickfan.core.closing import REASONS
 from tickfan.core.feed import Upstream
 from tickfan.ingest import Ingest
-from tickfan.session.connections import now_ms
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive
