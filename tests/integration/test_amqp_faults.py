@@ -18,7 +18,7 @@ from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     from tests.conftest import Rabbit
-    from tickfan.core.feed import Delivery as Policy
+    from tickfan.core.spec import Delivery as Policy
 
 
 async def test_half_open(rabbitmq: Rabbit) -> None:

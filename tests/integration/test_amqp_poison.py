@@ -15,7 +15,7 @@ from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 
 if TYPE_CHECKING:
     from tests.conftest import Rabbit
-    from tickfan.core.feed import Delivery as Policy
+    from tickfan.core.spec import Delivery as Policy
 
 
 @pytest.mark.parametrize("policy", [CONFLATED, LOSSLESS])

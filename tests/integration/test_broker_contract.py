@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Rabbit
     from tickfan.broker.base import Delivery
-    from tickfan.core.feed import Delivery as Policy
+    from tickfan.core.spec import Delivery as Policy
 
 
 class Stage:

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from tickfan.broker.base import Delivery, FeedSource
-from tickfan.core.feed import Delivery as Policy
-from tickfan.core.feed import FeedSpec, Upstream
+from tickfan.core.feed import Upstream
+from tickfan.core.spec import Delivery as Policy
+from tickfan.core.spec import FeedSpec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -19,7 +19,8 @@ from tests.support.decoding import decoder
 from tickfan.broker.base import Delivery as Message
 from tickfan.core import closing
 from tickfan.core.cursor import fingerprint
-from tickfan.core.feed import Delivery, FeedSpec, Upstream
+from tickfan.core.feed import Upstream
+from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.fanout.hub import Hub
 from tickfan.ingest import Ingest
 from tickfan.session.connections import Connections

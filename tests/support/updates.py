@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tickfan.core.cursor import fingerprint
-from tickfan.core.feed import Delivery, Feed, FeedSpec
+from tickfan.core.feed import Feed
+from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.core.update import GAP, SNAPSHOT, UPDATE, Update
 
 if TYPE_CHECKING:

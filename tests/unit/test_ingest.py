@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tests.support.fanout import FEEDS, Fanout, skips_time
 from tickfan.broker.base import Delivery as Message
 from tickfan.clock import now_ms
-from tickfan.core.feed import Delivery, FeedSpec, Upstream
+from tickfan.core.feed import Upstream
+from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.ingest import SAMPLE_S
 from tickfan.wire.inbound import footprint, weigh
 

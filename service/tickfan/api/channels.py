@@ -12,8 +12,7 @@ from tickfan.core.pattern import Pattern, check_channel_name
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from tickfan.core.feed import Feed
-    from tickfan.core.pattern import Channel
+    from tickfan.core.feed import Channel, Feed
     from tickfan.core.update import Update
     from tickfan.fanout.hub import Hub
 

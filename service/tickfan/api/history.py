@@ -18,7 +18,7 @@ from tickfan.core.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tickfan.core.pattern import Channel
+    from tickfan.core.feed import Channel
     from tickfan.core.update import Update
 
 LIMIT = 100

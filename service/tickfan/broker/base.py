@@ -17,7 +17,8 @@ from tickfan.core.errors import TickfanError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tickfan.core.feed import FeedSpec, Upstream
+    from tickfan.core.feed import Upstream
+    from tickfan.core.spec import FeedSpec
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from tickfan.config import brokerurl
 from tickfan.config.feeds import ConflatedFeed, LosslessFeed
-from tickfan.core.feed import Delivery
+from tickfan.core.spec import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

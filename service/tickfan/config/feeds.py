@@ -25,7 +25,7 @@ from tickfan.config.kinds import (
 )
 from tickfan.config.sections import Interval, Section
 from tickfan.core.cursor import LOSSLESS_FEEDS_MAX
-from tickfan.core.feed import Delivery, FeedOverlap, FeedSpec, check_overlaps
+from tickfan.core.spec import Delivery, FeedOverlap, FeedSpec, check_overlaps
 
 FEEDS_MAX = 64
 BINDINGS_MAX = 64

@@ -23,13 +23,13 @@ from tickfan.config.sections import (
     StopSettings,
     StreamSettings,
 )
-from tickfan.core.feed import Delivery
+from tickfan.core.spec import Delivery
 
 if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
     from tickfan.broker.base import FeedSource
-    from tickfan.core.feed import FeedSpec
+    from tickfan.core.spec import FeedSpec
 
 
 class Settings(BaseSettings):

@@ -8,13 +8,20 @@ not know who the readers are.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tickfan.core.pattern import Channel
+from typing import Generic, Protocol, TypeVar
 
 
-class ChangeLog:
+class Versioned(Protocol):
+    """What can change: a channel."""
+
+    version: int
+    """The log's counter at the last change."""
+
+
+V = TypeVar("V", bound=Versioned)
+
+
+class ChangeLog(Generic[V]):
     """Channels in the order of their changes, in runs between seals.
 
     A run is what changed between two visits of any readers; within a run a
@@ -27,9 +34,9 @@ class ChangeLog:
     def __init__(self) -> None:
         self.version = 0
         self._sealed = 0
-        self._order: OrderedDict[Channel, None] = OrderedDict()
+        self._order: OrderedDict[V, None] = OrderedDict()
 
-    def mark(self, channel: Channel) -> bool:
+    def mark(self, channel: V) -> bool:
         """Note a change; returns whether it folded into one of this run."""
         self.version = version = self.version + 1
         folded = channel.version > self._sealed
@@ -44,12 +51,12 @@ class ChangeLog:
         self._sealed = self.version
         return self.version
 
-    def since(self, moment: int) -> list[Channel]:
+    def since(self, moment: int) -> list[V]:
         """The channels changed after ``moment`` (a seal), oldest run first.
 
         Costs what it returns.
         """
-        changed: list[Channel] = []
+        changed: list[V] = []
         for channel in reversed(self._order):
             if channel.version <= moment:
                 break

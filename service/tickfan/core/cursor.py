@@ -22,10 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from tickfan.core.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
-
-    from tickfan.core.update import Update
 
 VERSION = "1"
 FEED_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -121,19 +119,12 @@ class Trail:
         places = self._places
         return "~".join([VERSION, *(places[feed] for feed in sorted(places))])
 
-    def follow(self, update: Update) -> str:
-        """Step over ``update`` and return the cursor just after it."""
-        place_text = update.place or ""
+    def follow(self, feed: str, place_text: str) -> str:
+        """Take the place just after an update of ``feed``, and return the cursor there."""
         places = self._places
-        places[update.channel.feed.name] = place_text
+        places[feed] = place_text
         if len(places) == 1:  # nearly always: one lossless feed a connection
             return f"{VERSION}~{place_text}"
-        return self.text()
-
-    def follow_all(self, updates: Iterable[Update]) -> str:
-        """Step over ``updates`` and return the cursor after the last."""
-        last = {update.channel.feed.name: update for update in updates}
-        self._places.update({feed: update.place or "" for feed, update in last.items()})
         return self.text()
 
     def jump(self, places: Mapping[str, str]) -> None:

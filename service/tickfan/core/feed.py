@@ -1,36 +1,28 @@
-"""A feed: what is configured for a family of channels, and what is known of it.
+"""The state of a feed, and of each of its channels.
 
-Must not know where updates come from nor who gets them.
+Feed, channel and update know each other: they are one structure. Must not know
+where updates come from nor who gets them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tickfan.core.cursor import START, place
-from tickfan.core.errors import Poison, TickfanError
+from tickfan.core.errors import Poison
 from tickfan.core.history import OVERHEAD_BYTES, History
-from tickfan.core.pattern import Channel, Pattern
+from tickfan.core.pattern import Pattern
 from tickfan.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from tickfan.core.cursor import Place
+    from tickfan.core.spec import FeedSpec
     from tickfan.core.update import Update
 
 STATE_UPDATES_MAX = 4096
 """Updates kept since a channel's last full state: a publisher of order books
 should mark one more often, or nobody who joins late gets one."""
-
-
-class Delivery(StrEnum):
-    """The two policies; they share no code on purpose."""
-
-    CONFLATED = "conflated"
-    LOSSLESS = "lossless"
 
 
 class Upstream(StrEnum):
@@ -41,42 +33,38 @@ class Upstream(StrEnum):
     STALE = "stale"  # was live; the broker is out of reach or silent
 
 
-class FeedOverlap(TickfanError):
-    """Two feeds would both cover some channel."""
+class Taker(Protocol):
+    """Whoever is due every update of a channel."""
 
-    def __init__(self, left: str, pattern: str, right: str, other: str) -> None:
-        super().__init__(
-            f"feed {right!r} binds {other!r}, which overlaps {pattern!r} of feed {left!r}: "
-            "a channel belongs to one feed"
-        )
+    def take(self, update: Update) -> None:
+        """Take the channel's next update."""
 
 
-@dataclass(frozen=True, slots=True)
-class FeedSpec:
-    """One feed as configured. Names end with their unit.
+class Channel:
+    """One channel of one feed: its newest update and where its chain stands.
 
-    ``is_warm``: what a conflated feed missed in an outage is read back after it.
-    ``interval_ms`` holds for conflated feeds; ``flush_ms``, ``queue_*``,
-    ``history_*`` and ``state_*`` for lossless ones; the rest for both. The settings that only
-    a broker reads (queue names, retention) are its own, in ``broker.base``.
+    ``version`` is the hub's change counter at the channel's last change: it
+    orders changes of conflated channels. ``seq`` is the newest sequence
+    number of the channel; on a lossless feed it is the next update's ``prev``.
     """
 
-    name: str
-    bind: tuple[str, ...]
-    delivery: Delivery
-    interval_ms: int = 100
-    flush_ms: int = 10
-    queue_updates_max: int = 10_000
-    queue_bytes_max: int = 4 * 2**20
-    history_bytes_max: int = 64 * 2**20
-    state_bytes_max: int = 64 * 2**20
-    channels_max: int = 100_000
-    is_warm: bool = False
+    __slots__ = ("audiences", "feed", "latest", "name", "seq", "state", "version")
 
-    @property
-    def is_lossless(self) -> bool:
-        """Whether every update is delivered."""
-        return self.delivery is Delivery.LOSSLESS
+    def __init__(self, name: str, feed: Feed) -> None:
+        self.name = name
+        self.feed = feed
+        self.latest: Update | None = None
+        self.seq: int | None = None
+        self.version = 0
+        # On a lossless feed whose publisher marks full states (order books):
+        # the last one and every update since. Only ever appended to or replaced.
+        self.state: list[Update] | None = None
+        # The lossless audiences to touch at each update. Conflated ones are
+        # found at their tick and are not listed here.
+        self.audiences: list[Taker] = []
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.name}>"
 
 
 class Feed:
@@ -93,7 +81,7 @@ class Feed:
         self.is_lossless = spec.is_lossless
         self.patterns = tuple(Pattern(text) for text in spec.bind)
         self.channels: dict[str, Channel] = {}
-        self.history = History(spec.history_bytes_max if spec.is_lossless else 0)
+        self.history: History[Update] = History(spec.history_bytes_max if spec.is_lossless else 0)
         # The newest update of a lossless feed.
         self.newest: Update | None = None
         # The largest size of an update so far: what many are at most, without adding up.
@@ -212,17 +200,3 @@ class Feed:
             )
         channel = self.channels[name] = Channel(name, self)
         return channel
-
-
-def check_overlaps(feeds: Sequence[FeedSpec]) -> None:
-    """Raise :class:`FeedOverlap` if two feeds would both cover some channel."""
-    for index, left in enumerate(feeds):
-        for right in feeds[index + 1 :]:
-            for a in _patterns(left):
-                for b in _patterns(right):
-                    if a.overlaps(b):
-                        raise FeedOverlap(left.name, a.text, right.name, b.text)
-
-
-def _patterns(spec: FeedSpec) -> Iterable[Pattern]:
-    return (Pattern(text) for text in spec.bind)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tickfan.core.cursor import Place
-    from tickfan.core.update import Update
 
 _SEQ = attrgetter("seq")
 # What an update costs in memory beside its data: the object and its numbers, its
@@ -23,7 +22,26 @@ OVERHEAD_BYTES = 550
 _GONE: Any = None
 
 
-class History:
+class Kept(Protocol):
+    """What a history needs to know of an update."""
+
+    @property
+    def seq(self) -> int:
+        """Its place in the stream."""
+
+    @property
+    def held(self) -> int:
+        """What its data takes in memory, in bytes."""
+
+    @property
+    def mark(self) -> str | None:
+        """The fingerprint of its message."""
+
+
+U = TypeVar("U", bound=Kept)
+
+
+class History(Generic[U]):
     """Updates by rising ``seq``, bounded by bytes; the oldest give way."""
 
     __slots__ = ("_items", "_start", "evicted", "size", "size_max")
@@ -35,13 +53,13 @@ class History:
         self.evicted: int | None = None  # the seq of the newest update that gave way
         # A list with a moving start instead of a deque: places in the middle
         # are looked up by bisection, which a deque does in linear time.
-        self._items: list[Update] = []
+        self._items: list[U] = []
         self._start = 0
 
     def __len__(self) -> int:
         return len(self._items) - self._start
 
-    def append(self, update: Update) -> None:
+    def append(self, update: U) -> None:
         """Add the newest update; its ``seq`` must be above all others."""
         items = self._items
         items.append(update)
@@ -61,12 +79,12 @@ class History:
             self._start = 0
 
     @property
-    def oldest(self) -> Update | None:
+    def oldest(self) -> U | None:
         """The oldest update still held."""
         return self._items[self._start] if len(self) else None
 
     @property
-    def newest(self) -> Update | None:
+    def newest(self) -> U | None:
         """The newest update."""
         return self._items[-1] if len(self) else None
 
@@ -75,7 +93,7 @@ class History:
         update = self.at(place.seq)
         return update is not None and update.mark == place.fingerprint
 
-    def at(self, seq: int) -> Update | None:
+    def at(self, seq: int) -> U | None:
         """The update with this seq, if it is held."""
         index = self._after(seq) - 1
         if index < self._start or self._items[index].seq != seq:
@@ -86,7 +104,7 @@ class History:
         """Whether every update above ``seq`` that was ever appended is held."""
         return self.evicted is None or self.evicted <= seq
 
-    def after(self, seq: int) -> Iterator[Update]:
+    def after(self, seq: int) -> Iterator[U]:
         """The held updates above ``seq``, oldest first, lazily.
 
         Read it without letting the history change in between; a reader that
@@ -95,7 +113,7 @@ class History:
         for index in range(self._after(seq), len(self._items)):
             yield self._items[index]
 
-    def newest_first(self) -> Iterator[Update]:
+    def newest_first(self) -> Iterator[U]:
         """The held updates, newest first, lazily; as :meth:`after` otherwise."""
         for index in range(len(self._items) - 1, self._start - 1, -1):
             yield self._items[index]

@@ -1,4 +1,4 @@
-"""Channel names, AMQP patterns over them, and the state of one channel.
+"""Channel names, and AMQP patterns over them.
 
 Must not know who subscribes, nor how a name is escaped on a wire.
 """
@@ -6,54 +6,17 @@ Must not know who subscribes, nor how a name is escaped on a wire.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tickfan.core.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tickfan.core.feed import Feed
-    from tickfan.core.update import Update
-
 CHANNEL_CHARS_MAX = 128
 _NAME = re.compile(r"[A-Za-z0-9._:/@=+^-]{1,128}")
 _PATTERN = re.compile(r"[A-Za-z0-9._:/@=+^*#-]{1,128}")
 ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ : / @ = + ^ -"
-
-
-class Taker(Protocol):
-    """Whoever is due every update of a channel."""
-
-    def take(self, update: Update) -> None:
-        """Take the channel's next update."""
-
-
-class Channel:
-    """One channel of one feed: its newest update and where its chain stands.
-
-    ``version`` is the hub's change counter at the channel's last change: it
-    orders changes of conflated channels. ``seq`` is the newest sequence
-    number of the channel; on a lossless feed it is the next update's ``prev``.
-    """
-
-    __slots__ = ("audiences", "feed", "latest", "name", "seq", "state", "version")
-
-    def __init__(self, name: str, feed: Feed) -> None:
-        self.name = name
-        self.feed = feed
-        self.latest: Update | None = None
-        self.seq: int | None = None
-        self.version = 0
-        # On a lossless feed whose publisher marks full states (order books):
-        # the last one and every update since. Only ever appended to or replaced.
-        self.state: list[Update] | None = None
-        # The lossless audiences to touch at each update. Conflated ones are
-        # found at their tick and are not listed here.
-        self.audiences: list[Taker] = []
-
-    def __repr__(self) -> str:
-        return f"<Channel {self.name}>"
 
 
 def is_channel_name(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tickfan.core.cursor import place
 
 if TYPE_CHECKING:
-    from tickfan.core.pattern import Channel
+    from tickfan.core.feed import Channel
 
 UPDATE = "update"
 SNAPSHOT = "snapshot"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tickfan.core.conflating import ConflatingQueue
-    from tickfan.core.pattern import Channel
+    from tickfan.core.feed import Channel
     from tickfan.core.update import Update
 
 

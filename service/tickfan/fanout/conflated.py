@@ -15,7 +15,7 @@ from tickfan.fanout.audience import FLUSH_BYTES, note_flush
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tickfan.core.pattern import Channel
+    from tickfan.core.feed import Channel
     from tickfan.core.tally import Tally
     from tickfan.core.update import Update
     from tickfan.fanout.key import Key

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tickfan.core.changes import ChangeLog
-    from tickfan.core.feed import Feed
-    from tickfan.core.pattern import Channel
+    from tickfan.core.feed import Channel, Feed
     from tickfan.core.tally import Tally
     from tickfan.fanout.key import Key, Selector
     from tickfan.fanout.subscriber import Subscriber
@@ -44,7 +43,7 @@ class Circle:
         self,
         loop: asyncio.AbstractEventLoop,
         slices: Slices,
-        changes: ChangeLog,
+        changes: ChangeLog[Channel],
         interval_ms: int,
         phase: float,
     ) -> None:
@@ -88,7 +87,7 @@ class Directory:
         self,
         loop: asyncio.AbstractEventLoop,
         slices: Slices,
-        changes: ChangeLog,
+        changes: ChangeLog[Channel],
         tally: Tally,
         park: Callable[[Subscriber], None],
     ) -> None:

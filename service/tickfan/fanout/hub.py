@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tickfan.core.cursor import Place
-    from tickfan.core.feed import FeedSpec
-    from tickfan.core.pattern import Channel
+    from tickfan.core.feed import Channel
+    from tickfan.core.spec import FeedSpec
 
     Listener = Callable[[Feed, str, dict[str, Any]], None]
 
@@ -53,7 +53,7 @@ class Hub:
         self.slices = Slices(loop)
         self.pump = Pump(loop, self.slices, self.tally, stall_timeout_s)
         self.pace = Pace(loop.time, replays_max, replay_bytes_per_s)
-        self._changes = ChangeLog()
+        self._changes: ChangeLog[Channel] = ChangeLog()
         self.directory = Directory(loop, self.slices, self._changes, self.tally, self.pump.park)
         # Told of feed events (status); set by whoever knows the connections.
         self.listener: Listener | None = None

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from tickfan.core.feed import Feed
-    from tickfan.core.pattern import Channel, Pattern
+    from tickfan.core.feed import Channel, Feed
+    from tickfan.core.pattern import Pattern
     from tickfan.wire.base import Format
 
 

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickfan.core.closing import Reason
-    from tickfan.core.feed import Feed
-    from tickfan.core.pattern import Channel
+    from tickfan.core.feed import Channel, Feed
     from tickfan.core.tally import Tally
     from tickfan.core.update import Update
     from tickfan.fanout.key import Key

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from tickfan.core.bounded import BoundedQueue
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Trail
-    from tickfan.core.feed import Feed
-    from tickfan.core.pattern import Channel
+    from tickfan.core.feed import Channel, Feed
     from tickfan.core.update import Update
     from tickfan.fanout.backlog import Opening
     from tickfan.wire.base import Format

@@ -13,7 +13,7 @@ from tickfan.core.pattern import Pattern, check_channel_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tickfan.core.feed import FeedSpec
+    from tickfan.core.spec import FeedSpec
 
 KNOWN_MAX = 100_000
 """Channels whose feed is remembered; further ones are looked up each time."""

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place
-    from tickfan.core.feed import Feed
-    from tickfan.core.pattern import Channel, Pattern
+    from tickfan.core.feed import Channel, Feed
+    from tickfan.core.pattern import Pattern
     from tickfan.core.update import Update
     from tickfan.fanout.hub import Hub
     from tickfan.fanout.subscriber import Pipe

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tickfan.core.cursor import Place
-    from tickfan.core.feed import Feed
-    from tickfan.core.pattern import Channel, Pattern
+    from tickfan.core.feed import Channel, Feed
+    from tickfan.core.pattern import Pattern
     from tickfan.fanout.conflated import ConflatedAudience
     from tickfan.fanout.hub import Hub
     from tickfan.fanout.key import Selector

@@ -40,7 +40,8 @@ class EventStream:
         parts: list[bytes] = []
         for update in updates:
             if trail is not None:
-                parts.append(f"id: {trail.follow(update)}\n".encode())
+                cursor = trail.follow(update.channel.feed.name, update.place or "")
+                parts.append(f"id: {cursor}\n".encode())
             if update.type == GAP:
                 fields = orjson.dumps(gap_fields(update))
                 parts.append(b"event: gap\ndata: %b\n\n" % fields)

@@ -66,7 +66,9 @@ class _Messages(ABC):
         parts: list[bytes] = []
         for run, is_gap in _runs(updates):
             if is_gap:
-                parts.extend(self.event("gap", gap_fields(gap), trail.follow(gap)) for gap in run)
+                parts.extend(
+                    self.event("gap", gap_fields(gap), _cursor_after((gap,), trail)) for gap in run
+                )
             else:
                 parts.append(self._batches(run, b"", trail))
         return b"".join(parts)
@@ -184,7 +186,12 @@ class JsonMessages(_Messages):
 
 
 def _cursor_after(updates: Sequence[Update], trail: Trail | None) -> str | None:
-    return None if trail is None else trail.follow_all(updates)
+    """Step over the updates; only the last of each feed makes its place."""
+    if trail is None:
+        return None
+    last = {update.channel.feed.name: update for update in updates}
+    trail.jump({feed: update.place or "" for feed, update in last.items()})
+    return trail.text()
 
 
 def _runs(updates: Sequence[Update]) -> Iterator[tuple[Sequence[Update], bool]]:

@@ -35,7 +35,7 @@ class Ndjson:
             return self._frame(b"\n".join(self._objects(updates)) + b"\n")
         lines: list[bytes] = []
         for update in updates:
-            cursor = trail.follow(update)
+            cursor = trail.follow(update.channel.feed.name, update.place or "")
             if update.type == GAP:
                 lines.append(_line("gap", gap_fields(update), cursor))
                 continue

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tickfan.config.feeds import DEFAULT_FEEDS, ConflatedFeed, Feeds, LosslessFeed
-from tickfan.core.feed import Delivery
+from tickfan.core.spec import Delivery
 
 FEEDS: TypeAdapter[tuple[ConflatedFeed | LosslessFeed, ...]] = TypeAdapter(Feeds)
 

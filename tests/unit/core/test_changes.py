@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.updates import LAW, conflated_feed
 from tickfan.core.changes import ChangeLog
-from tickfan.core.pattern import Channel
+from tickfan.core.feed import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ class Naive:
 @given(operations=OPERATIONS)
 def test_each_reader_sees_what_changed_since_its_visit(operations: list[tuple[str, int]]) -> None:
     """However readers come and go between, each sees every changed channel once, in order."""
-    log, naive, feed = ChangeLog(), Naive(), conflated_feed()
+    log, naive, feed = ChangeLog[Channel](), Naive(), conflated_feed()
     channels = [Channel(str(number), feed) for number in range(CHANNELS)]
     moments, places = [0] * READERS, [0] * READERS
     for operation, which in operations:
@@ -80,7 +80,7 @@ class Counting(OrderedDict[Channel, None]):
 )
 def test_a_visit_costs_what_it_finds(before: list[int], after: list[int]) -> None:
     """A reader looks at the channels that changed and at one more, not at all of them."""
-    log, feed = ChangeLog(), conflated_feed()
+    log, feed = ChangeLog[Channel](), conflated_feed()
     channels = [Channel(str(number), feed) for number in range(51)]
     for number in before:
         log.mark(channels[number])
@@ -95,7 +95,7 @@ def test_a_visit_costs_what_it_finds(before: list[int], after: list[int]) -> Non
 
 def test_it_holds_each_channel_once() -> None:
     """It is bounded by the channels, not by the updates."""
-    log, feed = ChangeLog(), conflated_feed()
+    log, feed = ChangeLog[Channel](), conflated_feed()
     channels = [Channel(str(number), feed) for number in range(3)]
     for _ in range(100):
         for channel in channels:

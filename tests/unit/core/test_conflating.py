@@ -12,7 +12,7 @@ from tests.support.updates import LAW, conflated_feed, update
 from tickfan.core.conflating import ConflatingQueue
 
 if TYPE_CHECKING:
-    from tickfan.core.pattern import Channel
+    from tickfan.core.feed import Channel
 
 K = TypeVar("K")
 NAMES = "abcde"

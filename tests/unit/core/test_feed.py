@@ -7,9 +7,10 @@ import pytest
 from tests.support.updates import conflated_feed, lossless_feed, update
 from tickfan.core.cursor import START, Place, parse, place
 from tickfan.core.errors import Poison
-from tickfan.core.feed import Delivery, Feed, FeedOverlap, FeedSpec, Upstream, check_overlaps
+from tickfan.core.feed import Channel, Feed, Upstream
 from tickfan.core.history import OVERHEAD_BYTES
 from tickfan.core.pattern import Pattern
+from tickfan.core.spec import Delivery, FeedSpec
 
 
 def spec(name: str, *bind: str) -> FeedSpec:
@@ -114,15 +115,8 @@ def test_channels_have_a_limit() -> None:
     assert list(feed.channels) == ["a", "b"]
 
 
-def test_overlapping_feeds_are_refused_by_name() -> None:
-    """Both feeds and both patterns are in the sentence."""
-    with pytest.raises(FeedOverlap) as overlap:
-        check_overlaps([spec("a", "x.#"), spec("b", "y"), spec("c", "z", "*.y")])
-    for word in ("'a'", "'c'", "'x.#'", "'*.y'"):
-        assert word in str(overlap.value)
-
-
-def test_separate_feeds_pass() -> None:
-    """Also if one feed's own patterns overlap each other."""
-    check_overlaps([spec("a", "x.#", "x.*"), spec("b", "y.#")])
-    check_overlaps([])
+def test_a_new_channel_knows_nothing() -> None:
+    """No value, no chain, no readers."""
+    channel = Channel("a", conflated_feed())
+    assert (channel.latest, channel.seq, channel.version) == (None, None, 0)
+    assert channel.audiences == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +11,7 @@ from hypothesis import strategies as st
 from tests.support.updates import LAW, lossless_feed, update
 from tickfan.core.cursor import Place, parse
 from tickfan.core.history import OVERHEAD_BYTES, History
-
-if TYPE_CHECKING:
-    from tickfan.core.update import Update
+from tickfan.core.update import Update
 
 STEPS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 400)), max_size=40)
 
@@ -34,7 +31,7 @@ def weight(items: list[Update]) -> int:
 @given(size_max=st.integers(0, 3000), steps=STEPS)
 def test_it_is_a_list_that_forgets_its_head(size_max: int, steps: list[tuple[int, int]]) -> None:
     """Bounded by bytes but for the newest; all lookups agree with a list."""
-    feed, history = lossless_feed(), History(size_max)
+    feed, history = lossless_feed(), History[Update](size_max)
     model: list[Update] = []
     gone: list[Update] = []
     seq = 0
@@ -68,7 +65,7 @@ def test_it_is_a_list_that_forgets_its_head(size_max: int, steps: list[tuple[int
 
 def test_an_empty_history_holds_nothing() -> None:
     """Before the first update every lookup says so."""
-    history = History(1000)
+    history = History[Update](1000)
     assert (len(history), history.oldest, history.newest, history.evicted) == (0, None, None, None)
     assert list(history.after(-1)) == []
     assert list(history.newest_first()) == []
@@ -79,7 +76,7 @@ def test_an_empty_history_holds_nothing() -> None:
 
 def test_the_head_of_the_list_is_given_back() -> None:
     """The list itself stays near what is held, however much has passed through."""
-    feed, history = lossless_feed(), History(100 * OVERHEAD_BYTES)
+    feed, history = lossless_feed(), History[Update](100 * OVERHEAD_BYTES)
     longest = 0
     for seq in range(20_000):
         history.append(update(feed, seq=seq))
@@ -95,7 +92,7 @@ class Large:
 
 def test_what_gave_way_is_freed_at_once() -> None:
     """The bound is one of memory: no large update waits in a dead head to be freed."""
-    feed, history = lossless_feed(), History(10_000)
+    feed, history = lossless_feed(), History[Update](10_000)
     watched = []
     for seq in range(50):
         data = Large()
@@ -109,7 +106,7 @@ def test_what_gave_way_is_freed_at_once() -> None:
 
 def test_clear_starts_afresh() -> None:
     """After another stream took over, low seqs are welcome and nothing is known as lost."""
-    feed, history = lossless_feed(), History(2 * OVERHEAD_BYTES)
+    feed, history = lossless_feed(), History[Update](2 * OVERHEAD_BYTES)
     for seq in range(1000, 1010):
         history.append(update(feed, seq=seq))
     history.clear()

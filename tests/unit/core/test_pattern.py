@@ -8,15 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.updates import CHANNEL_NAMES, LAW, conflated_feed
+from tests.support.updates import CHANNEL_NAMES, LAW
 from tickfan.core.errors import Refusal
-from tickfan.core.pattern import (
-    CHANNEL_CHARS_MAX,
-    Channel,
-    Pattern,
-    check_channel_name,
-    is_channel_name,
-)
+from tickfan.core.pattern import CHANNEL_CHARS_MAX, Pattern, check_channel_name, is_channel_name
 
 pattern_words = st.lists(st.sampled_from(["a", "b", "*", "#"]), min_size=1, max_size=7)
 name_words = st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=8)
@@ -176,10 +170,3 @@ def test_patterns_serve_as_keys() -> None:
     assert keys[Pattern("a.#")] == 1
     assert Pattern("a") != "a"
     assert [Pattern(text).is_wild for text in ("a.b", "a.*", "#")] == [False, True, True]
-
-
-def test_a_new_channel_knows_nothing() -> None:
-    """No value, no chain, no readers."""
-    channel = Channel("a", conflated_feed())
-    assert (channel.latest, channel.seq, channel.version) == (None, None, 0)
-    assert channel.audiences == []

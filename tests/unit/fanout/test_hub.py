@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests.support.fanout import WIRES, Client, Fanout, skips_time, timers
 from tickfan.core import closing
-from tickfan.core.feed import Delivery, FeedSpec, Upstream
+from tickfan.core.feed import Upstream
 from tickfan.core.pattern import Pattern
+from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.fanout.hub import Hub
 from tickfan.session.keepalive import Heart, Times
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.support.fanout import FEEDS
-from tickfan.core.feed import Feed
-from tickfan.core.pattern import Channel, Pattern
+from tickfan.core.feed import Channel, Feed
+from tickfan.core.pattern import Pattern
 from tickfan.fanout.key import Key, Selector
 from tickfan.wire.formats import Formats
 

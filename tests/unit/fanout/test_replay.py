@@ -6,8 +6,8 @@ import pytest
 
 from tests.support.fanout import WIRES, Client, Fanout, skips_time
 from tickfan.core import closing
-from tickfan.core.feed import Delivery, FeedSpec
 from tickfan.core.history import OVERHEAD_BYTES
+from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.fanout.pace import BURST_S
 from tickfan.fanout.replay import LOOK_BYTES
 from tickfan.fanout.subscriber import STEP_BYTES

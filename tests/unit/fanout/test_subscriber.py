@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.fanout import WIRES, Client, Fanout, skips_time
 from tickfan.core import closing
-from tickfan.core.feed import Delivery, FeedSpec, Upstream
+from tickfan.core.feed import Upstream
+from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.fanout.subscriber import CONTROLS_MAX, STEP_BYTES
 
 HELD_MAX = 2 * STEP_BYTES

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.support.updates import CHANNEL_NAMES, LAW
 from tickfan.config import Settings
 from tickfan.core.errors import Refusal
-from tickfan.core.feed import Delivery, Feed, FeedSpec
+from tickfan.core.feed import Feed
+from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.market import routes as module
 from tickfan.market.routes import Routes
 

@@ -16,8 +16,8 @@ from tests.unit.market.bookreader import Reader
 from tickfan.broker.base import BrokerDown, Message, Unroutable
 from tickfan.config import Settings
 from tickfan.core.errors import Refusal
-from tickfan.core.feed import Delivery, FeedSpec
 from tickfan.core.pattern import is_channel_name
+from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.market.instruments import INSTRUMENTS
 from tickfan.market.routes import Routes
 from tickfan.market.simulated import (

@@ -7,8 +7,9 @@ import pytest
 from tests.support.fanout import WIRES, Fanout, skips_time
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
-from tickfan.core.feed import Delivery, FeedSpec, Upstream
+from tickfan.core.feed import Upstream
 from tickfan.core.history import OVERHEAD_BYTES
+from tickfan.core.spec import Delivery, FeedSpec
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.fanout import WIRES, Fanout, skips_time
 from tickfan.core import closing
 from tickfan.core.cursor import parse
-from tickfan.core.feed import Delivery, FeedSpec
+from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.fanout.replay import HistoryReplay
 
 
