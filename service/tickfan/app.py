@@ -25,13 +25,14 @@ from tickfan.broker.memory import MemoryBroker
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.fanout.hub import Hub
+from tickfan.fanout.slices import Pulse
 from tickfan.ingest import Ingest
 from tickfan.lifecycle import StartError, run
 from tickfan.market import simulated
 from tickfan.market.routes import Routes
 from tickfan.session.connections import Connections
 from tickfan.session.grants import Rules
-from tickfan.session.keepalive import Heart, Times
+from tickfan.session.keepalive import Keepalive, Times
 from tickfan.transports.doors import DOORS, Doors, Limits
 from tickfan.transports.errors import errors_as_json
 from tickfan.transports.ndjson import ndjson
@@ -106,11 +107,12 @@ class Service:
             self.hub, rules, os.urandom(6).hex(), stream.max_connection_age_s
         )
         self.broker = build_broker(settings, Ingest(self.hub, settings.broker.message_bytes_max))
-        self.heart = Heart(
+        self.keepalive = Keepalive(
             self.hub,
             self.connections,
             Times(stream.heartbeat_s, stream.ping_s, stream.pong_timeout_s),
         )
+        self.pulse = Pulse(self.hub.loop, self.hub.tally.loop_lag)
         self.doors = Doors(
             self.hub,
             self.connections,
@@ -134,7 +136,8 @@ class Service:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Consume, beat and simulate while inside; nothing is left behind after."""
-        self.heart.start()
+        self.keepalive.start()
+        self.pulse.start()
         tasks = [asyncio.create_task(self.broker.run(), name="broker")]
         if self._settings.market_runs:
             tasks.append(asyncio.create_task(self._market(), name="market"))
@@ -149,7 +152,8 @@ class Service:
                 # The broker's own limits are shorter; nothing may hold the exit.
                 await asyncio.wait([task], timeout=TASK_END_S)
             await self.broker.close()
-            self.heart.stop()
+            self.keepalive.stop()
+            self.pulse.stop()
             self.hub.stop()
 
     @property

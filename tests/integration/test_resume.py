@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.live import until
 from tickfan.core.history import OVERHEAD_BYTES
-from tickfan.fanout.pace import BURST_S, Pace
+from tickfan.fanout.replay import BURST_S, Pace
 from tickfan.wire.inbound import footprint
 
 if TYPE_CHECKING:

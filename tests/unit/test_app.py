@@ -16,7 +16,7 @@ from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.broker.memory import MemoryBroker
 from tickfan.config import load
 from tickfan.core import closing
-from tickfan.fanout.pace import BURST_S
+from tickfan.fanout.replay import BURST_S
 from tickfan.session.grants import Rules
 from tickfan.transports.doors import Limits
 from tickfan.wire.framing import PING_FRAME

@@ -1,4 +1,4 @@
-"""service/ingest.py: deliveries become updates, gaps and counts; nothing else gets out."""
+"""tickfan.ingest: deliveries become updates, gaps and counts; nothing else gets out."""
 
 from __future__ import annotations
 

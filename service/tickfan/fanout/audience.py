@@ -1,4 +1,4 @@
-"""What the two kinds of audience share.
+"""What makes two subscribers due the same bytes, and what both kinds of audience share.
 
 An audience is the subscribers that are due exactly the same bytes: one wire
 format, one set of subscriptions, one rhythm. It takes references to updates,
@@ -12,13 +12,16 @@ Must not know how members connect, which audiences exist, or when they are flush
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tickfan.core.feed import Channel, Feed
+    from tickfan.core.pattern import Pattern
     from tickfan.core.tally import Histogram, Tally
     from tickfan.core.update import Update
+    from tickfan.wire.base import Format
 
 MEMBERS_MAX = 500
 """Members of one audience; more with the same key make another. So one flush is
@@ -27,6 +30,41 @@ one short job (a write costs about 5 us) and needs no slicing of its own."""
 FLUSH_BYTES = 64 * 1024
 """Pending bytes at which a lossless audience does not wait for its window, and
 the most that a conflated flush writes to everybody at once."""
+
+
+class Selector(NamedTuple):
+    """One subscribed pattern within one feed."""
+
+    feed: Feed
+    pattern: Pattern
+
+    def matches(self, channel: Channel) -> bool:
+        """Whether the channel is one of these."""
+        return channel.feed is self.feed and self.pattern.matches(channel.name)
+
+
+class Key(NamedTuple):
+    """What makes two subscribers due the same bytes.
+
+    ``interval_ms`` is None for the lossless audience. ``exclude`` holds what
+    the same connection gets at a shorter interval: a channel that several of
+    its subscriptions match is delivered once.
+    """
+
+    format: Format
+    interval_ms: int | None
+    include: frozenset[Selector]
+    exclude: frozenset[Selector]
+    until: str | None
+
+    def excludes(self, channel: Channel) -> bool:
+        """Whether the connection gets the channel at a shorter interval."""
+        return any(selector.matches(channel) for selector in self.exclude)
+
+    @property
+    def feeds(self) -> set[Feed]:
+        """The feeds that it can get updates of."""
+        return {selector.feed for selector in self.include}
 
 
 def note_flush(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tickfan.fanout.audience import MEMBERS_MAX
 from tickfan.fanout.conflated import ConflatedAudience
 from tickfan.fanout.lossless import LosslessAudience
-from tickfan.fanout.timers import Flusher, Slot
+from tickfan.fanout.timers import Flusher, TickGroup
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from tickfan.core.changes import ChangeLog
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.tally import Tally
-    from tickfan.fanout.key import Key, Selector
+    from tickfan.fanout.audience import Key, Selector
+    from tickfan.fanout.slices import Slices
     from tickfan.fanout.subscriber import Subscriber
-    from tickfan.fanout.timers import Slices
 
     Audience = ConflatedAudience | LosslessAudience
 
@@ -32,52 +32,6 @@ SLOT_MS_MIN = 10
 """Slots of one interval are at least this far apart."""
 REST_MS = 10
 """How long after a part of a large tick the next part follows: sockets take time."""
-
-
-class Circle:
-    """The conflated audiences that tick together: one slot and its last visit."""
-
-    __slots__ = ("_changes", "_loop", "_seen", "_slices", "audiences", "slot")
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        slices: Slices,
-        changes: ChangeLog[Channel],
-        interval_ms: int,
-        phase: float,
-    ) -> None:
-        self._loop = loop
-        self._slices = slices
-        self._changes = changes
-        self._seen = 0
-        self.audiences: dict[ConflatedAudience, None] = {}
-        self.slot = Slot(loop, interval_ms, phase, self._tick)
-
-    def add(self, audience: ConflatedAudience) -> None:
-        """Let the audience tick here."""
-        if not self.audiences:
-            self._seen = self._changes.seal()
-            self.slot.start()
-        self.audiences[audience] = None
-
-    def remove(self, audience: ConflatedAudience) -> None:
-        """Let it tick here no more."""
-        del self.audiences[audience]
-        if not self.audiences:
-            self.slot.stop()
-
-    def unseen(self) -> set[Channel]:
-        """What has changed since the last tick."""
-        return set(self._changes.since(self._seen))
-
-    def _tick(self) -> None:
-        changed = self.unseen()
-        self._seen = self._changes.seal()
-        if changed:
-            for audience in self.audiences:
-                if audience.take(changed, self._seen):
-                    self._slices.add(audience.flush)
 
 
 class Directory:
@@ -98,8 +52,8 @@ class Directory:
         self._park = park
         self._audiences: dict[Key, list[Audience]] = {}
         self._flushers: dict[int, Flusher] = {}
-        self._circles: dict[int, list[Circle]] = {}
-        self._home: dict[ConflatedAudience, Circle] = {}
+        self._groups: dict[int, list[TickGroup]] = {}
+        self._home: dict[ConflatedAudience, TickGroup] = {}
         # A new channel finds its audiences by its name, if somebody waits for it,
         # or by the few different wildcards in use; not by asking every audience.
         self._exact: dict[str, dict[Key, None]] = {}
@@ -162,13 +116,24 @@ class Directory:
                 for audience in self._audiences[key]:
                     _link(audience, channel)
 
+    def groups_of(self, interval_ms: int) -> list[TickGroup]:
+        """The groups that share the ticks of an interval, made when first asked for."""
+        groups = self._groups.get(interval_ms)
+        if groups is None:
+            count = max(1, min(SLOTS_MAX, interval_ms // SLOT_MS_MIN))
+            groups = self._groups[interval_ms] = [
+                TickGroup(self._loop, self._slices, self._changes, interval_ms, index / count)
+                for index in range(count)
+            ]
+        return groups
+
     def stop(self) -> None:
         """End every timer."""
         for flusher in self._flushers.values():
             flusher.stop()
-        for circles in self._circles.values():
-            for circle in circles:
-                circle.slot.stop()
+        for groups in self._groups.values():
+            for group in groups:
+                group.slot.stop()
 
     def _find(self, key: Key) -> Audience | None:
         for audience in self._audiences.get(key, ()):
@@ -192,9 +157,9 @@ class Directory:
                 self._flusher(REST_MS),
                 self._changes.version,
             )
-            circle = min(self._circles_of(key.interval_ms), key=lambda c: len(c.audiences))
-            circle.add(audience)
-            self._home[audience] = circle
+            group = min(self.groups_of(key.interval_ms), key=lambda c: len(c.audiences))
+            group.add(audience)
+            self._home[audience] = group
         siblings = self._audiences.setdefault(key, [])
         if not siblings:
             self._index(key)
@@ -238,16 +203,6 @@ class Directory:
         if flusher is None:
             flusher = self._flushers[flush_ms] = Flusher(self._loop, self._slices, flush_ms)
         return flusher
-
-    def _circles_of(self, interval_ms: int) -> list[Circle]:
-        circles = self._circles.get(interval_ms)
-        if circles is None:
-            count = max(1, min(SLOTS_MAX, interval_ms // SLOT_MS_MIN))
-            circles = self._circles[interval_ms] = [
-                Circle(self._loop, self._slices, self._changes, interval_ms, index / count)
-                for index in range(count)
-            ]
-        return circles
 
 
 def _channels(key: Key) -> Iterator[Channel]:

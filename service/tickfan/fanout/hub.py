@@ -14,9 +14,9 @@ from tickfan.core.feed import Feed, Upstream
 from tickfan.core.tally import Tally
 from tickfan.core.update import GAP, SNAPSHOT, UPDATE, Update
 from tickfan.fanout.directory import Directory
-from tickfan.fanout.pace import Pace
 from tickfan.fanout.pump import Pump
-from tickfan.fanout.timers import Slices
+from tickfan.fanout.replay import Pace
+from tickfan.fanout.slices import Slices
 
 if TYPE_CHECKING:
     import asyncio

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.tally import Tally
     from tickfan.core.update import Update
-    from tickfan.fanout.key import Key
+    from tickfan.fanout.audience import Key
     from tickfan.fanout.subscriber import Subscriber
     from tickfan.fanout.timers import Flusher
 

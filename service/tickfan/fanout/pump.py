@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tickfan.core.tally import Tally
+    from tickfan.fanout.slices import Slices
     from tickfan.fanout.subscriber import Subscriber
-    from tickfan.fanout.timers import Slices
 
 POLL_S = 0.01
 """How often sockets that had not drained are looked at again. A look costs

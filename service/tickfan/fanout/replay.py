@@ -1,7 +1,7 @@
-"""Reads what a resuming subscriber missed out of the history.
+"""Reads what a resuming subscriber missed out of the history, at a pace.
 
-Must not know cursors (that something can be replayed has been decided), nor
-how it is written.
+A storm of resumes must not slow the present. Must not know cursors (that something
+can be replayed has been decided), nor how it is written.
 """
 
 from __future__ import annotations
@@ -11,11 +11,56 @@ from typing import TYPE_CHECKING
 from tickfan.core.errors import QueueFull
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tickfan.core.feed import Feed
     from tickfan.core.update import Update
     from tickfan.fanout.lossless import LosslessAudience
-    from tickfan.fanout.pace import Pace
     from tickfan.fanout.subscriber import Subscriber
+
+
+BURST_S = 0.05
+"""How much of a second's bytes may go at once."""
+
+
+class Pace:
+    """Admits so many readers at a time, and gives them so many bytes a second together."""
+
+    __slots__ = ("_burst", "_bytes", "_bytes_per_s", "_clock", "_then", "readers", "readers_max")
+
+    def __init__(
+        self, clock: Callable[[], float], readers_max: int = 100, bytes_per_s: int = 64 * 2**20
+    ) -> None:
+        """``clock`` in seconds, ``bytes_per_s`` over all readers."""
+        self.readers_max = readers_max
+        self.readers = 0
+        self._clock = clock
+        self._bytes_per_s = bytes_per_s
+        self._burst = bytes_per_s * BURST_S
+        self._bytes = self._burst
+        self._then = clock()
+
+    def admit(self) -> bool:
+        """Take a place, if there is one; :meth:`leave` gives it back."""
+        if self.readers >= self.readers_max:
+            return False
+        self.readers += 1
+        return True
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self.readers -= 1
+
+    def allowed(self) -> int:
+        """Bytes that may be read now; 0 or less: wait."""
+        now = self._clock()
+        self._bytes = min(self._burst, self._bytes + (now - self._then) * self._bytes_per_s)
+        self._then = now
+        return int(self._bytes)
+
+    def spend(self, size: int) -> None:
+        """Note that so many bytes were read; one may go below zero, once."""
+        self._bytes -= size
 
 
 class HistoryReplay:

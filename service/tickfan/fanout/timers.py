@@ -1,97 +1,21 @@
-"""When things are written: timers that belong to intervals, not to clients.
+"""When audiences are flushed: timers that belong to intervals, not to clients.
 
-Every flush is a job of :class:`Slices`, which never holds the loop for long;
-:class:`Flusher` times the lossless flushes, :class:`Slot` a share of the
-audiences of one interval. Must not know what a job does.
+:class:`Flusher` times the lossless flushes, :class:`TickGroup` the conflated
+audiences that tick together. Each flush is a job of
+:class:`~tickfan.fanout.slices.Slices`. Must not know what a flush does.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from functools import partial
-from time import perf_counter
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-T = TypeVar("T")
-
-SLICE_S = 0.002
-"""How long jobs may run before the loop gets its turn.
-
-The last one may begin at the end of it: an audience's flush, 3 to 6 ms for its
-500 members. So the loop is not held for the 20 ms that the design allows."""
-
-
-class Slices:
-    """Runs jobs in order, a slice of time in each turn of the loop."""
-
-    __slots__ = ("_began", "_handle", "_jobs", "_loop", "longest_s")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._jobs: deque[Callable[[], None]] = deque()
-        self._handle: asyncio.Handle | None = None
-        self._began: float | None = None
-        # The longest turn of the loop that ran jobs, whatever else it did.
-        self.longest_s = 0.0
-
-    def add(self, job: Callable[[], None]) -> None:
-        """Run ``job`` in this or a next turn of the loop, after those before it."""
-        self._jobs.append(job)
-        if self._handle is None:
-            self._handle = self._loop.call_soon(self._run)
-
-    def run(self, job: Callable[[], T]) -> asyncio.Future[T]:
-        """As :meth:`add`; the future brings what the job returned or raised."""
-        future: asyncio.Future[T] = self._loop.create_future()
-        self.add(partial(_settle, future, job))
-        return future
-
-    def stop(self) -> None:
-        """Drop what has not run."""
-        self._jobs.clear()
-        self._began = None
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-    def _run(self) -> None:
-        jobs = self._jobs
-        # Not the loop's clock: uvloop's stands still within a turn.
-        began = now = perf_counter()
-        if self._began is not None:
-            self.longest_s = max(self.longest_s, began - self._began)
-        if not jobs:
-            self._began = self._handle = None
-            return
-        self._began = began
-        # The handle stays set meanwhile, so that a job that adds jobs does not
-        # bring a second slice into the next turn.
-        try:
-            while jobs and now - began < SLICE_S:
-                jobs.popleft()()
-                now = perf_counter()
-        finally:
-            # Also after a job that failed: the others are still due. And once more
-            # without jobs, to see how long this turn took.
-            self._handle = self._loop.call_soon(self._run)
-
-
-def _settle(future: asyncio.Future[T], job: Callable[[], T]) -> None:
-    if future.done():  # nobody waits any more
-        return
-    try:
-        result = job()
-    except Exception as error:
-        if future.done():  # the job may have ended the wait
-            raise
-        future.set_exception(error)
-    else:
-        if not future.done():
-            future.set_result(result)
+    from tickfan.core.changes import ChangeLog
+    from tickfan.core.feed import Channel
+    from tickfan.fanout.slices import Slices
 
 
 class Flushable(Protocol):
@@ -194,3 +118,57 @@ class Slot:
         self._next += (missed + 1) * self._interval_s
         self._timer = self._loop.call_at(self._next, self._run)
         self._tick()
+
+
+class Ticking(Flushable, Protocol):
+    """What ticks: a conflated audience."""
+
+    def take(self, changed: set[Channel], moment: int) -> bool:
+        """Note what has changed up to ``moment``; whether a flush is to be made."""
+
+
+class TickGroup:
+    """The conflated audiences that tick together: one slot and its last visit."""
+
+    __slots__ = ("_changes", "_loop", "_seen", "_slices", "audiences", "slot")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        slices: Slices,
+        changes: ChangeLog[Channel],
+        interval_ms: int,
+        phase: float,
+    ) -> None:
+        self._loop = loop
+        self._slices = slices
+        self._changes = changes
+        self._seen = 0
+        self.audiences: dict[Ticking, None] = {}
+        self.slot = Slot(loop, interval_ms, phase, self.tick)
+
+    def add(self, audience: Ticking) -> None:
+        """Let the audience tick here."""
+        if not self.audiences:
+            self._seen = self._changes.seal()
+            self.slot.start()
+        self.audiences[audience] = None
+
+    def remove(self, audience: Ticking) -> None:
+        """Let it tick here no more."""
+        del self.audiences[audience]
+        if not self.audiences:
+            self.slot.stop()
+
+    def unseen(self) -> set[Channel]:
+        """What has changed since the last tick."""
+        return set(self._changes.since(self._seen))
+
+    def tick(self) -> None:
+        """Let each audience take what has changed since the last tick."""
+        changed = self.unseen()
+        self._seen = self._changes.seal()
+        if changed:
+            for audience in self.audiences:
+                if audience.take(changed, self._seen):
+                    self._slices.add(audience.flush)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tickfan.core.errors import Refusal
 from tickfan.core.pattern import Pattern
-from tickfan.fanout.key import Selector
+from tickfan.fanout.audience import Selector
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

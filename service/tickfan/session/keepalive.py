@@ -1,6 +1,6 @@
-"""Heartbeats and pings for everybody, from one shared timer; and the loop's pulse.
+"""Heartbeats and pings for everybody, from one shared timer.
 
-Must not know how a heartbeat looks on a wire.
+Must not know how either looks on a wire.
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 BEAT_S = 1.0
 """How often connections are looked at: the precision of the times below."""
 
-PULSE_S = 0.1
-"""How often the loop's lag is looked at."""
-
 
 class Times(NamedTuple):
     """How long may pass, in seconds."""
@@ -37,7 +34,7 @@ class Times(NamedTuple):
     pong_timeout_s: float = 10.0  # from a ping to anything heard from the client
 
 
-class Heart:
+class Keepalive:
     """Beats while it is started."""
 
     def __init__(self, hub: Hub, connections: Connections, times: Times) -> None:
@@ -45,39 +42,18 @@ class Heart:
         self._connections = connections
         self._times = times
         self._timer: asyncio.TimerHandle | None = None
-        self._pulse: asyncio.TimerHandle | None = None
-        self._due = 0.0
         # One encoding for all that are due the same heartbeat in one beat.
         self._frames: dict[tuple[Format, frozenset[Feed], LosslessAudience | None], bytes] = {}
 
     def start(self) -> None:
         """Begin to beat."""
         self._timer = self._hub.loop.call_later(BEAT_S, self._beat)
-        self._due = self._hub.loop.time() + PULSE_S
-        self._pulse = self._hub.loop.call_at(self._due, self._feel)
 
     def stop(self) -> None:
         """No more beats."""
-        for timer in (self._timer, self._pulse):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._pulse = None
-
-    def _feel(self) -> None:
-        """Note how late this is.
-
-        A pulse that was missed altogether counts too, with what was left of
-        the wait then: so the quantiles are those of a moment taken at random.
-        """
-        loop = self._hub.loop
-        lag = loop.time() - self._due
-        while True:
-            self._hub.tally.loop_lag.observe(max(0.0, lag))
-            self._due += PULSE_S
-            lag -= PULSE_S
-            if lag < 0:
-                break
-        self._pulse = loop.call_at(self._due, self._feel)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _beat(self) -> None:
         self._timer = self._hub.loop.call_later(BEAT_S, self._beat)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tickfan.core.bounded import BoundedQueue
 from tickfan.core.cursor import Trail
-from tickfan.fanout.key import Key
+from tickfan.fanout.audience import Key
 from tickfan.fanout.replay import HistoryReplay
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from tickfan.core.cursor import Place
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.pattern import Pattern
+    from tickfan.fanout.audience import Selector
     from tickfan.fanout.conflated import ConflatedAudience
     from tickfan.fanout.hub import Hub
-    from tickfan.fanout.key import Selector
     from tickfan.fanout.lossless import LosslessAudience
-    from tickfan.fanout.pace import Pace
+    from tickfan.fanout.replay import Pace
     from tickfan.fanout.subscriber import Subscriber
     from tickfan.session.grants import Grant
 

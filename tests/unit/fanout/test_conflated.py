@@ -1,4 +1,4 @@
-"""service/conflated.py: what is due at a tick, and how much of it goes at once."""
+"""tickfan.fanout.conflated: what is due at a tick, and how much of it goes at once."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ async def test_a_leaver_takes_along_what_its_tick_has_not_brought(
     for name in names[:count]:
         fanout.publish(name, "new")
     if is_flushing:
-        for circle in fanout.hub.directory._circles[20]:
-            circle._tick()
+        for group in fanout.hub.directory.groups_of(20):
+            group.tick()
     client.subscribe("quotes.more")
     await fanout.settle()
     for one in (client, stays):
@@ -139,8 +139,8 @@ async def test_who_has_fallen_behind_shares_what_is_new(wire: str) -> None:
     since = {client: len(client.events) for client in (fast, slow)}
     for name in names[:10]:
         fanout.publish(name, 2)
-    for circle in fanout.hub.directory._circles[20]:
-        circle._tick()
+    for group in fanout.hub.directory.groups_of(20):
+        group.tick()
     await fanout.turns()  # no time passes: nobody has looked at the slow one
     shared = [client.events[since[client] :] for client in (fast, slow)]
     assert shared[0] == shared[1]
@@ -167,8 +167,8 @@ async def test_nothing_new_comes_before_a_snapshot() -> None:
     client.subscribe(*names)
     client.pipe.become("fast")
     fanout.publish(names[5], 1)
-    for circle in fanout.hub.directory._circles[20]:
-        circle._tick()
+    for group in fanout.hub.directory.groups_of(20):
+        group.tick()
     await fanout.settle()
     told = [index for index, one in enumerate(client.events) if one["event"] == "subscribed"]
     came = [index for index, one in enumerate(client.events) if one.get("channel") == names[5]]
@@ -189,8 +189,8 @@ async def test_who_leaves_between_the_parts_of_a_large_tick_gets_the_rest() -> N
     await fanout.settle()
     for name in names:
         fanout.publish(name, "x" * 1_000)
-    for circle in fanout.hub.directory._circles[20]:
-        circle._tick()
+    for group in fanout.hub.directory.groups_of(20):
+        group.tick()
     await fanout.turns()  # the first part
     assert 0 < len(client.named("update")) < 300
     client.subscribe("trades.A")
@@ -213,8 +213,8 @@ async def test_ticks_add_up_until_one_can_be_written() -> None:
     for changed in (names[:2], names[2:4], names[1:3]):
         for name in changed:
             fanout.publish(name, "new")
-        for circle in fanout.hub.directory._circles[20]:
-            circle._tick()
+        for group in fanout.hub.directory.groups_of(20):
+            group.tick()
     await fanout.settle()
     came = [event["channel"] for event in client.events[since:] if event["event"] == "update"]
     assert sorted(came) == names[:4]

@@ -1,4 +1,4 @@
-"""service/directory.py: which audiences exist, and which a channel concerns."""
+"""tickfan.fanout.directory: which audiences exist, and which a channel concerns."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ async def all_leave(fanout: Fanout, clients: list[Client]) -> None:
         assert not index
     for feed in fanout.hub.feeds.values():
         assert not any(channel.audiences for channel in feed.channels.values())
-    for circles in directory._circles.values():
-        assert not any(circle.audiences for circle in circles)
+    for groups in directory._groups.values():
+        assert not any(group.audiences for group in groups)
     assert timers(fanout.loop) == 0
 
 

@@ -16,7 +16,7 @@ from tickfan.core.feed import Upstream
 from tickfan.core.pattern import Pattern
 from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.fanout.hub import Hub
-from tickfan.session.keepalive import Heart, Times
+from tickfan.session.keepalive import Keepalive, Times
 
 LOSSLESS = ("trades.a", "trades.b", "book.x")
 CONFLATED = ("quotes.a", "quotes.b")
@@ -65,10 +65,10 @@ class World:
 
     def __init__(self) -> None:
         self.fanout = Fanout(SPECS)
-        self.heart = Heart(
+        self.keepalive = Keepalive(
             self.fanout.hub, self.fanout.connections, Times(heartbeat_s=1.0, ping_s=1e9)
         )
-        self.heart.start()
+        self.keepalive.start()
         self.count = 0
         self.log: dict[str, list[tuple[int, int]]] = {name: [] for name in LOSSLESS}
         self.watches: list[Watch] = []
@@ -212,7 +212,7 @@ class World:
         for watch in self.watches:
             self.check(watch, calm=True)
             watch.client.leave()
-        self.heart.stop()
+        self.keepalive.stop()
         await self.fanout.settle()
         assert len(self.fanout.hub.directory) == 0
         assert timers(self.fanout.loop) == 0, "a timer is left behind"

@@ -1,4 +1,4 @@
-"""service/lossless.py: batches, and who joins or leaves in the middle of one."""
+"""tickfan.fanout.lossless: batches, and who joins or leaves in the middle of one."""
 
 from __future__ import annotations
 

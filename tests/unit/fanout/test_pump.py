@@ -1,4 +1,4 @@
-"""service/pump.py: parked subscribers are served, one loop for all."""
+"""tickfan.fanout.pump: parked subscribers are served, one loop for all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""service/subscriber.py: one connection's budget, backlog and last word."""
+"""tickfan.fanout.subscriber: one connection's budget, backlog and last word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""service/connections.py: who is connected, and what each is told."""
+"""tickfan.session.connections: who is connected, and what each is told."""
 
 from __future__ import annotations
 

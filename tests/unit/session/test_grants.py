@@ -1,4 +1,4 @@
-"""service/subscriptions.py: requests become grants and refusals."""
+"""tickfan.session.grants: requests become grants and refusals."""
 
 from __future__ import annotations
 

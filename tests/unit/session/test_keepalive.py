@@ -1,23 +1,21 @@
-"""service/heart.py: heartbeats and pings, from one timer for everybody."""
+"""tickfan.session.keepalive: heartbeats and pings, from one timer for everybody."""
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from tests.support.fanout import WIRES, Client, Fanout, SkippingLoop, skips_time, timers
+from tests.support.fanout import WIRES, Client, Fanout, skips_time, timers
 from tickfan.core import closing
 from tickfan.core.feed import Upstream
-from tickfan.session.keepalive import BEAT_S, Heart, Times
+from tickfan.session.keepalive import BEAT_S, Keepalive, Times
 
 TIMES = Times(heartbeat_s=15.0, ping_s=30.0, pong_timeout_s=10.0)
 
 
-def beating(fanout: Fanout) -> Heart:
-    heart = Heart(fanout.hub, fanout.connections, TIMES)
-    heart.start()
-    return heart
+def beating(fanout: Fanout) -> Keepalive:
+    keepalive = Keepalive(fanout.hub, fanout.connections, TIMES)
+    keepalive.start()
+    return keepalive
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -25,7 +23,7 @@ def beating(fanout: Fanout) -> Heart:
 async def test_a_quiet_connection_hears_from_us(wire: str) -> None:
     """heartbeat_s after the last write; with the state of its feeds and its cursor."""
     fanout = Fanout()
-    heart = beating(fanout)
+    keepalive = beating(fanout)
     client = fanout.client(wire, "fast", "trades.a", "quotes.a")
     fanout.ingest.upstream("quotes", Upstream.STALE, "")
     await fanout.settle(14.5)
@@ -35,20 +33,20 @@ async def test_a_quiet_connection_hears_from_us(wire: str) -> None:
     assert heartbeat["upstream"] == {"quotes": "stale", "trades": "live"}
     assert heartbeat["cursor"] == client.connection.cursor
     assert heartbeat["server_time"] > 0
-    heart.stop()
+    keepalive.stop()
 
 
 @skips_time
 async def test_a_busy_connection_needs_no_heartbeat() -> None:
     """Anything written counts, also by the pump."""
     fanout = Fanout()
-    heart = beating(fanout)
+    keepalive = beating(fanout)
     clients = [fanout.client("sse", mode, "trades.a") for mode in ("fast", "lazy")]
     for _ in range(10):
         await fanout.settle(10.0)
         fanout.publish("trades.a")
     assert not any(client.named("heartbeat") for client in clients)
-    heart.stop()
+    keepalive.stop()
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -56,7 +54,7 @@ async def test_a_busy_connection_needs_no_heartbeat() -> None:
 async def test_the_cursor_of_a_quiet_channel_moves_on(wire: str) -> None:
     """Its heartbeat's cursor resumes though all that it had seen was evicted."""
     fanout = Fanout()
-    heart = beating(fanout)
+    keepalive = beating(fanout)
     client = fanout.client(wire, "fast", "trades.quiet")
     for _ in range(50):
         fanout.publish("trades.busy")
@@ -67,7 +65,7 @@ async def test_the_cursor_of_a_quiet_channel_moves_on(wire: str) -> None:
     again.subscribe("trades.quiet", cursor=client.cursor)
     await fanout.settle()
     assert again.seqs("trades.quiet") == [missed]
-    heart.stop()
+    keepalive.stop()
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -75,7 +73,7 @@ async def test_the_cursor_of_a_quiet_channel_moves_on(wire: str) -> None:
 async def test_a_heartbeat_never_turns_the_cursor_back(wire: str) -> None:
     """One that found a full transport comes before what is published later."""
     fanout = Fanout()
-    heart = beating(fanout)
+    keepalive = beating(fanout)
     client = fanout.client(wire, "fast", "trades.a")
     sent = [fanout.publish("trades.a")]
     await fanout.settle()
@@ -104,7 +102,7 @@ async def test_a_heartbeat_never_turns_the_cursor_back(wire: str) -> None:
         await fanout.settle()
         assert again.seqs("trades.a") == [seq for seq in sent if seq > seen], event["event"]
         again.leave()
-    heart.stop()
+    keepalive.stop()
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -112,7 +110,7 @@ async def test_a_heartbeat_never_turns_the_cursor_back(wire: str) -> None:
 async def test_who_waits_to_resume_hears_its_own_cursor(*, is_first: bool) -> None:
     """Not that of a neighbour in its audience who is quiet in the same beat."""
     fanout = Fanout(replays_max=0)  # its turn never comes
-    heart = beating(fanout)
+    keepalive = beating(fanout)
     early = fanout.client("json", "fast", "trades.a")
     fanout.publish("trades.a")
     await fanout.settle()
@@ -125,21 +123,21 @@ async def test_who_waits_to_resume_hears_its_own_cursor(*, is_first: bool) -> No
     heard = [client.named("heartbeat")[0]["cursor"] for client in (waits, shares)]
     assert heard == [early.events[1]["cursor"], early.cursor]
     assert heard[0] != heard[1]
-    heart.stop()
+    keepalive.stop()
 
 
 @skips_time
 async def test_a_heartbeat_tells_the_state_of_its_own_beat() -> None:
     """Not that of the beat before: an outage is heard of, and its end."""
     fanout = Fanout()
-    heart = beating(fanout)
+    keepalive = beating(fanout)
     client = fanout.client("sse", "fast", "quotes.a")
     for state in (Upstream.LIVE, Upstream.STALE, Upstream.LIVE):
         fanout.ingest.upstream("quotes", state, "")
         await fanout.settle(16.5)
     heard = [one["upstream"]["quotes"] for one in client.named("heartbeat")]
     assert heard == ["live", "stale", "live"]
-    heart.stop()
+    keepalive.stop()
 
 
 def pings(client: Client) -> int:
@@ -150,7 +148,7 @@ def pings(client: Client) -> int:
 async def test_a_websocket_is_pinged_and_must_answer() -> None:
     """Every ping_s; without a word for pong_timeout_s it ends."""
     fanout = Fanout()
-    heart = beating(fanout)
+    keepalive = beating(fanout)
     client = fanout.client("msgpack", "fast", "quotes.a")
     stream = fanout.client("sse", "fast", "quotes.a")
     await fanout.settle(31.5)
@@ -162,14 +160,14 @@ async def test_a_websocket_is_pinged_and_must_answer() -> None:
     await fanout.settle(12.0)
     assert client.reason is closing.NO_PONG
     assert stream.reason is None
-    heart.stop()
+    keepalive.stop()
 
 
 @skips_time
 async def test_a_slow_websocket_is_not_asked_for_what_it_cannot_see() -> None:
     """The pong to a ping behind unread bytes cannot come: only stalling ends it."""
     fanout = Fanout(stall_timeout_s=60.0)
-    heart = beating(fanout)
+    keepalive = beating(fanout)
     client = fanout.client("msgpack", "fast", "quotes.a")
     await fanout.settle(25.0)
     client.clog()
@@ -188,14 +186,14 @@ async def test_a_slow_websocket_is_not_asked_for_what_it_cannot_see() -> None:
     fanout.publish("quotes.a")
     await fanout.settle(70.0)
     assert client.reason is closing.STALLED
-    heart.stop()
+    keepalive.stop()
 
 
 @skips_time
 async def test_the_time_to_answer_a_ping_begins_anew_when_a_socket_drains() -> None:
     """The ping lay behind what the client had not read: it has not seen it for longer."""
     fanout = Fanout()
-    heart = beating(fanout)
+    keepalive = beating(fanout)
     client = fanout.client("msgpack", "fast", "quotes.a")
     await fanout.settle(31.5)
     assert pings(client) == 1
@@ -207,40 +205,18 @@ async def test_the_time_to_answer_a_ping_begins_anew_when_a_socket_drains() -> N
     assert client.is_alive
     await fanout.settle(7.0)
     assert client.reason is closing.NO_PONG
-    heart.stop()
+    keepalive.stop()
 
 
 @skips_time
-async def test_two_timers_whoever_is_connected() -> None:
-    """The beat and the pulse; and none after stop."""
+async def test_one_timer_whoever_is_connected() -> None:
+    """The beat; and none after stop."""
     fanout = Fanout()
-    heart = beating(fanout)
+    keepalive = beating(fanout)
     clients = [fanout.client("sse", "fast", "trades.a") for _ in range(300)]
     await fanout.settle(BEAT_S)
-    assert timers(fanout.loop) == 2
+    assert timers(fanout.loop) == 1
     await fanout.settle(20.0)
     assert all(len(client.named("heartbeat")) == 1 for client in clients)
-    heart.stop()
+    keepalive.stop()
     assert timers(fanout.loop) == 0
-
-
-@skips_time
-async def test_a_held_loop_is_felt_as_long_as_it_was_held() -> None:
-    """Pulses that were missed count with what was left of the wait: none is left out."""
-    fanout = Fanout()
-    heart = beating(fanout)
-    lags = fanout.hub.tally.loop_lag
-    await fanout.settle(1.05)
-    assert sum(lags.counts) == lags.counts[0] == 10
-
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, SkippingLoop)
-    loop.now += 0.95  # held: 0.9, 0.8 ... 0.1 and 0 s late
-    await fanout.turns()
-    assert sum(lags.counts) == 20
-    assert lags.total == pytest.approx(4.5, abs=0.01)
-
-    await fanout.settle(1.0)
-    assert sum(lags.counts) == 30
-    assert lags.total == pytest.approx(4.5, abs=0.01)
-    heart.stop()

@@ -1,4 +1,4 @@
-"""service/membership.py: changing subscriptions, and going on where one was."""
+"""tickfan.session.membership: changing subscriptions, and going on where one was."""
 
 from __future__ import annotations
 

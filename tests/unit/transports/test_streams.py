@@ -13,7 +13,7 @@ from tests.support.raw import chunks, connect, request
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
 from tickfan.core.feed import Upstream
-from tickfan.fanout.timers import Slices
+from tickfan.fanout.slices import Slices
 from tickfan.session.connections import Connections
 from tickfan.transports.streams import BEHIND_BYTES_MAX
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from tests.support.live import Talk, until
 from tests.support.raw import BINARY, CLOSE, PING, PONG, TEXT, connect, request, upgrade
 from tickfan.core.feed import Upstream
-from tickfan.fanout.timers import Slices
+from tickfan.fanout.slices import Slices
 from tickfan.session.connections import Connections
 
 if TYPE_CHECKING:
