@@ -33,10 +33,10 @@ from tickfan.market.routes import Routes
 from tickfan.session.connections import Connections
 from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
-from tickfan.transports.doors import DOORS, Doors, Limits
+from tickfan.transports.admission import ADMISSION, Admission, Limits
 from tickfan.transports.errors import errors_as_json
+from tickfan.transports.middlewares import body_within, few_a_turn
 from tickfan.transports.ndjson import ndjson
-from tickfan.transports.requests import body_within, few_a_turn
 from tickfan.transports.sse import sse
 from tickfan.transports.websocket import websocket
 from tickfan.wire.formats import Formats
@@ -113,7 +113,7 @@ class Service:
             Times(stream.heartbeat_s, stream.ping_s, stream.pong_timeout_s),
         )
         self.pulse = Pulse(self.hub.loop, self.hub.tally.loop_lag)
-        self.doors = Doors(
+        self.admission = Admission(
             self.hub,
             self.connections,
             self.formats,
@@ -163,7 +163,7 @@ class Service:
 
     def refuse_new(self) -> None:
         """Fail readiness and turn newcomers away."""
-        self.doors.is_draining = True
+        self.admission.is_draining = True
 
     async def drain(self, spread_s: float) -> None:
         """Ask every client to leave, spread over ``spread_s`` with jitter; wait for none.
@@ -217,7 +217,7 @@ class Service:
             ],
             client_max_size=http.body_bytes_max,
         )
-        app[DOORS] = self.doors
+        app[ADMISSION] = self.admission
         app[CONTEXT] = self._context()
         page = Page()
         app.add_routes(
@@ -260,5 +260,5 @@ class Service:
             self.formats.encodings,
             # Without a token anybody may publish into the embedded broker.
             None if self._settings.broker.is_memory and not token else token,
-            lambda: self.doors.is_draining,
+            lambda: self.admission.is_draining,
         )

@@ -358,7 +358,7 @@ async def test_an_outage_does_not_push_out_what_was_told(make_live: MakeLive) ->
         await browser.until(f"{STATE} == 'waiting'")
         seen = live.hub.tally.closes["ws.json", "drain"]
         await until(lambda: live.hub.tally.closes["ws.json", "drain"] >= seen + 3)
-        live.service.doors.is_draining = False
+        live.service.admission.is_draining = False
         await browser.until(f"{STATE} == 'live'")
         told = (await browser.run(EVENTS)).splitlines()
         assert ["Live again" in told[0], "drain" in told[1], "gap" in told[2]] == [True] * 3

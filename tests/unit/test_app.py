@@ -18,7 +18,7 @@ from tickfan.config import load
 from tickfan.core import closing
 from tickfan.fanout.replay import BURST_S
 from tickfan.session.grants import Rules
-from tickfan.transports.doors import Limits
+from tickfan.transports.admission import Limits
 from tickfan.wire.framing import PING_FRAME
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ async def test_each_time_of_a_connection_arrives() -> None:
 
 
 async def test_each_limit_of_a_connection_arrives() -> None:
-    """Each with a value of its own, at the doors and at the pace of resumes."""
+    """Each with a value of its own, at the admission and at the pace of resumes."""
     limits = {
         "STREAM__CONNECTIONS_MAX": "101", "HTTP__MESSAGE_BYTES_MAX": "2002",
         "STREAM__NOTSENT_LOWAT_BYTES": "3003", "STREAM__RETRY_MS": "4004",
@@ -147,11 +147,11 @@ async def test_each_limit_of_a_connection_arrives() -> None:
         "STREAM__CHANNELS_PER_CONNECTION_MAX": "8", "STREAM__INTERVALS_MS": "[90, 10000]",
     }  # fmt: skip
     service = Service(load(None, {f"TICKFAN_{name}": value for name, value in limits.items()}))
-    assert service.doors.limits == Limits(
+    assert service.admission.limits == Limits(
         connections_max=101, message_bytes_max=2002, notsent_lowat_bytes=3003, retry_ms=4004,
         closing_timeout_s=5.5, snapshot=False,
     )  # fmt: skip
-    assert service.doors.rules == Rules((90, 10_000), 8)
+    assert service.admission.rules == Rules((90, 10_000), 8)
     assert service.hub.pace.readers_max == 66
     assert service.hub.pace.allowed() == 700_000 * BURST_S
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 from aiohttp import HttpVersion11, web
 
 from tickfan.transports import streams
-from tickfan.transports.doors import DOORS
+from tickfan.transports.admission import ADMISSION
 from tickfan.transports.requests import read_request
 
 
 async def ndjson(request: web.Request) -> web.StreamResponse:
     """Stream the channels of the query (GET) or of the JSON body (POST)."""
-    doors = request.app[DOORS]
-    wanted = await read_request(request, snapshot=doors.limits.snapshot)
-    instead = streams.refusal_before(doors, wanted) or streams.finished(doors, wanted)
+    admission = request.app[ADMISSION]
+    wanted = await read_request(request, snapshot=admission.limits.snapshot)
+    instead = streams.refusal_before(admission, wanted) or streams.finished(admission, wanted)
     if instead is not None:
         return instead
     response = web.StreamResponse(headers=streams.HEADERS)
     response.content_type = "application/x-ndjson"
-    format_ = doors.formats.ndjson(chunked=request.version >= HttpVersion11)
-    await streams.run(doors, request, response, wanted, format_, "ndjson")
+    format_ = admission.formats.ndjson(chunked=request.version >= HttpVersion11)
+    await streams.run(admission, request, response, wanted, format_, "ndjson")
     return response

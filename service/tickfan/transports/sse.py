@@ -12,7 +12,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp_sse import EventSourceResponse
 
 from tickfan.transports import streams
-from tickfan.transports.doors import DOORS
+from tickfan.transports.admission import ADMISSION
 from tickfan.transports.requests import read_request
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 async def sse(request: web.Request) -> web.StreamResponse:
     """Stream the channels of the query (GET) or of the JSON body (POST)."""
-    doors = request.app[DOORS]
-    wanted = await read_request(request, snapshot=doors.limits.snapshot)
-    instead = streams.refusal_before(doors, wanted) or streams.finished(doors, wanted)
+    admission = request.app[ADMISSION]
+    wanted = await read_request(request, snapshot=admission.limits.snapshot)
+    instead = streams.refusal_before(admission, wanted) or streams.finished(admission, wanted)
     if instead is not None:
         return instead
     response = _Response(
@@ -36,8 +36,8 @@ async def sse(request: web.Request) -> web.StreamResponse:
     response.headers.update(streams.HEADERS)
     # Not to be reused: what the hub writes late must reach nobody else.
     response.headers["Connection"] = "close"
-    format_ = doors.formats.sse(chunked=request.version >= HttpVersion11)
-    await streams.run(doors, request, response, wanted, format_, "sse")
+    format_ = admission.formats.sse(chunked=request.version >= HttpVersion11)
+    await streams.run(admission, request, response, wanted, format_, "sse")
     return response
 
 

@@ -16,15 +16,15 @@ from aiohttp import HttpVersion11, web
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
 from tickfan.core.pattern import Pattern
-from tickfan.transports.doors import Guest
 from tickfan.transports.errors import error_response
+from tickfan.transports.guest import Guest
 from tickfan.transports.requests import check_count
 from tickfan.transports.server import Handler
 
 if TYPE_CHECKING:
     from tickfan.core.closing import Reason
     from tickfan.session.grants import Request
-    from tickfan.transports.doors import Doors
+    from tickfan.transports.admission import Admission
     from tickfan.wire.base import Format
 
 log = structlog.get_logger("tickfan.stream")
@@ -44,7 +44,7 @@ HEADERS = {
 }
 
 
-def refusal_before(doors: Doors, request: Request) -> web.Response | None:
+def refusal_before(admission: Admission, request: Request) -> web.Response | None:
     """The error to answer before the stream starts, if the request is refused.
 
     EventSource never comes back after a status other than 200, so this is for
@@ -52,12 +52,12 @@ def refusal_before(doors: Doors, request: Request) -> web.Response | None:
     """
     if request.cursor is not None:
         cursors.parse(request.cursor)
-    check_count(request, doors.rules.channels_per_connection_max)
-    refusals = doors.connections.planner.plan(request).refusals
+    check_count(request, admission.rules.channels_per_connection_max)
+    refusals = admission.connections.planner.plan(request).refusals
     return error_response(refusals) if refusals else None
 
 
-def finished(doors: Doors, request: Request) -> web.Response | None:
+def finished(admission: Admission, request: Request) -> web.Response | None:
     """204 if the stream, asked ``until`` some type, has been read to its end.
 
     It tells EventSource not to come back (WHATWG HTML, 9.2.3).
@@ -66,7 +66,7 @@ def finished(doors: Doors, request: Request) -> web.Response | None:
         return None
     patterns = [Pattern(text) for text in request.channels]
     for name, place in cursors.parse(request.cursor).items():
-        feed = doors.hub.feeds.get(name)
+        feed = admission.hub.feeds.get(name)
         if feed is None or not feed.is_lossless or not feed.history.holds(place):
             continue
         update = feed.history.at(place.seq)
@@ -79,8 +79,8 @@ def finished(doors: Doors, request: Request) -> web.Response | None:
     return None
 
 
-async def run(  # noqa: PLR0913 - one call, by the two doors
-    doors: Doors,
+async def run(  # noqa: PLR0913 - one call, by the two admission
+    admission: Admission,
     web_request: web.Request,
     response: web.StreamResponse,
     request: Request,
@@ -99,30 +99,34 @@ async def run(  # noqa: PLR0913 - one call, by the two doors
         return
     reason: Reason | None = closing.INTERNAL
     is_chunked = web_request.version >= HttpVersion11
-    stream = Stream(doors, transport_name, format_, is_chunked=is_chunked)
+    stream = Stream(admission, transport_name, format_, is_chunked=is_chunked)
     remote = web_request.remote or ""
     try:
-        await doors.drained(transport)
-        if doors.tune(transport):
-            is_lossless = doors.connections.planner.plan(request).is_lossless
-            reason = doors.refuses(lossless=is_lossless) or await doors.wait_for(request.cursor)
+        await admission.drained(transport)
+        if admission.tune(transport):
+            is_lossless = admission.connections.planner.plan(request).is_lossless
+            reason = admission.refuses(lossless=is_lossless) or await admission.wait_for(
+                request.cursor
+            )
             if reason is None:
                 # A job of the slices, or a hundred that come at once hold the loop.
                 begin = partial(stream.begin, handler, request, remote, lossless=is_lossless)
-                reason = await doors.hub.slices.run(begin)
+                reason = await admission.hub.slices.run(begin)
             if reason is not None and not transport.is_closing():
                 # 200, retry:, status and closing: an EventSource comes back.
-                upstream = {feed.name: feed.upstream.value for feed in doors.hub.feeds.values()}
-                transport.write(format_.opening("status", {"upstream": upstream}, doors.retry_ms()))
-                doors.turned_away(format_, reason, transport_name, remote)
+                upstream = {feed.name: feed.upstream.value for feed in admission.hub.feeds.values()}
+                transport.write(
+                    format_.opening("status", {"upstream": upstream}, admission.retry_ms())
+                )
+                admission.turned_away(format_, reason, transport_name, remote)
     except Exception:
         log.exception("a stream failed", transport=transport_name)
         reason = closing.INTERNAL
     if reason is None:
         raise asyncio.CancelledError
     if not transport.is_closing():
-        transport.write(doors.closing_event(format_, reason, None))
-    await doors.drained(transport)
+        transport.write(admission.closing_event(format_, reason, None))
+    await admission.drained(transport)
 
 
 class Stream(Guest):
@@ -130,8 +134,10 @@ class Stream(Guest):
 
     __slots__ = ("_behind", "_format", "_last")
 
-    def __init__(self, doors: Doors, name: str, format_: Format, *, is_chunked: bool) -> None:
-        super().__init__(doors, name)
+    def __init__(
+        self, admission: Admission, name: str, format_: Format, *, is_chunked: bool
+    ) -> None:
+        super().__init__(admission, name)
         self._format = format_
         self._last = LAST_CHUNK if is_chunked else b""
         self._behind = 0
@@ -140,17 +146,17 @@ class Stream(Guest):
         self, handler: Handler, request: Request, remote: str, *, lossless: bool
     ) -> Reason | None:
         """Take the connection and let the hub write; or why not: things change while one waits."""
-        doors, format_ = self.doors, self._format
-        if refused := doors.refuses(lossless=lossless) or self.take(handler):
+        admission, format_ = self.admission, self._format
+        if refused := admission.refuses(lossless=lossless) or self.take(handler):
             return refused
         try:
-            self.connection = doors.connections.connect(
+            self.connection = admission.connections.connect(
                 format_, self.transport, self.on_end, until=request.until, remote=remote
             )
-            doors.connections.subscribe(
+            admission.connections.subscribe(
                 self.connection,
                 request,
-                lambda fields: format_.opening("subscribed", fields, doors.retry_ms()),
+                lambda fields: format_.opening("subscribed", fields, admission.retry_ms()),
                 lambda cursor: format_.event("snapshot_end", {}, cursor),
             )
         except Exception:
@@ -166,7 +172,7 @@ class Stream(Guest):
 
     def last_words(self, reason: Reason, cursor: str | None) -> None:
         """The ``closing`` event and the end of the body."""
-        event = self.doors.closing_event(self._format, reason, cursor)
+        event = self.admission.closing_event(self._format, reason, cursor)
         self.transport.write(event + self._last)
         self.transport.close()
 

@@ -19,8 +19,9 @@ from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.session.grants import parse_request
 from tickfan.transports import commands, frames
-from tickfan.transports.doors import DOORS, Guest
+from tickfan.transports.admission import ADMISSION
 from tickfan.transports.frames import FrameReader
+from tickfan.transports.guest import Guest
 from tickfan.transports.requests import check_count
 from tickfan.transports.server import Handler
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from tickfan.core.closing import Reason
     from tickfan.session.grants import Request
-    from tickfan.transports.doors import Doors
+    from tickfan.transports.admission import Admission
 
 log = structlog.get_logger("tickfan.websocket")
 
@@ -49,7 +50,7 @@ ERRORS_MAX = 32
 
 async def websocket(request: web.Request) -> web.StreamResponse:
     """Serve one WebSocket connection until either side ends it."""
-    doors = request.app[DOORS]
+    admission = request.app[ADMISSION]
     _check_handshake(request)
     socket = web.WebSocketResponse(
         protocols=SUBPROTOCOLS,
@@ -59,16 +60,16 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     handler = request.protocol
     assert isinstance(handler, Handler)
     if handler.transport is not None:
-        await doors.drained(handler.transport)
+        await admission.drained(handler.transport)
     remote = request.remote or ""
-    conversation = Conversation(doors, socket.ws_protocol, remote)
+    conversation = Conversation(admission, socket.ws_protocol, remote)
     refused = conversation.take(handler)
     if refused is None:
         raise asyncio.CancelledError
     if handler.transport is not None and not handler.transport.is_closing():
         handler.transport.write(conversation.goodbye_frames(refused, None))
         handler.transport.close()
-        doors.turned_away(conversation.format, refused, conversation.name, remote)
+        admission.turned_away(conversation.format, refused, conversation.name, remote)
     return socket
 
 
@@ -92,15 +93,15 @@ class Conversation(Guest):
         "_decode", "_is_busy", "_kind", "_protocol", "_reader", "_remote", "_task", "format",
     )  # fmt: skip
 
-    def __init__(self, doors: Doors, protocol: str | None, remote: str) -> None:
-        self.format = doors.formats.websocket(protocol)
-        super().__init__(doors, self.format.name)
+    def __init__(self, admission: Admission, protocol: str | None, remote: str) -> None:
+        self.format = admission.formats.websocket(protocol)
+        super().__init__(admission, self.format.name)
         self._protocol = protocol or MSGPACK_V1
         self._remote = remote
         is_json = protocol == JSON_V1
         self._decode = commands.decode_json if is_json else commands.decode_msgpack
         self._kind = frames.TEXT if is_json else frames.BINARY
-        self._reader = FrameReader(doors.limits.message_bytes_max * HARD_LIMIT)
+        self._reader = FrameReader(admission.limits.message_bytes_max * HARD_LIMIT)
         # A message is to be taken, or waits for something: those behind it wait, too.
         self._is_busy = False
         # A command that waits for this replica to catch up.
@@ -109,14 +110,18 @@ class Conversation(Guest):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Welcome the client, or send it away."""
         super().connection_made(transport)
-        doors = self.doors
-        refused = doors.refuses(lossless=False) if doors.tune(self.transport) else closing.INTERNAL
+        admission = self.admission
+        refused = (
+            admission.refuses(lossless=False)
+            if admission.tune(self.transport)
+            else closing.INTERNAL
+        )
         if refused is not None:
-            doors.turned_away(self.format, refused, self.name, self._remote)
+            admission.turned_away(self.format, refused, self.name, self._remote)
             self.goodbye(refused)
             return
         try:
-            self.connection = doors.connections.connect(
+            self.connection = admission.connections.connect(
                 self.format, self.transport, self.on_end, remote=self._remote, pings=True
             )
             self._say("welcome", self._welcome())
@@ -151,25 +156,25 @@ class Conversation(Guest):
 
     def goodbye_frames(self, reason: Reason, cursor: str | None) -> bytes:
         """The ``closing`` event and the close frame."""
-        event = self.doors.closing_event(self.format, reason, cursor)
+        event = self.admission.closing_event(self.format, reason, cursor)
         return event + frames.close_frame(reason.code, reason.name)
 
     def _welcome(self) -> dict[str, Any]:
-        limits = self.doors.limits
+        limits = self.admission.limits
         return {
             "protocol": self._protocol,
-            "epoch": self.doors.connections.epoch,
+            "epoch": self.admission.connections.epoch,
             "server_time": now_ms(),
             "limits": {
                 "message_bytes_max": limits.message_bytes_max,
-                "channels_per_connection_max": self.doors.rules.channels_per_connection_max,
+                "channels_per_connection_max": self.admission.rules.channels_per_connection_max,
             },
         }
 
     def _read_later(self) -> None:
         """Each message is a job of the slices, or many that come at once hold the loop."""
         self._is_busy = True
-        self.doors.hub.slices.add(self._read)
+        self.admission.hub.slices.add(self._read)
 
     def _read(self) -> None:
         """Take one message that is here; the next one after it, and what it waits for."""
@@ -178,7 +183,7 @@ class Conversation(Guest):
         connection = self.connection
         if connection is not None and connection.subscriber.events_waiting >= ANSWERS_MAX:
             # No more answers than it reads; who reads none ends by its stall timeout.
-            self.doors.hub.loop.call_later(LOOK_S, self._read_later)
+            self.admission.hub.loop.call_later(LOOK_S, self._read_later)
             return
         try:
             message = self._reader.next()
@@ -204,7 +209,7 @@ class Conversation(Guest):
         if kind == frames.CLOSE:
             self._close(closing.LEFT, WSCloseCode.OK)
         elif self.connection is not None:
-            self.connection.subscriber.heard_at = self.doors.hub.loop.time()
+            self.connection.subscriber.heard_at = self.admission.hub.loop.time()
             if kind == frames.PING:
                 self._send(frames.control_frame(frames.PONG, body))
             elif kind != frames.PONG:
@@ -223,10 +228,10 @@ class Conversation(Guest):
         """Do one command; what is wrong with it is said, and the connection lives on."""
         mark: str | int | None = None
         try:
-            if len(data) > self.doors.limits.message_bytes_max:
+            if len(data) > self.admission.limits.message_bytes_max:
                 raise Refusal(  # noqa: TRY301 - one way out for every refusal
                     "message_too_big",
-                    f"{len(data)} bytes; at most {self.doors.limits.message_bytes_max} go",
+                    f"{len(data)} bytes; at most {self.admission.limits.message_bytes_max} go",
                 )
             if kind != self._kind:
                 name = "text" if self._kind == frames.TEXT else "binary"
@@ -244,20 +249,20 @@ class Conversation(Guest):
             self._say("pong", _marked({"server_time": now_ms()}, mark))
         elif op == "unsubscribe":
             patterns = commands.patterns_of(message)
-            self.doors.connections.unsubscribe(self.connection, patterns)
+            self.admission.connections.unsubscribe(self.connection, patterns)
             gone = {"channels": [pattern.text for pattern in patterns]}
             self._say("unsubscribed", _marked(gone, mark))
         else:
             self._subscribe(message, mark)
 
     def _subscribe(self, message: dict[str, Any], mark: str | int | None) -> None:
-        doors = self.doors
-        request = parse_request({"snapshot": doors.limits.snapshot, **message})
-        check_count(request, doors.rules.channels_per_connection_max)
-        is_lossless = doors.connections.planner.plan(request).is_lossless
-        refused = doors.refuses(lossless=is_lossless, is_in=True)
+        admission = self.admission
+        request = parse_request({"snapshot": admission.limits.snapshot, **message})
+        check_count(request, admission.rules.channels_per_connection_max)
+        is_lossless = admission.connections.planner.plan(request).is_lossless
+        refused = admission.refuses(lossless=is_lossless, is_in=True)
         if refused is None and request.cursor is not None:
-            self._task = doors.hub.loop.create_task(self._catch_up(request, mark))
+            self._task = admission.hub.loop.create_task(self._catch_up(request, mark))
         else:
             self._grant(request, mark, refused)
 
@@ -265,7 +270,7 @@ class Conversation(Guest):
         """Subscribe when this replica has read as far as the cursor, then read on."""
         try:
             try:
-                refused = await self.doors.wait_for(request.cursor, is_in=True)
+                refused = await self.admission.wait_for(request.cursor, is_in=True)
             finally:
                 self._task = None
             self._grant(request, mark, refused)
@@ -282,7 +287,7 @@ class Conversation(Guest):
         if refused is not None:
             connection.subscriber.end(refused)
             return
-        granted = self.doors.connections.subscribe(
+        granted = self.admission.connections.subscribe(
             connection,
             request,
             lambda fields: format_.event("subscribed", _marked(fields, mark)),
@@ -295,7 +300,7 @@ class Conversation(Guest):
         named = list(refusals[:ERRORS_MAX])
         if more := len(refusals) - len(named):
             named.append(Refusal("more_refused", f"{more} more channels were refused"))
-        self.doors.hub.tally.refusals.update(refusal.code for refusal in refusals)
+        self.admission.hub.tally.refusals.update(refusal.code for refusal in refusals)
         errors = [_marked(refusal.as_dict(), mark) for refusal in named]
         if errors:
             self._send(b"".join([self.format.event("error", error) for error in errors]))
@@ -305,7 +310,7 @@ class Conversation(Guest):
 
     def _send(self, data: bytes) -> None:
         if self.connection is not None:
-            self.connection.subscriber.control(data, self.doors.hub.loop.time())
+            self.connection.subscriber.control(data, self.admission.hub.loop.time())
 
 
 def _marked(fields: dict[str, Any], mark: str | int | None) -> dict[str, Any]:

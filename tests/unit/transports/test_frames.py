@@ -1,4 +1,4 @@
-"""service/transports/frames.py: clients' frames, against an encoder of the test's own."""
+"""tickfan.transports.frames: clients' frames, against an encoder of the test's own."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ async def test_a_taker_that_fails_leaves_no_connection(
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(service.service.doors, "tune", fail)
+    monkeypatch.setattr(service.service.admission, "tune", fail)
     async with connect(service, upgrade()) as wire:
         await wire.head()
         assert await wire.rest() == b""

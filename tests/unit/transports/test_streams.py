@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
-    from tickfan.transports.doors import Doors
+    from tickfan.transports.admission import Admission
 
 BOTH = pytest.mark.parametrize("kind", ["sse", "ndjson"])
 
@@ -455,8 +455,8 @@ async def test_a_failure_while_leaving_is_no_second_response(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    doors: Doors = service.service.doors
-    monkeypatch.setattr(doors, "closing_event", fail)
+    admission: Admission = service.service.admission
+    monkeypatch.setattr(admission, "closing_event", fail)
     async with connect(service, request(f"/v1/{kind}?channels=quotes.A")) as wire:
         await wire.up_to(b"snapshot_end")
         await service.service.drain(0)

@@ -1,4 +1,4 @@
-"""What every transport shares: who may come in, and how one goes out.
+"""Who may come in, and what one who may not, or must go, is told.
 
 Must not know SSE, NDJSON or WebSocket.
 """
@@ -16,7 +16,6 @@ from aiohttp import web
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
 from tickfan.core.feed import Upstream
-from tickfan.transports.server import Taker
 
 if TYPE_CHECKING:
     from tickfan.core.closing import Reason
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from tickfan.session.connections import Connections
     from tickfan.session.grants import Rules
     from tickfan.session.membership import Connection
-    from tickfan.transports.server import Handler
     from tickfan.wire.base import Format
     from tickfan.wire.formats import Formats
 
@@ -50,7 +48,7 @@ class Limits(NamedTuple):
     snapshot: bool = True
 
 
-class Doors:
+class Admission:
     """The way in and out, for all transports of one process."""
 
     def __init__(
@@ -185,82 +183,4 @@ class Doors:
         )
 
 
-class Guest(Taker):
-    """A connection that the hub writes to, from its welcome to its last byte.
-
-    It has no task and no timer of its own while it is quiet.
-    """
-
-    __slots__ = ("_cut", "connection", "doors", "name")
-
-    def __init__(self, doors: Doors, name: str) -> None:
-        """``name`` of the transport, for the log."""
-        self.doors = doors
-        self.name = name
-        self.connection: Connection | None = None  # once the hub knows it, until it has left
-        self._cut: asyncio.TimerHandle | None = None
-
-    def take(self, handler: Handler) -> Reason | None:
-        """Take the connection over; or why not, and it is still aiohttp's."""
-        try:
-            handler.hand_over(self)
-        except ConnectionError:
-            return closing.LOST
-        except OSError as error:
-            log.warning(
-                "no file for a connection: raise the limit of open files", detail=str(error)
-            )
-            return closing.OVERLOAD
-        return None
-
-    def on_end(self, _reason: Reason) -> None:
-        """The hub has ended it; an audience may be in the middle of a flush, so: later."""
-        self.doors.hub.loop.call_soon(self._ended)
-
-    def _ended(self) -> None:
-        if self.connection is not None:
-            self.goodbye(self.connection.subscriber.ended or closing.INTERNAL)
-
-    def goodbye(self, reason: Reason) -> None:
-        """Leave the hub and say why, with :meth:`last_words`; cut who does not read them."""
-        connection = self.connection
-        cursor = None
-        # A finished stream ends at its last update, not at its feed's tail.
-        if connection is not None and reason is not closing.DONE:
-            cursor = connection.cursor
-        self.leave(reason)
-        self.cut_later()
-        if reason is closing.LOST:
-            self.transport.abort()
-        else:
-            try:
-                self.last_words(reason, cursor)
-            except OSError:  # gone, or closed by the client already
-                self.transport.abort()
-
-    def cut_later(self) -> None:
-        """Whatever the client does, the socket is closed within ``closing_timeout_s``."""
-        if self._cut is None:
-            self._cut = self.doors.hub.loop.call_later(
-                self.doors.limits.closing_timeout_s, self.transport.abort
-            )
-
-    def last_words(self, reason: Reason, cursor: str | None) -> None:
-        """Write why it ends, and close. Raises :class:`OSError` if nobody is there."""
-        raise NotImplementedError
-
-    def leave(self, reason: Reason) -> None:
-        """Leave the hub. Idempotent."""
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            self.doors.connections.leave(connection, reason)
-            self.doors.farewell(connection, self.name)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed."""
-        super().connection_lost(exc)
-        if self._cut is not None:
-            self._cut.cancel()
-
-
-DOORS = web.AppKey("doors", Doors)
+ADMISSION = web.AppKey("admission", Admission)

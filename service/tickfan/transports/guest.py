@@ -1,0 +1,102 @@
+"""A connection that the fan-out writes to, from its welcome to its last byte.
+
+What SSE, NDJSON and WebSocket share once aiohttp has let the connection go. Must
+not know any of the three.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tickfan.core import closing
+from tickfan.transports.server import Taker
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from tickfan.core.closing import Reason
+    from tickfan.session.membership import Connection
+    from tickfan.transports.admission import Admission
+    from tickfan.transports.server import Handler
+
+log = structlog.get_logger("tickfan.connection")
+
+
+class Guest(Taker):
+    """A connection that the hub writes to, from its welcome to its last byte.
+
+    It has no task and no timer of its own while it is quiet.
+    """
+
+    __slots__ = ("_cut", "admission", "connection", "name")
+
+    def __init__(self, admission: Admission, name: str) -> None:
+        """``name`` of the transport, for the log."""
+        self.admission = admission
+        self.name = name
+        self.connection: Connection | None = None  # once the hub knows it, until it has left
+        self._cut: asyncio.TimerHandle | None = None
+
+    def take(self, handler: Handler) -> Reason | None:
+        """Take the connection over; or why not, and it is still aiohttp's."""
+        try:
+            handler.hand_over(self)
+        except ConnectionError:
+            return closing.LOST
+        except OSError as error:
+            log.warning(
+                "no file for a connection: raise the limit of open files", detail=str(error)
+            )
+            return closing.OVERLOAD
+        return None
+
+    def on_end(self, _reason: Reason) -> None:
+        """The hub has ended it; an audience may be in the middle of a flush, so: later."""
+        self.admission.hub.loop.call_soon(self._ended)
+
+    def _ended(self) -> None:
+        if self.connection is not None:
+            self.goodbye(self.connection.subscriber.ended or closing.INTERNAL)
+
+    def goodbye(self, reason: Reason) -> None:
+        """Leave the hub and say why, with :meth:`last_words`; cut who does not read them."""
+        connection = self.connection
+        cursor = None
+        # A finished stream ends at its last update, not at its feed's tail.
+        if connection is not None and reason is not closing.DONE:
+            cursor = connection.cursor
+        self.leave(reason)
+        self.cut_later()
+        if reason is closing.LOST:
+            self.transport.abort()
+        else:
+            try:
+                self.last_words(reason, cursor)
+            except OSError:  # gone, or closed by the client already
+                self.transport.abort()
+
+    def cut_later(self) -> None:
+        """Whatever the client does, the socket is closed within ``closing_timeout_s``."""
+        if self._cut is None:
+            self._cut = self.admission.hub.loop.call_later(
+                self.admission.limits.closing_timeout_s, self.transport.abort
+            )
+
+    def last_words(self, reason: Reason, cursor: str | None) -> None:
+        """Write why it ends, and close. Raises :class:`OSError` if nobody is there."""
+        raise NotImplementedError
+
+    def leave(self, reason: Reason) -> None:
+        """Leave the hub. Idempotent."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            self.admission.connections.leave(connection, reason)
+            self.admission.farewell(connection, self.name)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        super().connection_lost(exc)
+        if self._cut is not None:
+            self._cut.cancel()

@@ -1,0 +1,94 @@
+"""tickfan.transports.admission: the way in, the socket, and what one is told."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.support.raw import connect
+from tests.unit.transports.opened import KINDS, open_stream, transports
+from tickfan.core import closing
+from tickfan.core.closing import REASONS
+
+if TYPE_CHECKING:
+    from tests.support.fixtures import MakeLive
+    from tests.support.live import Live
+    from tickfan.core.closing import Reason
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_kernel_holds_little_back_for_a_stream(make_live: MakeLive, kind: str) -> None:
+    """TCP_NOTSENT_LOWAT is set; TCP_USER_TIMEOUT, which kills the living, is not."""
+    service = await make_live(STREAM__NOTSENT_LOWAT_BYTES="12345")
+    async with connect(service, KINDS[kind]) as wire:
+        await open_stream(wire, kind)
+        [transport] = transports(service)
+        sock = transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 12345
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["refuses", "takes another"])
+async def test_without_its_bound_a_connection_is_not_served(
+    service: Live, kind: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Megabytes of old prices would wait where nothing can replace them; the log says why."""
+    options = {"refuses": "setsockopt", "takes another": "getsockopt"}
+    real = getattr(socket.socket, options[how])
+
+    def kernel(sock: socket.socket, level: int, option: int, *values: int) -> int | None:
+        if (level, option) == (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT):
+            if how == "refuses":
+                raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+            return 2**32 - 1
+        found: int | None = real(sock, level, option, *values)
+        return found
+
+    # No kernel that the tests run on is such a one.
+    monkeypatch.setattr(socket.socket, options[how], kernel)
+    with capture_logs() as logs:
+        async with connect(service, KINDS[kind]) as wire:
+            await wire.up_to(b'"reason":"internal","code":4008')
+    assert not service.service.connected
+    assert not service.hub.tally.connects
+    told = [line for line in logs if line["event"] != "turned away"]
+    if how == "refuses":
+        assert [line["detail"] for line in told] == ["[Errno 92] Protocol not available"]
+    else:
+        assert [(line["log_level"], line["asked"], line["has"]) for line in told] == [
+            ("error", 16_384, 2**32 - 1)
+        ]
+
+
+async def test_a_delay_has_jitter(service: Live) -> None:
+    """Half to one and a half of retry_ms: a cut brings no storm."""
+    delays = {service.service.admission.retry_ms() for _ in range(500)}
+    assert min(delays) >= 1000
+    assert max(delays) <= 3000
+    assert len(delays) > 100
+
+
+@pytest.mark.parametrize("reason", REASONS.values(), ids=REASONS)
+async def test_every_reason_can_be_told(service: Live, reason: Reason) -> None:
+    """Only those below 4500 name a time to come back."""
+    fields = service.service.admission.closing_fields(reason)
+    assert (fields["reason"], fields["code"]) == (reason.name, reason.code)
+    assert (fields["retry_ms"] is not None) == (reason.code < 4500)
+
+
+async def test_who_may_come_in(make_live: MakeLive) -> None:
+    """Draining before overload before starting; conflated does not wait for the start."""
+    service = await make_live(BROKER__URL="amqp://guest:guest@127.0.0.1:1")
+    admission = service.service.admission
+    assert admission.refuses(lossless=False) is None
+    assert admission.refuses(lossless=True) is closing.STARTING
+    admission.limits = admission.limits._replace(connections_max=0)
+    assert admission.refuses(lossless=True) is closing.OVERLOAD
+    admission.is_draining = True
+    assert admission.refuses(lossless=True) is closing.DRAIN
