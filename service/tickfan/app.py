@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import web
 
-from tickfan.api import channels, health, history, metrics, publish, stats
+from tickfan.api import channels, health, history, publish, stats
 from tickfan.api.compression import compressed
 from tickfan.api.context import CONTEXT, Context
 from tickfan.api.page import Page
-from tickfan.api.prometheus import registry
+from tickfan.api.prometheus import metrics, registry
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.broker.memory import MemoryBroker
 from tickfan.core import closing
@@ -245,7 +245,7 @@ class Service:
             [
                 web.get("/livez", health.livez),
                 web.get("/readyz", health.readyz),
-                web.get("/metrics", metrics.metrics(own)),
+                web.get("/metrics", metrics(own)),
                 web.get("/v1/stats", stats.stats),
             ]
         )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from tickfan.api.channels import as_object, check_query, find_channel, whole_number
 from tickfan.api.context import CONTEXT, json_response
+from tickfan.api.queries import as_object, check_query, find_channel, whole_number
 from tickfan.core.errors import Refusal
 
 if TYPE_CHECKING:

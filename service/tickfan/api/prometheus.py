@@ -1,4 +1,4 @@
-"""``/metrics``: the process's counts in Prometheus's text format.
+"""``/metrics`` on the admin port: the process's counts in Prometheus's text format 0.0.4.
 
 Nothing is counted here: the values are read from the hub when a scrape comes,
 so the hot path pays for plain integers only. Must not know who scrapes.
@@ -10,7 +10,13 @@ from collections import Counter
 from itertools import accumulate, product
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from aiohttp import web
+from prometheus_client import (
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -25,7 +31,7 @@ from tickfan.core.feed import Upstream
 from tickfan.wire.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from prometheus_client import Metric
 
@@ -46,6 +52,18 @@ def registry(hub: Hub, connections: Connections, encodings: Encodings) -> Collec
     ProcessCollector(registry=own)
     PlatformCollector(registry=own)
     return own
+
+
+def metrics(registry: CollectorRegistry) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """A handler that shows ``registry``."""
+
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(registry),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+    return handler
 
 
 class HubCollector(Collector):

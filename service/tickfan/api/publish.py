@@ -9,8 +9,8 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
-from tickfan.api.channels import check_query, feed_of
 from tickfan.api.context import CONTEXT, json_response
+from tickfan.api.queries import check_query, feed_of
 from tickfan.broker.base import JSON, MSGPACK, Message, PublishError
 from tickfan.clock import now_ms
 from tickfan.core.errors import Poison, Refusal

@@ -313,3 +313,12 @@ async def test_a_cursor_that_is_too_old_is_counted_with_the_reason(service: Live
         reason = (await lines.read_until("reset"))[-1]["reason"]
     assert value(service, "tickfan_unrecovered_total", feed="trades", reason=reason) == 1
     assert reason in UNRECOVERED_REASONS
+
+
+async def test_a_scrape_is_prometheus_text(service: Live) -> None:
+    """The content type that Prometheus asks for, and a text that its parser takes."""
+    answer = await service.admin.get("/metrics")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    names = {family.name for family in text_string_to_metric_families(await answer.text())}
+    assert names >= {"tickfan_feed_live", "process_open_fds", "python_info"}

@@ -1,0 +1,65 @@
+"""tickfan.api.queries: what is asked of the endpoints, and found by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from tests.support.fanout import Fanout, skips_time
+from tickfan.api.queries import as_object, check_query, feed_of, find_channel, whole_number
+from tickfan.core.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def refusal(call: Callable[[], object]) -> tuple[str, str | None]:
+    """The code and the item of what a call refuses."""
+    with pytest.raises(Refusal) as caught:
+        call()
+    return caught.value.code, caught.value.item
+
+
+async def test_a_parameter_that_is_not_known_is_named() -> None:
+    """Those that begin with _ are the caller's own."""
+    check_query(make_mocked_request("GET", "/?limit=1&_=2"), "limit")
+    wrong = make_mocked_request("GET", "/?limits=1")
+    assert refusal(lambda: check_query(wrong, "limit")) == ("bad_field", "limits")
+
+
+@pytest.mark.parametrize("text", ["0", "11", "-1", "1e1", "", "1" * 30, "\u0661"])
+def test_a_number_has_bounds(text: str) -> None:
+    """Digits of ASCII, from 1 to the most; none is the default."""
+    assert whole_number(None, "limit", 7, 10) == 7
+    assert whole_number("10", "limit", 7, 10) == 10
+    assert refusal(lambda: whole_number(text, "limit", 7, 10)) == ("bad_field", "limit")
+
+
+@skips_time
+async def test_what_is_not_there_is_told_apart() -> None:
+    """No name, no feed, no value; and what is there is found."""
+    hub = (fanout := Fanout()).hub
+    fanout.publish("quotes.a", {"bid": 1})
+    assert find_channel(hub, "quotes.a").name == "quotes.a"
+    assert feed_of(hub, "trades.x").name == "trades"
+    assert refusal(lambda: find_channel(hub, "a..b")) == ("bad_channel", "a..b")
+    assert refusal(lambda: find_channel(hub, "x.a")) == ("no_feed", "x.a")
+    assert refusal(lambda: find_channel(hub, "quotes.b")) == ("no_value", "quotes.b")
+
+
+@skips_time
+async def test_an_update_is_shown_as_on_the_streams() -> None:
+    """``prev`` on a lossless feed alone, ``type`` where it is not the usual one."""
+    fanout = Fanout()
+    fanout.publish("quotes.a", {"bid": 1}, ts=5)
+    fanout.publish("trades.a", 2, ts=6)
+    fanout.publish("trades.a", 3, ts=7, type="correction")
+    quote, trade = (find_channel(fanout.hub, name).latest for name in ("quotes.a", "trades.a"))
+    assert quote is not None
+    assert trade is not None
+    assert as_object(quote) == {"channel": "quotes.a", "seq": 1, "ts": 5, "data": {"bid": 1}}
+    assert as_object(trade) == {
+        "channel": "trades.a", "seq": 1024, "ts": 7, "data": 3, "prev": 0, "type": "correction",
+    }  # fmt: skip
