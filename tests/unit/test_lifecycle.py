@@ -231,7 +231,7 @@ async def test_a_part_that_fails_ends_the_process(tmp_path: Path, name: str, par
     """Clients are told, and status 1 with one sentence: it must not look alive without it."""
     has_market = "true" if name == "market" else "false"
     settings = {**QUIET, "MARKET__ENABLED": has_market, "STOP__DRAIN_S": "0"}
-    service = ServiceProcess(tmp_path, settings, ("-c", BROKEN.format(part=part)))
+    service = ServiceProcess(tmp_path, settings, (sys.executable, "-c", BROKEN.format(part=part)))
     try:
         await asyncio.to_thread(service.start, wait_ready=name == "market")
         async with connect(service.port, SSE) as sse:
