@@ -21,11 +21,14 @@ from tickfan.core import closing
 from tickfan.core.cursor import fingerprint
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery, FeedSpec
+from tickfan.fanout.backlog import Backlog
 from tickfan.fanout.hub import Hub
+from tickfan.fanout.subscriber import Phase
 from tickfan.ingest import Ingest
 from tickfan.session.connections import Connections
 from tickfan.session.grants import Request, Rules
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1, Formats
+from tickfan.wire.framing import PING_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -155,7 +158,11 @@ class Client:
         self.reason: Reason | None = None
         self.closing_delay_s = 0.0
         self.connection = fanout.connections.connect(
-            self.format, self.pipe, self._on_end, until=until, pings=wire in ("msgpack", "json")
+            self.format,
+            self.pipe,
+            self._on_end,
+            until=until,
+            ping=PING_FRAME if wire in ("msgpack", "json") else None,
         )
         self.subscriber = self.connection.subscriber
         self._events: list[Event] = []
@@ -181,6 +188,21 @@ class Client:
 
     def leave(self) -> None:
         self.fanout.connections.leave(self.connection, closing.LEFT)
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it is off the shared path."""
+        return self.subscriber.phase is not Phase.SHARED
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether there is something of the past left to read."""
+        return self.backlog.replay is not None
+
+    @property
+    def backlog(self) -> Backlog:
+        """What waits for it; an empty one on the shared path."""
+        return self.subscriber.backlog or Backlog(None, None, 0)
 
     @property
     def is_alive(self) -> bool:
@@ -219,7 +241,7 @@ class Client:
     def _close(self) -> None:
         # As the transports do, in a later turn: the cursor, out, the last word.
         assert self.reason is not None
-        cursor = self.connection.cursor
+        cursor = self.connection.subscriber.cursor
         self.fanout.connections.leave(self.connection, self.reason)
         if self.pipe.mode != "broken":
             fields = {"reason": self.reason.name}

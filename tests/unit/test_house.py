@@ -5,13 +5,27 @@ from __future__ import annotations
 import ast
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tickfan.fanout.subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "service" / "tickfan"
 TESTS = ROOT / "tests" / "unit"
 LINES_MAX = 350
+WHO = (
+    "subscriber",
+    "member",
+    "self.subscriber",
+    "connection.subscriber",
+    "self.connection.subscriber",
+)
+"""What a subscriber is called in the code."""
 
 SOURCES = sorted(SERVICE.rglob("*.py"))
 CLIENT = sorted((ROOT / "clients" / "python").rglob("*.py"))
@@ -114,6 +128,35 @@ def test_no_module_has_state(source: Path) -> None:
         f"{_name(source)} has a global statement in line {found}: keep the value in an object "
         "that tickfan.app makes and hands on"
     )
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.name != "subscriber.py"], ids=_name
+)
+def test_nobody_else_changes_a_subscriber(path: Path) -> None:
+    """Its phase has one truth: what may follow what stands above its methods."""
+    found = [
+        f"{ast.unparse(target)} in line {target.lineno}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        for target in _targets(node)
+        if target.attr in Subscriber.__slots__ and ast.unparse(target.value) in WHO
+    ]
+    assert not found, (
+        f"{_name(path)} assigns to {found}: give tickfan.fanout.subscriber a method that says "
+        "what has happened"
+    )
+
+
+def _targets(node: ast.AST) -> Iterator[ast.Attribute]:
+    """The attributes that a statement assigns to."""
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign | ast.Delete):
+        targets = node.targets if isinstance(node, ast.Delete) else [node.target]
+    else:
+        return
+    for target in targets:
+        yield from (each for each in ast.walk(target) if isinstance(each, ast.Attribute))
 
 
 def test_publishing_to_the_hub_is_a_plain_function() -> None:

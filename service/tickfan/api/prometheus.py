@@ -149,21 +149,23 @@ class HubCollector(Collector):
         )
 
     def _slow(self) -> Iterator[Metric]:
-        parked = list(self._hub.pump)
         # There may be as many as connections: what costs is done once.
-        queues = [parked_one.queue for parked_one in parked if parked_one.queue]
+        backlogs = [parked.backlog for parked in self._hub.pump if parked.backlog is not None]
+        queues = [backlog.queue for backlog in backlogs if backlog.queue]
         now = now_ms()
         oldest = min((next(iter(queue)).ts for queue in queues), default=now)
-        yield GaugeMetricFamily("tickfan_parked", "Clients off the shared path", len(parked))
+        yield GaugeMetricFamily(
+            "tickfan_parked", "Clients off the shared path", len(self._hub.pump)
+        )
         yield GaugeMetricFamily(
             "tickfan_slow_subscribers",
             "Clients that have not taken what was last written to them",
-            sum(parked_one.stuck_bytes > 0 for parked_one in parked),
+            sum(each.stuck_bytes > 0 for each in backlogs),
         )
         backlog = GaugeMetricFamily(
             "tickfan_backlog_updates", "Updates that wait for slow clients", labels=("delivery",)
         )
-        backlog.add_metric(("conflated",), sum(len(parked_one.marks) for parked_one in parked))
+        backlog.add_metric(("conflated",), sum(len(each.marks) for each in backlogs))
         backlog.add_metric(("lossless",), sum(len(queue) for queue in queues))
         yield backlog
         yield GaugeMetricFamily(

@@ -1,33 +1,48 @@
-"""What one granted subscription is owed before anything live.
+"""What one subscriber is owed that its audiences' writes do not bring.
 
-Must not know who reads it, nor how it is written.
+Must not know how it is written, nor when.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tickfan.core.conflating import ConflatingQueue
+from tickfan.core.cursor import Trail
+from tickfan.core.errors import QueueFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from tickfan.core.conflating import ConflatingQueue
-    from tickfan.core.feed import Channel
+    from tickfan.core.bounded import BoundedQueue
+    from tickfan.core.feed import Channel, Feed
     from tickfan.core.update import Update
+    from tickfan.fanout.ports import Lossless
+
+
+CONTROLS_MAX = 64
+"""Control events (status, reset, replies) that may wait for one slow client."""
+
+OPENINGS_MAX = 64
+"""Subscriptions of one slow client that may wait for their snapshots."""
 
 
 class Opening(NamedTuple):
-    """``head`` first, then the snapshots, then the bytes that ``end`` makes of the cursor.
+    """What one granted subscription is owed before anything live.
 
+    ``head`` first, then the snapshots, then the bytes that ``end`` makes of the cursor.
     What must follow the head and not the snapshots is appended to it while it waits.
 
     ``snapshot`` are conflated channels, whose newest value is sent; ``state``
     are the last full states of lossless channels, each with every update since.
+    ``resets`` are those of the head's events that tell of a lost stream.
     """
 
     head: list[bytes]
     snapshot: ConflatingQueue[Channel]
     state: Iterator[Update]
     end: Callable[[str | None], bytes]
+    resets: tuple[bytes, ...] = ()
 
     def take(self, size_most: int) -> list[Update]:
         """The next updates of the snapshots, up to about ``size_most`` bytes; none: all sent."""
@@ -36,6 +51,154 @@ class Opening(NamedTuple):
     def only(self, keep: Callable[[Update], bool]) -> Opening:
         """Without the states' updates that are not wanted any more."""
         return self._replace(state=filter(keep, self.state))
+
+
+class Replay(Protocol):
+    """Where a resuming subscriber reads what it missed."""
+
+    def take(self, size_most: int) -> tuple[list[Update], bool]:
+        """The next updates, and whether that was all.
+
+        Raises :class:`~tickfan.core.errors.QueueFull` if history has moved on
+        past the reader.
+        """
+
+    def restart(self, feed: Feed) -> None:
+        """The feed's history was forgotten: go on with what comes after."""
+
+    def move(self, channels: set[Channel], feeds: Iterable[Feed]) -> None:
+        """Read these channels of these feeds from now on."""
+
+    def stop(self) -> None:
+        """The reader is gone, or through: make room for others."""
+
+
+class Backlog:
+    """Everything that waits for one subscriber; there is none while nothing does.
+
+    ``trail`` is its place in its lossless feeds (None: it has none), ``skip`` how
+    many of its audience's pending updates it is not due: it joined, or caught up
+    from history, after they came. ``stuck_bytes`` is what its socket held when that
+    last changed, ``stuck_at`` when that was, on the loop's clock.
+    """
+
+    __slots__ = (
+        "controls", "marks", "openings", "queue", "replay", "resets", "skip", "stuck_at",
+        "stuck_bytes", "trail",
+    )  # fmt: skip
+
+    def __init__(self, trail: Trail | None, queue: BoundedQueue[Update] | None, now: float) -> None:
+        self.trail = trail
+        # Lossless updates, for a reader of such feeds.
+        self.queue = queue
+        # Conflated channels, whose newest value is sent.
+        self.marks: ConflatingQueue[Channel] = ConflatingQueue()
+        # Lists: short when there is something, and empty a tenth of a deque.
+        self.controls: list[bytes] = []
+        self.openings: list[Opening] = []
+        # Of the events that wait: until they are sent there is no cursor to give.
+        self.resets: tuple[bytes, ...] = ()
+        self.replay: Replay | None = None
+        self.skip = 0
+        self.stuck_at = now
+        self.stuck_bytes = 0
+
+    @property
+    def events_waiting(self) -> int:
+        """What is to be told before new values are sent."""
+        return len(self.controls) + sum(len(opening.head) or 1 for opening in self.openings)
+
+    def add_event(self, data: bytes, *, is_reset: bool = False) -> None:
+        """Behind a head that waits, not before it: commands are answered in order.
+
+        A reset comes before all openings: each ends with a cursor, which is one of
+        the new stream. Raises :class:`~tickfan.core.errors.QueueFull` at CONTROLS_MAX.
+        """
+        if (waiting := self.events_waiting) >= CONTROLS_MAX:
+            raise QueueFull(waiting, 0)
+        if is_reset:
+            self.resets += (data,)
+        head = self.openings[-1].head if self.openings and not is_reset else None
+        (head or self.controls).append(data)
+
+    def add_opening(self, opening: Opening) -> None:
+        """Behind what waits. Raises :class:`~tickfan.core.errors.QueueFull` at OPENINGS_MAX."""
+        if len(self.openings) >= OPENINGS_MAX:
+            raise QueueFull(len(self.openings), 0)
+        self.openings.append(opening)
+        self.resets += opening.resets
+
+    def sent(self, parts: Iterable[bytes]) -> None:
+        """These have been written: a reset among them waits no more."""
+        if self.resets:
+            self.resets = tuple(event for event in self.resets if event not in parts)
+
+    def owe(self, updates: Sequence[Update]) -> None:
+        """Queue what an audience flushes, but for what is not due.
+
+        Raises :class:`~tickfan.core.errors.QueueFull`.
+        """
+        if self.skip:
+            if self.skip > len(updates):
+                self.skip -= len(updates)
+                return
+            updates = updates[self.skip :]
+            self.skip = 0
+        if self.replay is None:  # else they are in the history that it reads
+            self._queue_all(updates)
+
+    def caught_up(self, audience: Lossless) -> None:
+        """All of the past has been read; what is pending was in the history, too."""
+        self.replay = None
+        self.skip = len(audience.pending)
+
+    def move_to(self, audience: Lossless) -> None:
+        """Be owed what this audience gets from now on, and what is still wanted of the old.
+
+        Raises :class:`~tickfan.core.errors.QueueFull` if that is more than its queue takes.
+        """
+        trail = self.trail = self.trail or Trail()
+        trail.keep({feed.name for feed in audience.feeds})
+        trail.fill({feed.name: feed.place for feed in audience.feeds})
+        self.skip = len(audience.pending)
+        if self.replay is not None:
+            self.replay.move(audience.channels, audience.feeds)
+        old, self.queue = self.queue, audience.queue()
+        self._queue_all(update for update in old or () if update.channel in audience.channels)
+
+    def _queue_all(self, updates: Iterable[Update]) -> None:
+        assert self.queue is not None
+        for update in updates:
+            self.queue.put(update, update.size)
+
+    def drop_lossless(self) -> None:
+        """Forget all that is owed of lossless feeds."""
+        if self.replay is not None:
+            self.replay.stop()
+        self.queue = self.replay = self.trail = None
+        self.skip = 0
+
+    def drop_feed(self, feed: Feed) -> None:
+        """Forget what waits of a feed whose stream was lost."""
+        self._filter(lambda update: update.channel.feed is not feed)
+
+    def keep_only(self, channels: set[Channel]) -> None:
+        """Forget what waits of all other channels: the client does not want it."""
+        self.marks.retain(channels)
+        for opening in self.openings:
+            opening.snapshot.retain(channels)
+        self._filter(lambda update: update.channel in channels)
+
+    def _filter(self, keep: Callable[[Update], bool]) -> None:
+        for index, opening in enumerate(self.openings):
+            self.openings[index] = opening.only(keep)
+        queue = self.queue
+        if queue is None:
+            return
+        kept = [update for update in queue if keep(update)]
+        queue.clear()
+        for update in kept:
+            queue.put(update, update.size)
 
 
 def newest(marks: ConflatingQueue[Channel], size_most: int) -> list[Update]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tickfan.core import closing
 from tickfan.fanout.audience import FLUSH_BYTES, note_flush
+from tickfan.fanout.subscriber import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,15 +28,14 @@ class ConflatedAudience:
     """Members that get the newest values of the same channels at the same ticks."""
 
     __slots__ = (
-        "_clock", "_feeds", "_flusher", "_is_due", "_moment", "_order", "_park", "_pending",
+        "_clock", "_feeds", "_flusher", "_is_due", "_moment", "_order", "_pending",
         "_rest", "_seen", "_tally", "channels", "flushed_at", "key", "members",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0913 - made in one place
+    def __init__(
         self,
         key: Key,
         tally: Tally,
-        park: Callable[[Subscriber], None],
         clock: Callable[[], float],
         flusher: Flusher,
         moment: int,
@@ -57,7 +57,6 @@ class ConflatedAudience:
         self._rest: list[Channel] = []
         self._seen = self._moment = moment
         self._tally = tally
-        self._park = park
         self._clock = clock
         self._flusher = flusher
         self.flushed_at = 0.0
@@ -89,8 +88,7 @@ class ConflatedAudience:
         else:
             owed |= self._pending
         if owed:
-            self._park(member)
-            member.marks.mark_all(owed)
+            member.owe_newest(owed)
 
     def _take_pending(self) -> list[Update]:
         """The newest values of what is due."""
@@ -135,30 +133,27 @@ class ConflatedAudience:
         written = 0
         lost: list[Subscriber] = []
         for member in self.members:
-            if member.parked and member.is_behind_events:
-                member.marks.mark_all(_channels(updates))
+            is_parked = member.phase is not SHARED
+            if is_parked and member.is_behind_events:
+                member.owe_newest(_channels(updates))
                 continue
             send = member.pipe.send
             try:
                 if (sent := send(frame)) != size:
                     member.pipe.write(frame[sent:])
             except BlockingIOError:
-                self._tally.parked += not member.parked
-                self._park(member)
-                member.marks.mark_all(_channels(updates))
+                self._tally.parked += not is_parked
+                member.owe_newest(_channels(updates))
                 continue
             except OSError:
                 lost.append(member)
                 continue
             if not member.updates:
                 self._tally.first_update.observe(now - member.opened_at)
-            member.updates += count
-            member.written_at = now
+            member.wrote(count, now)
             written += 1
-            if member.parked:
-                # Its socket has drained: what it is behind in does not grow, or many
-                # who fell behind together, and are served one by one, never catch up.
-                member.marks.forget(_channels(updates))
+            if is_parked:
+                member.has_newest(_channels(updates))
         note_flush(self._tally, self._tally.conflated_age, updates, written, size)
         for member in lost:
             member.end(closing.LOST)

@@ -14,7 +14,7 @@ from tickfan.fanout.timers import Flusher, TickGroup
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tickfan.core.changes import ChangeLog
     from tickfan.core.feed import Channel, Feed
@@ -43,13 +43,11 @@ class Directory:
         slices: Slices,
         changes: ChangeLog[Channel],
         tally: Tally,
-        park: Callable[[Subscriber], None],
     ) -> None:
         self._loop = loop
         self._slices = slices
         self._changes = changes
         self._tally = tally
-        self._park = park
         self._audiences: dict[Key, list[Audience]] = {}
         self._flushers: dict[int, Flusher] = {}
         self._groups: dict[int, list[TickGroup]] = {}
@@ -145,14 +143,11 @@ class Directory:
         audience: Audience
         if key.interval_ms is None:
             flush_ms = min(feed.spec.flush_ms for feed in key.feeds)
-            audience = LosslessAudience(
-                key, self._tally, self._park, self._loop.time, self._flusher(flush_ms)
-            )
+            audience = LosslessAudience(key, self._tally, self._loop.time, self._flusher(flush_ms))
         else:
             audience = ConflatedAudience(
                 key,
                 self._tally,
-                self._park,
                 self._loop.time,
                 self._flusher(REST_MS),
                 self._changes.version,

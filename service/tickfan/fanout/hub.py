@@ -54,7 +54,7 @@ class Hub:
         self.pump = Pump(loop, self.slices, self.tally, stall_timeout_s)
         self.pace = Pace(loop.time, replays_max, replay_bytes_per_s)
         self._changes: ChangeLog[Channel] = ChangeLog()
-        self.directory = Directory(loop, self.slices, self._changes, self.tally, self.pump.park)
+        self.directory = Directory(loop, self.slices, self._changes, self.tally)
         # Told of feed events (status); set by whoever knows the connections.
         self.listener: Listener | None = None
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tickfan.core import closing
+from tickfan.core.bounded import BoundedQueue
 from tickfan.core.cursor import Trail
 from tickfan.fanout.audience import FLUSH_BYTES, note_flush
-from tickfan.fanout.subscriber import cut_at
+from tickfan.fanout.serving import cut_at
+from tickfan.fanout.subscriber import ENDED, SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,15 +32,14 @@ class LosslessAudience:
     """Members that get every update of the same channels, in order."""
 
     __slots__ = (
-        "_clock", "_feeds", "_flusher", "_is_urgent", "_park", "_pending_bytes", "_skips", "_tally",
-        "channels", "flushed_at", "key", "members", "pending", "trail",
+        "_clock", "_flusher", "_is_urgent", "_pending_bytes", "_tally", "channels", "feeds",
+        "flushed_at", "key", "members", "pending", "trail",
     )  # fmt: skip
 
     def __init__(
         self,
         key: Key,
         tally: Tally,
-        park: Callable[[Subscriber], None],
         clock: Callable[[], float],
         flusher: Flusher,
     ) -> None:
@@ -49,19 +50,15 @@ class LosslessAudience:
         self._pending_bytes = 0
         self._is_urgent = False
         self._tally = tally
-        self._park = park
         self._clock = clock
         self._flusher = flusher
-        self._feeds = tuple(sorted(key.feeds, key=lambda feed: feed.name))
-        # How many of the pending updates a joiner is not due: it joined, or
-        # caught up from history, after they came.
-        self._skips: dict[Subscriber, int] = {}
+        self.feeds = tuple(sorted(key.feeds, key=lambda feed: feed.name))
         self.trail = self.tails()
         self.flushed_at = 0.0
 
     def tails(self) -> Trail:
         """The places that the feeds have reached."""
-        return Trail({feed.name: feed.place for feed in self._feeds})
+        return Trail({feed.name: feed.place for feed in self.feeds})
 
     def reached(self) -> Trail:
         """The places that the members on the shared path have reached."""
@@ -81,30 +78,27 @@ class LosslessAudience:
             self._is_urgent = True
             self._flusher.at_once(self)
 
-    def join(self, member: Subscriber) -> None:
-        """Add a parked member that is due everything from now on."""
-        self.members[member] = None
-        self.caught_up(member)
+    def queue(self) -> BoundedQueue[Update]:
+        """An empty queue for a member that falls behind: the largest bounds of its feeds."""
+        specs = [feed.spec for feed in self.feeds]
+        return BoundedQueue(
+            max(spec.queue_updates_max for spec in specs),
+            max(spec.queue_bytes_max for spec in specs),
+        )
 
-    def caught_up(self, member: Subscriber) -> None:
-        """The member has everything up to now, what is pending included."""
-        if self.pending:
-            self._skips[member] = len(self.pending)
-            member.awaits_flush = True
+    def join(self, member: Subscriber) -> None:
+        """Add a member that is due everything from now on."""
+        self.members[member] = None
+        member.join(self)
 
     def leave(self, member: Subscriber) -> None:
         """Remove a member; what it was due and is pending goes into its backlog."""
         self.members.pop(member, None)
-        skip = self._skips.pop(member, 0)
-        member.awaits_flush = False
-        if self.pending[skip:]:
-            self._park(member)
-            member.offer(self.pending[skip:])
+        member.owe(self.pending)
 
     def forget(self, member: Subscriber) -> None:
         """Remove a member that is due nothing any more."""
         self.members.pop(member, None)
-        self._skips.pop(member, None)
 
     def flush(self) -> None:
         """Write what is pending to every member, or into its backlog.
@@ -123,8 +117,8 @@ class LosslessAudience:
         written = 0
         over: list[tuple[Subscriber, Reason]] = []
         for member in self.members:
-            if member.parked:
-                self._offer(member, pending)
+            if member.phase is not SHARED:
+                member.owe(pending)
                 continue
             send = member.pipe.send
             try:
@@ -132,17 +126,14 @@ class LosslessAudience:
                     member.pipe.write(frame[sent:])
             except BlockingIOError:
                 self._tally.parked += 1
-                member.trail = before.copy()
-                self._park(member)
-                member.offer(pending)
+                member.fall_behind(before.copy(), pending)
                 continue
             except OSError:
                 over.append((member, closing.LOST))
                 continue
             if not member.updates:
                 self._tally.first_update.observe(now - member.opened_at)
-            member.updates += count
-            member.written_at = now
+            member.wrote(count, now)
             written += 1
             if is_done:
                 over.append((member, closing.DONE))
@@ -158,19 +149,11 @@ class LosslessAudience:
         """
         while self.pending:
             self.flush()
-        fresh = {feed.name: feed.place}
         frames: dict[str, bytes] = {}
         for member in self.members:
-            if member.ended is not None:
+            if member.phase is ENDED:
                 continue  # its last cursor is one of the old stream
-            # Off the shared path, so that nothing of the new stream comes first.
-            self._park(member)
-            member.drop_feed(feed)
-            if member.replay is not None:
-                member.replay.restart(feed)
-            assert member.trail is not None
-            member.trail.jump(fresh)
-            cursor = member.trail.text()
+            cursor = member.lose_stream(feed)
             if cursor not in frames:
                 frames[cursor] = self.key.format.event("reset", fields, cursor)
             member.reset(frames[cursor])
@@ -191,11 +174,3 @@ class LosslessAudience:
             self._is_urgent = True
             self._flusher.at_once(self)
         return pending
-
-    def _offer(self, member: Subscriber, pending: list[Update]) -> None:
-        skip = self._skips.pop(member, 0) if self._skips else 0
-        if skip > len(pending):
-            self._skips[member] = skip - len(pending)
-            return
-        member.awaits_flush = False
-        member.offer(pending[skip:])

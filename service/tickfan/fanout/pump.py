@@ -1,6 +1,6 @@
-"""Serves parked subscribers: one shared loop over them while there are any.
+"""Serves the subscribers that are off the shared path: one loop over them while there are any.
 
-Must not know why they are parked.
+Must not know why they are.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from tickfan.core import closing
+from tickfan.fanout.subscriber import ENDED, SHARED
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,11 +47,9 @@ class Pump:
     def __iter__(self) -> Iterator[Subscriber]:
         return iter(self._parked)
 
-    def park(self, subscriber: Subscriber) -> None:
-        """Take the subscriber off the shared path."""
-        if subscriber not in self._parked:
-            subscriber.park(self._loop.time())
-            self._parked[subscriber] = None
+    def serve(self, subscriber: Subscriber) -> None:
+        """The subscriber has left the shared path: step it until it is back."""
+        self._parked[subscriber] = None
         if not self._queued and self._timer is None:
             self._timer = self._loop.call_later(0, self._poll)
 
@@ -66,7 +65,7 @@ class Pump:
 
     def step(self, subscriber: Subscriber, now: float) -> bool:
         """Give one subscriber a slice; returns whether it made progress."""
-        if subscriber.ended is not None:
+        if subscriber.phase is ENDED:
             self._parked.pop(subscriber, None)
             return False
         before = subscriber.updates
@@ -86,9 +85,9 @@ class Pump:
         self._tally.updates_out += subscriber.updates - before
         if not before and subscriber.updates:
             self._tally.first_update.observe(now - subscriber.opened_at)
-        if not subscriber.parked:
+        if subscriber.phase is SHARED:
             self._parked.pop(subscriber, None)
-        elif not size and now - subscriber.stuck_at > self._stall_timeout_s:
+        elif not size and subscriber.stuck_s(now) > self._stall_timeout_s:
             subscriber.end(closing.STALLED)
         return size > 0
 

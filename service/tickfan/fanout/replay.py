@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 from tickfan.core.errors import QueueFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from tickfan.core.feed import Feed
+    from tickfan.core.feed import Channel, Feed
     from tickfan.core.update import Update
-    from tickfan.fanout.lossless import LosslessAudience
-    from tickfan.fanout.subscriber import Subscriber
 
 
 BURST_S = 0.05
@@ -71,32 +69,30 @@ class HistoryReplay:
     through the audience.
     """
 
-    __slots__ = ("_behind", "_is_admitted", "_member", "_missed", "_pace", "audience")
+    __slots__ = ("_behind", "_channels", "_is_admitted", "_missed", "_pace")
 
     def __init__(
         self,
-        member: Subscriber,
-        audience: LosslessAudience,
+        channels: set[Channel],
+        feeds: Iterable[Feed],
         behind: dict[Feed, int],
         pace: Pace,
     ) -> None:
         """``behind`` is the last ``seq`` received of each feed to replay."""
-        self._member = member
         self._pace = pace
         self._is_admitted = False
         self._behind = behind
         # Up to here the past goes; what comes later would be delivered anyway.
         self._missed = {feed: _end_of(feed) for feed in behind}
-        self.move(audience)
+        self.move(channels, feeds)
 
-    def move(self, audience: LosslessAudience) -> None:
-        """Read for this audience from now on.
+    def move(self, channels: set[Channel], feeds: Iterable[Feed]) -> None:
+        """Read these channels of these feeds from now on.
 
-        All its feeds are read, so that none needs a queue meanwhile; those that
+        All the feeds are read, so that none needs a queue meanwhile; those that
         are new begin at their ends.
         """
-        self.audience = audience
-        feeds = sorted(audience.key.feeds, key=lambda feed: feed.name)
+        self._channels = channels
         self._behind = {feed: self._behind.get(feed, _end_of(feed)) for feed in feeds}
         self._missed = {feed: end for feed, end in self._missed.items() if feed in self._behind}
 
@@ -113,7 +109,7 @@ class HistoryReplay:
             self._pace.leave()
 
     def take(self, size_most: int) -> tuple[list[Update], bool]:
-        """See :class:`tickfan.fanout.subscriber.Replay`; nothing while it is not its turn.
+        """See :class:`tickfan.fanout.backlog.Replay`; nothing while it is not its turn.
 
         Only what was missed is paced. Were the live updates that come meanwhile
         paced too, a storm of many waiting readers would never end.
@@ -136,7 +132,7 @@ class HistoryReplay:
     def _read(self, budget: int) -> tuple[list[Update], int, bool]:
         """The next updates, what is left of the budget, and whether that was all."""
         updates: list[Update] = []
-        channels = self.audience.channels
+        channels = self._channels
         for feed, seq in self._behind.items():
             if not feed.history.is_unbroken_after(seq):
                 raise QueueFull(len(feed.history), feed.history.size)
@@ -148,7 +144,6 @@ class HistoryReplay:
                 if update.channel in channels:
                     updates.append(update)
                     budget -= update.size
-        self.audience.caught_up(self._member)
         return updates, budget, True
 
 

@@ -1,93 +1,75 @@
-"""One connection as the fan-out sees it: its transport's budget and its backlog.
+"""One client: the phase that it is in, and what may follow what.
 
-A subscriber is on the shared path (its audiences write to its transport) or
-*parked*: its socket took nothing, or it is owed an opening, a replay or a
-backlog of its own. A parked subscriber is served by :meth:`step`, a slice
-at a time as its socket drains, and returns to the shared path when nothing is
-left. Joining and resuming are parking on purpose: one mechanism.
+On the shared path its audiences write to its socket. In every other phase it is
+owed something that is its own, and the pump serves it by :meth:`Subscriber.step`,
+a slice at a time as its socket drains. A client that joins or resumes leaves the
+shared path on purpose: slow, new and resuming clients are one mechanism.
 
-Must not know audiences, HTTP, WebSocket or who else is connected.
+All that changes a subscriber is a method here. Must not know how an audience
+flushes, HTTP, WebSocket or who else is connected.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from enum import Enum
+from typing import TYPE_CHECKING
 
 from tickfan.core import closing
-from tickfan.core.conflating import ConflatingQueue
 from tickfan.core.errors import QueueFull
-from tickfan.fanout.backlog import newest
+from tickfan.fanout.backlog import Backlog
+from tickfan.fanout.serving import next_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from tickfan.core.bounded import BoundedQueue
     from tickfan.core.closing import Reason
-    from tickfan.core.cursor import Trail
+    from tickfan.core.cursor import Place, Trail
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.update import Update
-    from tickfan.fanout.backlog import Opening
+    from tickfan.fanout.backlog import Opening, Replay
+    from tickfan.fanout.ports import Lossless, Pipe
     from tickfan.wire.base import Format
 
-STEP_BYTES = 32 * 1024
-"""What one step writes at most of each kind: with the kernel's share
-(``notsent_lowat_bytes``) a stalled client holds less than 64 KiB on our side."""
+
+class Phase(Enum):
+    """What a subscriber is owed first."""
+
+    SHARED = "shared"  # nothing: its audiences write to its socket
+    OPENING = "opening"  # events, or the head and the snapshots of a subscription
+    REPLAYING = "replaying"  # what it missed, out of the history
+    BACKLOG = "backlog"  # updates that wait for its socket, or only that it drains
+    AWAITING_FLUSH = "awaiting_flush"  # its audience's next flush, whose beginning it has
+    ENDED = "ended"  # nothing any more: its transport says goodbye
+
+
+SHARED, OPENING, REPLAYING, BACKLOG, AWAITING_FLUSH, ENDED = Phase
+
+FOLLOWS: dict[Phase, set[Phase]] = {
+    SHARED: {OPENING, BACKLOG, ENDED},
+    OPENING: {REPLAYING, BACKLOG, AWAITING_FLUSH, SHARED, ENDED},
+    # A resume comes with an opening, so no other phase leads here.
+    REPLAYING: {OPENING, BACKLOG, AWAITING_FLUSH, SHARED, ENDED},
+    BACKLOG: {OPENING, AWAITING_FLUSH, SHARED, ENDED},
+    AWAITING_FLUSH: {OPENING, BACKLOG, SHARED, ENDED},
+    ENDED: set(),
+}
+"""What may follow what."""
 
 REPLAY_STALL_S = 0.5
 """A resuming client that takes nothing for so long lets the next one resume."""
-
-CONTROLS_MAX = 64
-"""Control events (status, reset, replies) that may wait for one slow client."""
-
-OPENINGS_MAX = 64
-"""Subscriptions of one slow client that may wait for their snapshots."""
-
-
-class Pipe(Protocol):
-    """What a subscriber needs of its transport. A lost one raises :class:`OSError`."""
-
-    @property
-    def send(self) -> Callable[[bytes], int]:
-        """Hands over what the kernel takes now, and returns how many bytes that is.
-
-        Raises :class:`BlockingIOError` if that is none, or something waits before it.
-        """
-
-    def write(self, data: bytes) -> None:
-        """Hand over all of it, without waiting."""
-
-    def get_write_buffer_size(self) -> int:
-        """Bytes handed over that the kernel has not taken."""
-
-
-class Replay(Protocol):
-    """Where a resuming subscriber reads what it missed."""
-
-    def take(self, size_most: int) -> tuple[list[Update], bool]:
-        """The next updates, and whether that was all.
-
-        Raises :class:`~tickfan.core.errors.QueueFull` if history has moved on
-        past the reader.
-        """
-
-    def restart(self, feed: Feed) -> None:
-        """The feed's history was forgotten: go on with what comes after."""
-
-    def stop(self) -> None:
-        """The reader is gone, or through: make room for others."""
 
 
 class Subscriber:
     """One connection.
 
-    ``on_end`` is called once, when the hub ends it; ``on_owed`` when it is owed
-    something that the shared path does not bring: it must be parked.
+    ``on_end`` is called once, when the hub ends it; ``serve`` when it leaves the
+    shared path: whoever serves it then. ``clock`` is the loop's. ``until``: the type
+    of the update that ends its stream.
     """
 
     __slots__ = (
-        "_on_end", "_on_owed", "awaits_flush", "controls", "ended", "format", "heard_at", "marks",
-        "opened_at", "openings", "parked", "pinged_at", "pipe", "queue", "reached", "remote",
-        "replay", "resets", "stuck_at", "stuck_bytes", "trail", "until", "updates", "written_at",
+        "_clock", "_folded", "_on_end", "_serve", "audience", "backlog", "ended", "format",
+        "opened_at", "phase", "pipe", "until", "updates", "written_at",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one call, all by name
@@ -95,39 +77,177 @@ class Subscriber:
         format: Format,  # noqa: A002 - the field's word
         pipe: Pipe,
         on_end: Callable[[Reason], None],
-        on_owed: Callable[[Subscriber], None],
+        serve: Callable[[Subscriber], None],
         *,
-        now: float,
+        clock: Callable[[], float],
         until: str | None = None,
-        remote: str = "",
-        pings: bool = False,
     ) -> None:
         self.format = format
         self.pipe = pipe
         self.until = until
-        self.remote = remote
         self._on_end = on_end
-        self._on_owed = on_owed
+        self._serve = serve
+        self._clock = clock
+        self.phase = SHARED
         self.ended: Reason | None = None
-        self.parked = False
-        self.awaits_flush = False
-        # Lists: short when there is something, and empty a tenth of a deque.
-        self.controls: list[bytes] = []
-        self.openings: list[Opening] = []
-        # Of the events that wait: until they are sent there is no cursor to give.
-        self.resets: tuple[bytes, ...] = ()
-        self.replay: Replay | None = None
-        self.queue: BoundedQueue[Update] | None = None
-        self.marks: ConflatingQueue[Channel] = ConflatingQueue()
-        # Where it is in its lossless feeds while it is parked; None on the
-        # shared path, where its audience knows (``reached``).
-        self.trail: Trail | None = None
-        self.reached: Callable[[], Trail] | None = None
+        self.audience: Lossless | None = None  # the lossless one, if it has one
+        self.backlog: Backlog | None = None  # none on the shared path
         self.updates = 0
-        self.opened_at = self.written_at = self.stuck_at = self.heard_at = now
-        self.stuck_bytes = 0
-        # None: this wire has no pings.
-        self.pinged_at: float | None = now if pings else None
+        self._folded = 0
+        self.opened_at = self.written_at = clock()
+
+    @property
+    def cursor(self) -> str | None:
+        """How far the client has been given its lossless feeds.
+
+        None without any, and while a ``reset`` waits: the one that it has is right then.
+        """
+        backlog = self.backlog
+        if self.audience is None or (backlog is not None and backlog.resets):
+            return None
+        own = None if backlog is None else backlog.trail
+        return (own or self.audience.reached()).text()
+
+    @property
+    def events_waiting(self) -> int:
+        """What it must be told before it is sent new values."""
+        return 0 if self.backlog is None else self.backlog.events_waiting
+
+    @property
+    def is_behind_events(self) -> bool:
+        """Whether it is over, or something else comes before new values."""
+        return self.phase is OPENING or self.phase is ENDED
+
+    @property
+    def folded(self) -> int:
+        """Updates that it was not sent one by one: newer ones replaced them."""
+        return self._folded + (0 if self.backlog is None else self.backlog.marks.folded)
+
+    def stuck_s(self, now: float) -> float:
+        """For how many seconds its socket has taken nothing of what it was given."""
+        return 0.0 if self.backlog is None else now - self.backlog.stuck_at
+
+    def wrote(self, count: int, now: float) -> None:
+        """An audience has written so many updates to its socket."""
+        self.updates += count
+        self.written_at = now
+
+    def control(self, data: bytes) -> None:
+        """Send an event outside the flow of updates, now or after what waits."""
+        if self.phase is ENDED:
+            return
+        try:
+            if self.phase is SHARED and not self.pipe.get_write_buffer_size():
+                self.pipe.write(data)
+                self.written_at = self._clock()
+                return
+        except OSError:
+            self.end(closing.LOST)
+            return
+        self._add_event(self._aside(), data)
+
+    def step_aside(self) -> None:
+        """Leave the shared path; its audiences go on without it."""
+        self._aside()
+
+    def fall_behind(self, place: Trail, updates: Sequence[Update]) -> None:
+        """Its socket took nothing of a lossless flush: queue it. ``place`` is before it."""
+        self._aside(place)
+        self.owe(updates)
+
+    def owe(self, updates: Sequence[Update]) -> None:
+        """Its audience flushes these lossless updates, or it leaves the audience with them."""
+        backlog = self.backlog
+        assert backlog is not None, "on the shared path a flush is written"
+        if self.phase is ENDED:
+            return
+        try:
+            backlog.owe(updates)
+        except QueueFull:
+            self.end(closing.SLOW)
+            return
+        self._note_owed(backlog)
+
+    def owe_newest(self, channels: Iterable[Channel]) -> None:
+        """It has not got the newest values of these conflated channels."""
+        backlog = self._aside()
+        backlog.marks.mark_all(channels)
+        self._note_owed(backlog)
+
+    def has_newest(self, channels: Iterable[Channel]) -> None:
+        """An audience has written their newest values to it, although it is behind.
+
+        What it is behind in does not grow then, or many who fell behind together,
+        and are served one by one, would never catch up.
+        """
+        if self.backlog is not None:
+            self.backlog.marks.forget(channels)
+
+    def open(self, opening: Opening) -> None:
+        """Send an opening, after what waits."""
+        backlog = self._aside()
+        if self.phase is ENDED:
+            return
+        try:
+            backlog.add_opening(opening)
+        except QueueFull:
+            self.end(closing.STALLED)
+            return
+        self._note_owed(backlog)
+
+    def keep_only(self, channels: set[Channel]) -> None:
+        """Forget what waits of all other channels: the client does not want it."""
+        if self.backlog is not None:
+            self.backlog.keep_only(channels)
+
+    def join(self, audience: Lossless) -> None:
+        """Belong to this lossless audience from now on, at the place that it has reached itself.
+
+        It has stepped aside, and left the audience before. What is pending here it is
+        not due.
+        """
+        backlog = self._aside()
+        self.audience = audience
+        try:
+            backlog.move_to(audience)
+        except QueueFull:
+            self.end(closing.SLOW)
+            return
+        self._note_owed(backlog)
+
+    def leave_lossless(self) -> None:
+        """Belong to no lossless audience any more."""
+        self.audience = None
+        if self.backlog is not None:
+            self.backlog.drop_lossless()
+            self._note_owed(self.backlog)
+
+    def resume(self, places: Mapping[str, Place], replay: Replay) -> None:
+        """Read what was missed since ``places``, by feed. Its opening follows at once."""
+        backlog = self.backlog
+        assert backlog is not None
+        assert backlog.trail is not None
+        for name, place in places.items():
+            backlog.trail.set(name, place)
+        backlog.replay = replay
+
+    def lose_stream(self, feed: Feed) -> str:
+        """Forget what is owed of a feed whose stream was lost; the cursor after that.
+
+        Off the shared path, so that nothing of the new stream comes before its ``reset``.
+        """
+        backlog = self._aside()
+        backlog.drop_feed(feed)
+        if backlog.replay is not None:
+            backlog.replay.restart(feed)
+        assert backlog.trail is not None
+        backlog.trail.jump({feed.name: feed.place})
+        return backlog.trail.text()
+
+    def reset(self, data: bytes) -> None:
+        """Tell of a lost stream before any cursor, which is one of the new."""
+        if self.phase is not ENDED:
+            self._add_event(self._aside(), data, is_reset=True)
 
     def end(self, reason: Reason) -> None:
         """Close for ``reason``; the first reason counts.
@@ -136,214 +256,95 @@ class Subscriber:
         transport, told by ``on_end``, takes it out of the hub: an audience
         that ends a member in the middle of a flush must not change under it.
         """
-        if self.ended is None:
-            self.ended = reason
-            self._leave_shared_path()
+        if self.phase is not ENDED:
+            self.leave(reason)
             self._on_end(reason)
 
-    def park(self, now: float) -> None:
-        """Leave the shared path. A lossless audience in a flush sets the trail first."""
-        self.stuck_at = now
-        self._leave_shared_path()
-
-    def _leave_shared_path(self) -> None:
-        """From here on the place is the subscriber's own: its audience goes on without it."""
-        self.parked = True
-        if self.trail is None and self.reached is not None:
-            self.trail = self.reached()
-
-    def control(self, data: bytes, now: float) -> None:
-        """Send an event outside the flow of updates, now or after what waits."""
-        if self.ended is not None:
-            return
-        try:
-            if not self.parked and not self.pipe.get_write_buffer_size():
-                self.pipe.write(data)
-                self.written_at = now
-                return
-        except OSError:
-            self.end(closing.LOST)
-            return
-        # Behind a head that waits, not before it: commands are answered in order.
-        head = self.openings[-1].head if self.openings else None
-        self._wait(head or self.controls, data)
-
-    def reset(self, data: bytes) -> None:
-        """Tell a parked client of a lost stream before any cursor, which is one of the new."""
+    def leave(self, reason: Reason) -> Reason:
+        """As :meth:`end`, for a transport that knows; returns the reason that counts."""
         if self.ended is None:
-            self.resets += (data,)
-            self._wait(self.controls, data)
-
-    def _wait(self, where: list[bytes], data: bytes) -> None:
-        if self.events_waiting >= CONTROLS_MAX:
-            self.end(closing.STALLED)
-            return
-        where.append(data)
-        self._on_owed(self)
-
-    def open(self, opening: Opening) -> None:
-        """Send an opening, after what waits."""
-        if len(self.openings) >= OPENINGS_MAX:
-            self.end(closing.STALLED)
-            return
-        self.openings.append(opening)
-        self._on_owed(self)
-
-    def offer(self, updates: Iterable[Update]) -> None:
-        """Queue lossless updates for this slow reader; full means ``slow``."""
-        if self.ended is not None:
-            return
-        if self.replay is not None:
-            return  # they are in the history that it is reading
-        assert self.queue is not None
-        try:
-            for update in updates:
-                self.queue.put(update, update.size)
-        except QueueFull:
-            self.end(closing.SLOW)
-
-    def drop_feed(self, feed: Feed) -> None:
-        """Forget what waits of a feed whose stream was lost."""
-        self._filter(lambda update: update.channel.feed is not feed)
-
-    def keep_only(self, channels: set[Channel]) -> None:
-        """Forget what waits of all other channels: the client does not want it."""
-        self.marks.retain(channels)
-        for opening in self.openings:
-            opening.snapshot.retain(channels)
-        self._filter(lambda update: update.channel in channels)
-
-    def _filter(self, keep: Callable[[Update], bool]) -> None:
-        for index, opening in enumerate(self.openings):
-            self.openings[index] = opening.only(keep)
-        queue = self.queue
-        if queue is None:
-            return
-        kept = [update for update in queue if keep(update)]
-        queue.clear()
-        for update in kept:
-            queue.put(update, update.size)
+            self.ended = reason
+            # Its place is its own from here on: its audience goes on without it.
+            backlog = self.backlog = self.backlog or self._new_backlog(None)
+            if backlog.replay is not None:
+                backlog.replay.stop()
+            self._enter(ENDED)
+        return self.ended
 
     def step(self, now: float) -> int:
         """Write the next slice to a parked subscriber, if its socket has drained.
 
+        Returns the bytes written. When nothing is left it is back on the shared path.
         Raises :class:`OSError` if its connection is gone.
-        Returns the bytes written. When nothing is left to write it is no longer
-        ``parked``.
         """
+        backlog = self.backlog
+        assert backlog is not None
         left = self.pipe.get_write_buffer_size()
-        if left != self.stuck_bytes or not left:
-            self.stuck_bytes = left
-            self.stuck_at = now
+        if left != backlog.stuck_bytes or not left:
+            backlog.stuck_bytes = left
+            backlog.stuck_at = now
         if left:
-            if self.replay is not None and now - self.stuck_at > REPLAY_STALL_S:
-                self.replay.stop()  # others wait for its place
+            if backlog.replay is not None and now - backlog.stuck_at > REPLAY_STALL_S:
+                backlog.replay.stop()  # others wait for its place
             return 0
-        parts = [*self.controls]
-        self.controls.clear()
-        # One or the other, so that a step stays within its bytes.
-        if self.openings:
-            self._open(parts)
-        else:
-            self._flow(parts)
+        parts, count, over = next_slice(backlog, self.format, self.until, self.audience)
+        self.updates += count
+        if over is not None:
+            self.end(over)
         data = b"".join(parts)
         if data:
             self.pipe.write(data)
-            if self.resets:
-                self.resets = tuple(event for event in self.resets if event not in parts)
-            self.written_at = self.stuck_at = now
-            self.stuck_bytes = self.pipe.get_write_buffer_size()
-        if self.ended is None and not self._owes():
-            self.parked = False
-            self.trail = None
+            backlog.sent(parts)
+            self.written_at = backlog.stuck_at = now
+            backlog.stuck_bytes = self.pipe.get_write_buffer_size()
+        if self.phase is not ENDED:
+            self._enter(_first_owed(backlog))
+            if self.phase is SHARED:
+                self._folded += backlog.marks.folded
+                self.backlog = None
         return len(data)
 
-    @property
-    def events_waiting(self) -> int:
-        """What it must be told before it is sent new values."""
-        return len(self.controls) + sum(len(opening.head) or 1 for opening in self.openings)
+    def _aside(self, place: Trail | None = None) -> Backlog:
+        """The backlog; a new one, if it was on the shared path."""
+        backlog = self.backlog
+        if backlog is None:
+            backlog = self.backlog = self._new_backlog(place)
+            self._enter(BACKLOG)
+            self._serve(self)
+        return backlog
 
-    @property
-    def is_behind_events(self) -> bool:
-        """Whether it is over, or something else comes before new values."""
-        return self.ended is not None or bool(self.openings or self.controls)
+    def _new_backlog(self, place: Trail | None) -> Backlog:
+        audience = self.audience
+        if audience is None:
+            return Backlog(None, None, self._clock())
+        return Backlog(place or audience.reached(), audience.queue(), self._clock())
 
-    def _owes(self) -> bool:
-        return bool(
-            self.awaits_flush
-            or self.controls
-            or self.openings
-            or self.replay is not None
-            or self.queue
-            or self.marks
-        )
+    def _add_event(self, backlog: Backlog, data: bytes, *, is_reset: bool = False) -> None:
+        try:
+            backlog.add_event(data, is_reset=is_reset)
+        except QueueFull:
+            self.end(closing.STALLED)
+            return
+        self._note_owed(backlog)
 
-    def _open(self, parts: list[bytes]) -> None:
-        """Head, snapshots and end of the openings, as far as a slice goes."""
-        budget = STEP_BYTES
-        while self.openings and budget > 0:
-            opening = self.openings[0]
-            parts += opening.head
-            opening.head.clear()
-            budget -= self._snapshot(opening, budget, parts)
-            if budget > 0:
-                cursor = None if self.trail is None else self.trail.text()
-                parts.append(opening.end(cursor))
-                del self.openings[0]
+    def _note_owed(self, backlog: Backlog) -> None:
+        """Enter the phase of what is owed now; the shared path is entered by a step alone."""
+        if self.phase is not ENDED:
+            owed = _first_owed(backlog)
+            self._enter(BACKLOG if owed is SHARED else owed)
 
-    def _snapshot(self, opening: Opening, size_most: int, parts: list[bytes]) -> int:
-        """A slice of the opening's snapshot; its size, below ``size_most`` if it was the last."""
-        size = 0
-        while size < size_most and (updates := opening.take(size_most - size)):
-            due, is_done = cut_at(updates, self.until)
-            parts.append(self.format.snapshot(due))
-            self.updates += len(due)
-            size += sum(update.size for update in due)
-            if is_done:
-                self._done_at(due[-1], opening, parts)
-                return size_most
-        return size
-
-    def _done_at(self, last: Update, opening: Opening, parts: list[bytes]) -> None:
-        """The stream's end was in the snapshot: leave the cursor there, so that it is known."""
-        if self.trail is not None and last.place is not None:
-            self.trail.jump({last.channel.feed.name: last.place})
-            parts.append(opening.end(self.trail.text()))
-        self.openings.clear()
-        self.end(closing.DONE)
-
-    def _flow(self, parts: list[bytes]) -> None:
-        """A slice of what was missed, then of the queue, then of the newest values."""
-        if self.replay is not None:
-            try:
-                missed, is_all = self.replay.take(STEP_BYTES)
-            except QueueFull:
-                self.end(closing.SLOW)
-                return
-            self._lossless(missed, parts)
-            if is_all:
-                self.replay = None
-        elif self.queue:
-            self._lossless(self.queue.take(STEP_BYTES), parts)
-        if self.marks and self.ended is None:
-            updates = newest(self.marks, STEP_BYTES)
-            if updates:
-                parts.append(self.format.live(updates, None))
-                self.updates += len(updates)
-
-    def _lossless(self, updates: Sequence[Update], parts: list[bytes]) -> None:
-        updates, is_done = cut_at(updates, self.until)
-        if updates:
-            parts.append(self.format.live(updates, self.trail))
-            self.updates += len(updates)
-        if is_done:
-            self.end(closing.DONE)
+    def _enter(self, phase: Phase) -> None:
+        if phase is not self.phase:
+            assert phase in FOLLOWS[self.phase], f"{phase} does not follow {self.phase}"
+            self.phase = phase
 
 
-def cut_at(updates: Sequence[Update], until: str | None) -> tuple[Sequence[Update], bool]:
-    """The updates up to and with the first of type ``until``, and whether it came."""
-    if until is not None:
-        for index, update in enumerate(updates):
-            if update.type == until:
-                return updates[: index + 1], True
-    return updates, False
+def _first_owed(backlog: Backlog) -> Phase:
+    """What comes first of all that waits."""
+    if backlog.controls or backlog.openings:
+        return OPENING
+    if backlog.replay is not None:
+        return REPLAYING
+    if backlog.queue or backlog.marks:
+        return BACKLOG
+    return AWAITING_FLUSH if backlog.skip else SHARED

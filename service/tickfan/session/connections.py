@@ -18,7 +18,7 @@ from tickfan.core.conflating import ConflatingQueue
 from tickfan.core.cursor import Trail
 from tickfan.core.errors import Refusal
 from tickfan.fanout.backlog import Opening
-from tickfan.fanout.subscriber import Subscriber
+from tickfan.fanout.subscriber import ENDED, Subscriber
 from tickfan.session.grants import Planner
 from tickfan.session.membership import Connection, regroup, resume
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tickfan.core.pattern import Pattern
     from tickfan.core.update import Update
     from tickfan.fanout.hub import Hub
-    from tickfan.fanout.subscriber import Pipe
+    from tickfan.fanout.ports import Pipe
     from tickfan.session.grants import Grant, Request, Rules
     from tickfan.wire.base import Format
 
@@ -75,18 +75,19 @@ class Connections:
         *,
         until: str | None = None,
         remote: str = "",
-        pings: bool = False,
+        ping: bytes | None = None,
     ) -> Connection:
-        """Take a new connection in; ``on_end`` is called if the hub ends it."""
-        now = self._hub.loop.time()
-        connection = Connection(
-            Subscriber(
-                format, pipe, on_end, self._hub.pump.park,
-                now=now, until=until, remote=remote, pings=pings,
-            )
-        )  # fmt: skip
+        """Take a new connection in; ``on_end`` is called if the hub ends it.
+
+        ``ping`` are the bytes of its wire's ping; None: it has none.
+        """
+        clock = self._hub.loop.time
+        subscriber = Subscriber(
+            format, pipe, on_end, self._hub.pump.serve, clock=clock, until=until
+        )
+        connection = Connection(subscriber, remote, ping)
         if self._max_age_s:
-            connection.leaves_at = now + self._max_age_s * random.uniform(0.75, 1.25)
+            connection.leaves_at = clock() + self._max_age_s * random.uniform(0.75, 1.25)
         self._all[connection] = None
         self._hub.tally.connects[format.name] += 1
         return connection
@@ -101,16 +102,14 @@ class Connections:
             return
         del self._all[connection]
         subscriber = connection.subscriber
-        subscriber.ended = subscriber.ended or reason
-        if subscriber.replay is not None:
-            subscriber.replay.stop()
+        reason = subscriber.leave(reason)
         self._hub.pump.forget(subscriber)
         directory = self._hub.directory
         if connection.lossless is not None:
             directory.forget(subscriber, connection.lossless)
         for audience in connection.conflated.values():
             directory.forget(subscriber, audience)
-        self._count_end(connection, subscriber.ended)
+        self._count_end(connection, reason)
 
     def _count_end(self, connection: Connection, reason: Reason) -> None:
         subscriber, tally = connection.subscriber, self._hub.tally
@@ -167,18 +166,18 @@ class Connections:
             "server_time": now_ms(),
             "channels": [_describe(grant, request, recovered) for grant in grants],
         }
-        parts = [head(fields)]
-        cursor = connection.cursor
+        resets: list[bytes] = []
+        cursor = subscriber.cursor
         for feed, is_recovered in recovered.items():
             self._hub.tally.resumes[is_recovered] += 1
             if not is_recovered:
                 assert places is not None
                 reset = _reset(feed, places.get(feed.name))
                 self._hub.tally.unrecovered[feed.name, reset["reason"]] += 1
-                event = subscriber.format.event("reset", reset, cursor)
-                subscriber.resets += (event,)
-                parts.append(event)
-        subscriber.open(Opening(parts, snapshot, _states(states), end))
+                resets.append(subscriber.format.event("reset", reset, cursor))
+        subscriber.open(
+            Opening([head(fields), *resets], snapshot, _states(states), end, tuple(resets))
+        )
         # A newcomer's first bytes go out here and now, in one write.
         self._hub.pump.step(subscriber, self._hub.loop.time())
         return Granted(fields, result.refusals)
@@ -197,7 +196,7 @@ class Connections:
 
     def _do(self, some: Iterable[Connection], action: Callable[[Connection], None]) -> None:
         for connection in some:
-            if connection.subscriber.ended is None and connection in self._all:
+            if connection.subscriber.phase is not ENDED and connection in self._all:
                 action(connection)
 
     def _announce(self, feed: Feed, event: str, fields: dict[str, Any]) -> None:
@@ -211,7 +210,7 @@ class Connections:
             format_ = subscriber.format
             if format_ not in frames:
                 frames[format_] = format_.event(event, fields)
-            subscriber.control(frames[format_], self._hub.loop.time())
+            subscriber.control(frames[format_])
 
         self.each(tell)
 

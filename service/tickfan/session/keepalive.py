@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tickfan.clock import now_ms
 from tickfan.core import closing
-from tickfan.wire.framing import PING_FRAME
+from tickfan.fanout.subscriber import Phase
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tickfan.core.feed import Feed
     from tickfan.fanout.hub import Hub
     from tickfan.fanout.lossless import LosslessAudience
-    from tickfan.fanout.subscriber import Subscriber
     from tickfan.session.connections import Connections
     from tickfan.session.membership import Connection
     from tickfan.wire.base import Format
@@ -66,27 +65,28 @@ class Keepalive:
         if now >= connection.leaves_at:
             subscriber.end(closing.MAX_AGE)
             return
-        if subscriber.pinged_at is not None:
-            self._ping(subscriber, subscriber.pinged_at, now)
-        # A parked one is owed bytes: it needs no sign of life, but a reader; unless
-        # it waits for its turn to resume.
+        if connection.ping is not None:
+            self._ping(connection, connection.ping, now)
+        # Who is owed bytes needs no sign of life, but a reader; unless it waits for
+        # its turn to resume.
         is_quiet = now - subscriber.written_at >= self._times.heartbeat_s
-        if is_quiet and (not subscriber.parked or subscriber.replay is not None):
-            subscriber.control(self._heartbeat(connection), now)
+        if is_quiet and subscriber.phase in (Phase.SHARED, Phase.REPLAYING):
+            subscriber.control(self._heartbeat(connection))
 
-    def _ping(self, subscriber: Subscriber, pinged_at: float, now: float) -> None:
-        is_answered = subscriber.heard_at >= pinged_at
-        if subscriber.parked:
+    def _ping(self, connection: Connection, ping: bytes, now: float) -> None:
+        since_ping = now - connection.pinged_at
+        is_answered = connection.heard_at >= connection.pinged_at
+        if connection.subscriber.phase is not Phase.SHARED:
             # It cannot answer what lies behind bytes that it has not read. The
             # stall timeout watches it, and its time for the answer starts anew.
             if not is_answered:
-                subscriber.pinged_at = now
+                connection.pinged_at = now
         elif not is_answered:
-            if now - pinged_at >= self._times.pong_timeout_s:
-                subscriber.end(closing.NO_PONG)
-        elif now - pinged_at >= self._times.ping_s:
-            subscriber.pinged_at = now
-            subscriber.control(PING_FRAME, now)
+            if since_ping >= self._times.pong_timeout_s:
+                connection.subscriber.end(closing.NO_PONG)
+        elif since_ping >= self._times.ping_s:
+            connection.pinged_at = now
+            connection.subscriber.control(ping)
 
     def _heartbeat(self, connection: Connection) -> bytes:
         format_ = connection.subscriber.format
@@ -95,7 +95,9 @@ class Keepalive:
         if frame is None:
             # Not kept from one turn of the loop to the next for a lossless
             # audience: its cursor moves. Quiet ones are what heartbeats are for.
-            frame = format_.event("heartbeat", self._fields(connection), connection.cursor)
+            frame = format_.event(
+                "heartbeat", self._fields(connection), connection.subscriber.cursor
+            )
             if connection.lossless is None:
                 self._frames[key] = frame
         return frame

@@ -8,9 +8,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from tickfan.core.bounded import BoundedQueue
-from tickfan.core.cursor import Trail
 from tickfan.fanout.audience import Key
+from tickfan.fanout.lossless import LosslessAudience
 from tickfan.fanout.replay import HistoryReplay
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from tickfan.fanout.audience import Selector
     from tickfan.fanout.conflated import ConflatedAudience
     from tickfan.fanout.hub import Hub
-    from tickfan.fanout.lossless import LosslessAudience
     from tickfan.fanout.replay import Pace
     from tickfan.fanout.subscriber import Subscriber
     from tickfan.session.grants import Grant
@@ -31,26 +29,30 @@ if TYPE_CHECKING:
 class Connection:
     """One connection's grants, and the audiences that it is in."""
 
-    __slots__ = ("conflated", "feeds", "grants", "leaves_at", "lossless", "subscriber")
+    __slots__ = (
+        "conflated", "feeds", "grants", "heard_at", "leaves_at", "ping", "pinged_at", "remote",
+        "subscriber",
+    )  # fmt: skip
 
-    def __init__(self, subscriber: Subscriber) -> None:
+    def __init__(self, subscriber: Subscriber, remote: str = "", ping: bytes | None = None) -> None:
+        """``ping`` are the bytes of its wire's ping; None: it has none."""
         self.subscriber = subscriber
+        self.remote = remote
+        self.ping = ping
+        # When the last ping went out, and when something was last heard; the loop's clock.
+        self.pinged_at = self.heard_at = subscriber.opened_at
         self.leaves_at = inf  # when it is asked to move on, on the loop's clock
         # A later request for the same pattern replaces the earlier one.
         self.grants: dict[Pattern, tuple[Grant, ...]] = {}
         self.feeds: tuple[Feed, ...] = ()
-        self.lossless: LosslessAudience | None = None
         self.conflated: dict[int, ConflatedAudience] = {}
 
     @property
-    def cursor(self) -> str | None:
-        """How far the client has been given its lossless feeds.
-
-        None without any, and while a ``reset`` waits: the one that it has is right then.
-        """
-        if self.lossless is None or self.subscriber.resets:
-            return None
-        return (self.subscriber.trail or self.lossless.reached()).text()
+    def lossless(self) -> LosslessAudience | None:
+        """The lossless audience that it is in."""
+        audience = self.subscriber.audience
+        assert audience is None or isinstance(audience, LosslessAudience)
+        return audience
 
     def channels(self) -> set[Channel]:
         """The channels that it is due, of those that exist."""
@@ -96,40 +98,16 @@ def _regroup_lossless(connection: Connection, hub: Hub, include: set[Selector]) 
     subscriber, old = connection.subscriber, connection.lossless
     if not include:
         if old is not None:
-            subscriber.awaits_flush = False
-            if subscriber.replay is not None:
-                subscriber.replay.stop()
-            subscriber.queue = subscriber.replay = subscriber.trail = subscriber.reached = None
+            subscriber.leave_lossless()
             hub.directory.forget(subscriber, old)
-            connection.lossless = None
         return
     key = Key(subscriber.format, None, frozenset(include), frozenset(), subscriber.until)
     if old is not None and old.key == key:
         return
-    trail = Trail() if old is None else subscriber.trail or old.reached()
-    trail.keep({feed.name for feed in key.feeds})
-    trail.fill({feed.name: feed.place for feed in key.feeds})
-    subscriber.trail = trail
-    hub.pump.park(subscriber)
+    subscriber.step_aside()
     if old is not None:
         hub.directory.leave(subscriber, old)
-    audience = connection.lossless = hub.directory.join_lossless(subscriber, key)
-    subscriber.reached = audience.reached
-    _resize_queue(subscriber, audience)
-    if isinstance(subscriber.replay, HistoryReplay):
-        subscriber.replay.move(audience)
-
-
-def _resize_queue(subscriber: Subscriber, audience: LosslessAudience) -> None:
-    """A queue with the largest bounds among the feeds, and what is still wanted of the old."""
-    specs = [feed.spec for feed in audience.key.feeds]
-    old = subscriber.queue
-    subscriber.queue = BoundedQueue(
-        max(spec.queue_updates_max for spec in specs),
-        max(spec.queue_bytes_max for spec in specs),
-    )
-    if old is not None:
-        subscriber.offer([update for update in old if update.channel in audience.channels])
+    hub.directory.join_lossless(subscriber, key)
 
 
 def _regroup_conflated(
@@ -171,18 +149,20 @@ def resume(
     recovered; a feed that cannot starts afresh.
     """
     recovered: dict[Feed, bool] = {}
-    behind: dict[Feed, int] = {}
-    subscriber = connection.subscriber
+    behind: dict[Feed, Place] = {}
     for feed in sorted(fresh, key=lambda feed: feed.name):
         at = (places or {}).get(feed.name)
         if at is None:
             continue
         recovered[feed] = feed.recovers(at)
         if recovered[feed]:
-            assert subscriber.trail is not None
-            subscriber.trail.set(feed.name, at)
-            behind[feed] = at.replay_from
+            behind[feed] = at
     if behind:
-        assert connection.lossless is not None
-        subscriber.replay = HistoryReplay(subscriber, connection.lossless, behind, pace)
+        audience = connection.lossless
+        assert audience is not None
+        missed = {feed: at.replay_from for feed, at in behind.items()}
+        connection.subscriber.resume(
+            {feed.name: at for feed, at in behind.items()},
+            HistoryReplay(audience.channels, audience.feeds, missed, pace),
+        )
     return recovered

@@ -177,9 +177,9 @@ class Admission:
             reason=reason.name,
             duration_s=round(self.hub.loop.time() - subscriber.opened_at, 3),
             updates=subscriber.updates,
-            folded=subscriber.marks.folded,
+            folded=subscriber.folded,
             channels=len(connection.grants),
-            remote=subscriber.remote,
+            remote=connection.remote,
         )
 
 

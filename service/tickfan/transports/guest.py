@@ -66,7 +66,7 @@ class Guest(Taker):
         cursor = None
         # A finished stream ends at its last update, not at its feed's tail.
         if connection is not None and reason is not closing.DONE:
-            cursor = connection.cursor
+            cursor = connection.subscriber.cursor
         self.leave(reason)
         self.cut_later()
         if reason is closing.LOST:

@@ -25,6 +25,7 @@ from tickfan.transports.guest import Guest
 from tickfan.transports.requests import check_count
 from tickfan.transports.server import Handler
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1
+from tickfan.wire.framing import PING_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +123,11 @@ class Conversation(Guest):
             return
         try:
             self.connection = admission.connections.connect(
-                self.format, self.transport, self.on_end, remote=self._remote, pings=True
+                self.format,
+                self.transport,
+                self.on_end,
+                remote=self._remote,
+                ping=PING_FRAME,
             )
             self._say("welcome", self._welcome())
         except Exception:
@@ -209,7 +214,7 @@ class Conversation(Guest):
         if kind == frames.CLOSE:
             self._close(closing.LEFT, WSCloseCode.OK)
         elif self.connection is not None:
-            self.connection.subscriber.heard_at = self.admission.hub.loop.time()
+            self.connection.heard_at = self.admission.hub.loop.time()
             if kind == frames.PING:
                 self._send(frames.control_frame(frames.PONG, body))
             elif kind != frames.PONG:
@@ -310,7 +315,7 @@ class Conversation(Guest):
 
     def _send(self, data: bytes) -> None:
         if self.connection is not None:
-            self.connection.subscriber.control(data, self.admission.hub.loop.time())
+            self.connection.subscriber.control(data)
 
 
 def _marked(fields: dict[str, Any], mark: str | int | None) -> dict[str, Any]:

@@ -134,7 +134,7 @@ async def test_who_has_fallen_behind_shares_what_is_new(wire: str) -> None:
     for name in names:
         fanout.publish(name, 1)
     await fanout.settle()
-    assert len(slow.subscriber.marks) == 40
+    assert len(slow.backlog.marks) == 40
     slow.pipe.become("fast")
     since = {client: len(client.events) for client in (fast, slow)}
     for name in names[:10]:
@@ -145,9 +145,9 @@ async def test_who_has_fallen_behind_shares_what_is_new(wire: str) -> None:
     shared = [client.events[since[client] :] for client in (fast, slow)]
     assert shared[0] == shared[1]
     assert len(shared[0]) == 10
-    assert len(slow.subscriber.marks) == 30
+    assert len(slow.backlog.marks) == 30
     await fanout.settle()
-    assert not slow.subscriber.parked
+    assert not slow.is_parked
     values = [(one["channel"], one["data"]) for one in slow.events[since[slow] :]]
     assert sorted(values) == sorted(
         [(name, 2) for name in names[:10]] + [(name, 1) for name in names[10:]]

@@ -69,7 +69,7 @@ async def test_quiet_feeds_move_in_the_cursor_with_the_busy_one(wire: str) -> No
     fanout.publish("trades.a")
     await fanout.settle()
     assert client.cursor is not None
-    assert client.cursor == client.connection.cursor
+    assert client.cursor == client.connection.subscriber.cursor
     assert fanout.hub.feeds["book"].place in client.cursor
 
 

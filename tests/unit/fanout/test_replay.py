@@ -12,7 +12,7 @@ from tickfan.core import closing
 from tickfan.core.history import OVERHEAD_BYTES
 from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.fanout.replay import BURST_S, LOOK_BYTES, Pace
-from tickfan.fanout.subscriber import STEP_BYTES
+from tickfan.fanout.serving import STEP_BYTES
 from tickfan.wire.inbound import footprint
 
 MISSED, SIZE = 20, 1000
@@ -50,7 +50,7 @@ async def test_a_long_history_is_read_in_slices(wire: str) -> None:
     await fanout.settle()
     client = fanout.client(wire, "lazy")
     client.subscribe("trades.#", "book.#", cursor=start)
-    while client.subscriber.replay is not None:
+    while client.is_replaying:
         trades.append(fanout.publish("trades.a"))
         book.append(fanout.publish("book.x"))
         await fanout.turns(1)
@@ -59,7 +59,7 @@ async def test_a_long_history_is_read_in_slices(wire: str) -> None:
     assert client.seqs("trades.a") == early.seqs("trades.a") == trades
     assert client.seqs("book.x") == early.seqs("book.x") == book
     assert client.pipe.peak <= STEP_BYTES * 2
-    assert not client.subscriber.parked
+    assert not client.is_parked
 
 
 @skips_time
@@ -72,7 +72,7 @@ async def test_only_the_channels_asked_for_are_read() -> None:
     rare = fanout.publish("trades.rare")
     client = fanout.client("sse")
     client.subscribe("trades.rare", cursor=early.cursor)
-    assert client.subscriber.replay is not None
+    assert client.is_replaying
     await fanout.turns(1)
     assert not client.seqs("trades.rare")
     await fanout.settle()
@@ -119,7 +119,7 @@ async def test_a_replay_survives_a_change_of_subscriptions() -> None:
     for change in (lambda: client.subscribe("trades.c"), lambda: client.unsubscribe("book.x")):
         client.pipe.read()
         await fanout.settle(0.02)
-        assert client.subscriber.replay is not None
+        assert client.is_replaying
         change()
         sent.append(fanout.publish("trades.a"))
         fanout.publish("book.x", "not wanted")

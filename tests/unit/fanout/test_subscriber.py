@@ -10,7 +10,8 @@ from tests.support.fanout import WIRES, Client, Fanout, skips_time
 from tickfan.core import closing
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery, FeedSpec
-from tickfan.fanout.subscriber import CONTROLS_MAX, STEP_BYTES
+from tickfan.fanout.backlog import CONTROLS_MAX
+from tickfan.fanout.serving import STEP_BYTES
 
 HELD_MAX = 2 * STEP_BYTES
 """What may wait on our side for a client that reads nothing."""
@@ -24,7 +25,7 @@ async def test_an_event_for_a_full_transport_arrives_when_it_drains() -> None:
     client.pipe.read()
     fanout.publish("trades.a", "x" * 10_000)
     await fanout.turns()
-    assert not client.subscriber.parked
+    assert not client.is_parked
     fanout.ingest.upstream("trades", Upstream.STALE, "")
     await fanout.turns()
     client.pipe.become("fast")
@@ -78,7 +79,7 @@ async def test_a_client_that_reads_nothing_holds_64_kib(wire: str, size: int) ->
                 fanout.publish(f"trades.{index}", "y" * size)
         await fanout.settle(0.03)
         client.pipe.read(30_000)
-    assert client.subscriber.marks
+    assert client.backlog.marks
     assert client.pipe.peak <= HELD_MAX + size, f"{client.pipe.peak} bytes were held"
     assert client.reason is None
 
@@ -125,9 +126,9 @@ async def test_controls_are_bounded() -> None:
     client.clog()
     for index in range(CONTROLS_MAX + 1):
         assert client.reason is None, index
-        client.subscriber.control(b"a reply", fanout.loop.time())
+        client.subscriber.control(b"a reply")
     assert client.reason is closing.STALLED
-    assert len(client.subscriber.controls) == CONTROLS_MAX
+    assert len(client.backlog.controls) == CONTROLS_MAX
 
 
 @skips_time
@@ -136,13 +137,13 @@ async def test_controls_behind_a_head_are_bounded_too() -> None:
     fanout = Fanout()
     client = fanout.client("json", "stalled")
     client.clog()
-    client.subscriber.control(b"a reply", fanout.loop.time())
+    client.subscriber.control(b"a reply")
     client.subscribe("quotes.#")
     for _ in range(CONTROLS_MAX - 2):
-        client.subscriber.control(b"a reply", fanout.loop.time())
+        client.subscriber.control(b"a reply")
     assert client.reason is None
     assert client.subscriber.events_waiting == CONTROLS_MAX
-    client.subscriber.control(b"a reply", fanout.loop.time())
+    client.subscriber.control(b"a reply")
     assert client.reason is closing.STALLED
 
 
@@ -156,11 +157,11 @@ async def test_an_answer_does_not_overtake_the_one_before_it(wire: str) -> None:
     client = fanout.client(wire, "stalled")
     client.clog()
     tell = client.subscriber.control
-    tell(client.subscriber.format.event("pong", {"id": 1}), fanout.loop.time())
+    tell(client.subscriber.format.event("pong", {"id": 1}))
     client.subscribe("quotes.*")
-    tell(client.subscriber.format.event("pong", {"id": 2}), fanout.loop.time())
+    tell(client.subscriber.format.event("pong", {"id": 2}))
     client.subscribe("trades.*")
-    tell(client.subscriber.format.event("pong", {"id": 3}), fanout.loop.time())
+    tell(client.subscriber.format.event("pong", {"id": 3}))
     client.pipe.become("fast")
     await fanout.settle()
     said = [one for one in client.events if one["event"] in ("pong", "subscribed", "snapshot_end")]
@@ -214,7 +215,7 @@ async def test_no_cursor_of_a_new_stream_comes_before_its_reset() -> None:
     assert len(client.named("snapshot_end")) == 4
     assert client.named("update")[-1]["data"] == "of the new stream"
     assert client.cursor != before
-    assert client.connection.cursor == client.cursor
+    assert client.connection.subscriber.cursor == client.cursor
 
 
 @skips_time
@@ -260,7 +261,7 @@ async def test_openings_are_bounded() -> None:
         if client.reason is not None:
             break
     assert client.reason is closing.STALLED
-    assert len(client.subscriber.openings) <= CONTROLS_MAX
+    assert len(client.backlog.openings) <= CONTROLS_MAX
 
 
 @skips_time
@@ -288,7 +289,7 @@ async def test_one_mark_a_channel() -> None:
         for name in ("quotes.a", "quotes.b"):
             fanout.publish(name, count)
         await fanout.settle(0.02)
-        assert len(client.subscriber.marks) <= 2
+        assert len(client.backlog.marks) <= 2
     client.pipe.become("fast")
     await fanout.settle()
     assert client.seqs("quotes.a") == [500]
@@ -303,7 +304,7 @@ async def test_values_are_picked_when_they_are_written() -> None:
     client.clog()
     fanout.publish("quotes.a", 1)
     await fanout.settle(0.1)
-    assert len(client.subscriber.marks) == 1
+    assert len(client.backlog.marks) == 1
     fanout.publish("quotes.a", 2)
     client.pipe.become("fast")
     await fanout.settle(0.011)
@@ -326,7 +327,7 @@ async def test_a_full_queue_ends_the_client_by_name_and_cursor(bound: str) -> No
     while client.reason is None:
         sent.append(fanout.publish("trades.a", "x" * 100))
         await fanout.settle(0.02)
-        queue = client.subscriber.queue
+        queue = client.backlog.queue
         assert queue is None or (len(queue) <= queue.items_max and queue.size <= queue.size_max)
         assert len(sent) < 100, "never ended"
     assert client.reason is closing.SLOW

@@ -31,7 +31,7 @@ async def test_a_quiet_connection_hears_from_us(wire: str) -> None:
     await fanout.settle(2.0)
     (heartbeat,) = client.named("heartbeat")
     assert heartbeat["upstream"] == {"quotes": "stale", "trades": "live"}
-    assert heartbeat["cursor"] == client.connection.cursor
+    assert heartbeat["cursor"] == client.connection.subscriber.cursor
     assert heartbeat["server_time"] > 0
     keepalive.stop()
 
@@ -153,7 +153,7 @@ async def test_a_websocket_is_pinged_and_must_answer() -> None:
     stream = fanout.client("sse", "fast", "quotes.a")
     await fanout.settle(31.5)
     assert pings(client) == 1
-    client.subscriber.heard_at = fanout.loop.time()
+    client.connection.heard_at = fanout.loop.time()
     await fanout.settle(31.5)
     assert pings(client) == 2
     assert client.is_alive
@@ -179,7 +179,7 @@ async def test_a_slow_websocket_is_not_asked_for_what_it_cannot_see() -> None:
     client.pipe.become("fast")
     await fanout.settle(3.0)
     assert client.seqs("quotes.a") == [10]
-    client.subscriber.heard_at = fanout.loop.time()
+    client.connection.heard_at = fanout.loop.time()
     await fanout.settle(8.0)
     assert client.is_alive
     client.clog()

@@ -10,7 +10,6 @@ from tests.support.fanout import WIRES, Fanout, skips_time
 from tickfan.core import closing
 from tickfan.core.cursor import parse
 from tickfan.core.spec import Delivery, FeedSpec
-from tickfan.fanout.replay import HistoryReplay
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -25,7 +24,7 @@ async def test_a_feed_that_the_cursor_does_not_name_loses_nothing(wire: str) -> 
     client = fanout.client(wire, "stalled")
     client.subscribe("trades.#", "book.#", cursor=cursor)
     await fanout.settle()
-    assert client.subscriber.replay is not None, "there must be something left to replay"
+    assert client.is_replaying, "there must be something left to replay"
     new = [fanout.publish("book.x") for _ in range(5)]
     await fanout.settle()
     client.pipe.become("fast")
@@ -46,7 +45,7 @@ async def test_a_feed_added_during_a_replay_loses_nothing() -> None:
     client.subscribe("trades.#", cursor=early.named("snapshot_end")[0]["cursor"])
     await fanout.settle()
     client.subscribe("book.#")
-    assert isinstance(client.subscriber.replay, HistoryReplay)
+    assert client.is_replaying
     new = fanout.publish("book.x", "after")
     missed.append(fanout.publish("trades.a"))
     await fanout.settle()
@@ -75,7 +74,7 @@ async def test_a_slow_client_may_unsubscribe_from_its_longest_queue() -> None:
     await fanout.settle()
     assert client.seqs("book.x") == [kept]
     assert client.seqs("trades.a") == []
-    assert "trades" not in (client.connection.cursor or "")
+    assert "trades" not in (client.connection.subscriber.cursor or "")
 
 
 @skips_time
@@ -148,10 +147,10 @@ async def test_without_a_lossless_feed_there_is_no_cursor() -> None:
     await fanout.settle()
     client.pipe.become("fast")
     await fanout.settle()
-    assert client.connection.cursor is None
+    assert client.connection.subscriber.cursor is None
     assert client.seqs("trades.a") == []
     assert client.seqs("quotes.a") == [1]
-    assert not client.subscriber.parked
+    assert not client.is_parked
 
 
 @skips_time

@@ -1,0 +1,119 @@
+"""What a subscriber off the shared path is sent next: a slice of its backlog, as bytes.
+
+Must not know sockets, nor when a slice is due.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tickfan.core import closing
+from tickfan.core.errors import QueueFull
+from tickfan.fanout.backlog import newest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tickfan.core.closing import Reason
+    from tickfan.core.update import Update
+    from tickfan.fanout.backlog import Backlog, Opening
+    from tickfan.fanout.ports import Lossless
+    from tickfan.wire.base import Format
+
+STEP_BYTES = 32 * 1024
+"""What one slice has at most of each kind: with the kernel's share
+(``notsent_lowat_bytes``) a stalled client holds less than 64 KiB on our side."""
+
+
+class Slice(NamedTuple):
+    """``parts`` are to be written; ``updates`` counts those in them.
+
+    ``over``: why the subscriber ends behind them, None if it goes on.
+    """
+
+    parts: list[bytes]
+    updates: int
+    over: Reason | None
+
+
+def next_slice(
+    backlog: Backlog, format_: Format, until: str | None, audience: Lossless | None
+) -> Slice:
+    """Take the next slice out of ``backlog``: events first, then openings, then updates.
+
+    ``until``: the type of the update that ends the stream. ``audience`` is the lossless one.
+    """
+    parts = [*backlog.controls]
+    backlog.controls.clear()
+    # One or the other, so that a slice stays within its bytes.
+    if backlog.openings:
+        return _open(backlog, format_, until, parts)
+    return _flow(backlog, format_, until, audience, parts)
+
+
+def _open(backlog: Backlog, format_: Format, until: str | None, parts: list[bytes]) -> Slice:
+    """Head, snapshots and end of the openings, as far as a slice goes."""
+    budget, count = STEP_BYTES, 0
+    while backlog.openings and budget > 0:
+        opening = backlog.openings[0]
+        parts += opening.head
+        opening.head.clear()
+        while budget > 0 and (updates := opening.take(budget)):
+            due, is_done = cut_at(updates, until)
+            parts.append(format_.snapshot(due))
+            count += len(due)
+            budget -= sum(update.size for update in due)
+            if is_done:
+                _end_in(backlog, opening, due[-1], parts)
+                return Slice(parts, count, closing.DONE)
+        if budget > 0:
+            cursor = None if backlog.trail is None else backlog.trail.text()
+            parts.append(opening.end(cursor))
+            del backlog.openings[0]
+    return Slice(parts, count, None)
+
+
+def _end_in(backlog: Backlog, opening: Opening, last: Update, parts: list[bytes]) -> None:
+    """The stream's end was in the snapshot: leave the cursor there, so that it is known."""
+    if backlog.trail is not None and last.place is not None:
+        backlog.trail.jump({last.channel.feed.name: last.place})
+        parts.append(opening.end(backlog.trail.text()))
+    backlog.openings.clear()
+
+
+def _flow(
+    backlog: Backlog,
+    format_: Format,
+    until: str | None,
+    audience: Lossless | None,
+    parts: list[bytes],
+) -> Slice:
+    """What was missed, then the queue, then the newest values."""
+    lossless: Sequence[Update] = ()
+    if backlog.replay is not None:
+        try:
+            lossless, is_all = backlog.replay.take(STEP_BYTES)
+        except QueueFull:
+            return Slice(parts, 0, closing.SLOW)
+        if is_all and audience is not None:
+            backlog.caught_up(audience)
+    elif backlog.queue:
+        lossless = backlog.queue.take(STEP_BYTES)
+    due, is_done = cut_at(lossless, until)
+    if due:
+        parts.append(format_.live(due, backlog.trail))
+    if is_done:
+        return Slice(parts, len(due), closing.DONE)
+    values = newest(backlog.marks, STEP_BYTES)
+    if values:
+        parts.append(format_.live(values, None))
+    return Slice(parts, len(due) + len(values), None)
+
+
+def cut_at(updates: Sequence[Update], until: str | None) -> tuple[Sequence[Update], bool]:
+    """The updates up to and with the first of type ``until``, and whether it came."""
+    if until is not None:
+        for index, update in enumerate(updates):
+            if update.type == until:
+                return updates[: index + 1], True
+    return updates, False
