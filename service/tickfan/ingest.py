@@ -48,7 +48,7 @@ class Source(NamedTuple):
     type: str
     ts: int
     seq: int
-    mark: str
+    fingerprint: str
 
 
 class Ingest:
@@ -71,15 +71,15 @@ class Ingest:
             # Clocks differ: a publisher's may be ahead of ours.
             self._hub.tally.upstream_lag[feed.name].observe(max(0, now - ts) / 1000)
         seq = (delivery.offset or 0) * MESSAGE_UPDATES_MAX
-        mark = delivery.fingerprint or ""
+        fingerprint = delivery.fingerprint or ""
         try:
             type_ = check_type(delivery.type)
             items = self._decode(delivery, feed)
         except Poison as poison:
-            source = Source(feed, delivery.routing_key, "", ts, seq, mark)
+            source = Source(feed, delivery.routing_key, "", ts, seq, fingerprint)
             self._refuse(source, 0, poison, None)
             return
-        source = Source(feed, delivery.routing_key, type_, ts, seq, mark)
+        source = Source(feed, delivery.routing_key, type_, ts, seq, fingerprint)
         if delivery.batch:
             self._publish_batch(source, delivery.body, items)
         else:
@@ -133,7 +133,7 @@ class Ingest:
 
     def _publish(self, source: Source, index: int, item: Item, size: int, held: int) -> None:
         # Unpacked at once: an attribute of a named tuple costs as much as all of it.
-        feed, _, type_, ts, seq, mark = source
+        feed, _, type_, ts, seq, fingerprint = source
         channel, data, own_ts = item
         if channel not in feed.channels and not feed.covers(channel):
             poison = Poison("wrong_feed", f"{channel!r} is not of feed {feed.name!r}")
@@ -149,7 +149,7 @@ class Ingest:
                 size=size,
                 held=held,
                 seq=seq + index,
-                mark=mark,
+                fingerprint=fingerprint,
             )
         except Poison as poison:
             self._refuse(source, index, poison, None)
@@ -183,6 +183,6 @@ class Ingest:
             return  # nobody can subscribe to it
         seq = source.seq + index
         try:
-            self._hub.gap(feed, channel, poison.reason, source.ts, seq, source.mark)
+            self._hub.gap(feed, channel, poison.reason, source.ts, seq, source.fingerprint)
         except Poison as full:
             self._hub.tally.poison[feed.name, full.reason] += 1

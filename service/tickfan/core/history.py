@@ -34,8 +34,8 @@ class Kept(Protocol):
         """What its data takes in memory, in bytes."""
 
     @property
-    def mark(self) -> str | None:
-        """The fingerprint of its message."""
+    def fingerprint(self) -> str | None:
+        """That of its message."""
 
 
 U = TypeVar("U", bound=Kept)
@@ -91,7 +91,7 @@ class History(Generic[U]):
     def holds(self, place: Place) -> bool:
         """Whether the update with this seq and this fingerprint is held."""
         update = self.at(place.seq)
-        return update is not None and update.mark == place.fingerprint
+        return update is not None and update.fingerprint == place.fingerprint
 
     def at(self, seq: int) -> U | None:
         """The update with this seq, if it is held."""

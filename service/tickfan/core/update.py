@@ -32,7 +32,7 @@ class Update:
     In bytes, ``size`` is what the update counts for where it waits to be sent,
     and ``held`` what its data takes in memory where it is kept.
 
-    ``mark`` is the fingerprint of its message (None on a conflated feed).
+    ``fingerprint`` is that of its message (None on a conflated feed).
     """
 
     __slots__ = (
@@ -42,8 +42,8 @@ class Update:
         "as_msgpack_row",
         "channel",
         "data",
+        "fingerprint",
         "held",
-        "mark",
         "prev",
         "seq",
         "size",
@@ -59,7 +59,7 @@ class Update:
         data: Any,
         type: str = UPDATE,  # noqa: A002 - the protocol's word
         prev: int | None = None,
-        mark: str | None = None,
+        fingerprint: str | None = None,
         size: int = 0,
         held: int = 0,
     ) -> None:
@@ -69,7 +69,7 @@ class Update:
         self.data = data
         self.type = type
         self.prev = prev
-        self.mark = mark
+        self.fingerprint = fingerprint
         self.size = size
         self.held = held
         # Encoded forms, each filled by its own wire module on first need.
@@ -87,8 +87,8 @@ class Update:
 
         Made when it is asked for: of a batch only the last one's is.
         """
-        if self._place is None and self.mark is not None:
-            self._place = place(self.channel.feed.name, self.seq, self.mark)
+        if self._place is None and self.fingerprint is not None:
+            self._place = place(self.channel.feed.name, self.seq, self.fingerprint)
         return self._place
 
     @property

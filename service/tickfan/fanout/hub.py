@@ -69,11 +69,11 @@ class Hub:
         size: int = 0,
         held: int = 0,
         seq: int = 0,
-        mark: str | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         """Take one update of ``feed``; never waits.
 
-        ``seq`` and ``mark`` (the fingerprint) are the stream's, for a lossless feed. ``size`` and
+        ``seq`` and ``fingerprint`` are the stream's, for a lossless feed. ``size`` and
         ``held`` are what its data counts for on a wire and in memory, in bytes. Raises
         :class:`~tickfan.core.errors.Poison` (``channels_max``) for a new
         channel over the feed's limit.
@@ -85,7 +85,7 @@ class Hub:
         size += len(name) + ENVELOPE_BYTES
         if feed.is_lossless:
             self._publish_lossless(
-                feed, Update(channel, seq, ts, data, type_, channel.seq, mark, size, held)
+                feed, Update(channel, seq, ts, data, type_, channel.seq, fingerprint, size, held)
             )
             return
         if size > feed.size_most:  # noqa: PLR1730 - a call costs three times as much
@@ -96,7 +96,7 @@ class Hub:
             self.tally.folded[feed.name] += 1
 
     def gap(  # noqa: PLR0913 - as publish
-        self, feed: Feed, name: str, reason: str, ts: int, seq: int, mark: str
+        self, feed: Feed, name: str, reason: str, ts: int, seq: int, fingerprint: str
     ) -> None:
         """Tell a lossless channel's subscribers that a message could not be delivered.
 
@@ -104,7 +104,7 @@ class Hub:
         Raises :class:`~tickfan.core.errors.Poison` as :meth:`publish` does.
         """
         self.tally.gaps[feed.name] += 1
-        self.publish(feed, name, reason, ts, type_=GAP, seq=seq, mark=mark)
+        self.publish(feed, name, reason, ts, type_=GAP, seq=seq, fingerprint=fingerprint)
 
     def _publish_lossless(self, feed: Feed, update: Update) -> None:
         channel = update.channel

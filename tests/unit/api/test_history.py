@@ -156,7 +156,7 @@ async def test_other_channels_are_passed_over_up_to_a_bound(make_live: MakeLive)
     for seq in range(SCAN_MAX + 1):
         # The quiet one's updates: just beyond the bound, and just within it.
         name = "trades.A" if seq < 2 else "trades.B"
-        service.hub.publish(feed, name, seq, 1, seq=seq, mark="x")
+        service.hub.publish(feed, name, seq, 1, seq=seq, fingerprint="x")
     assert len(feed.history) == SCAN_MAX + 1
     found = orjson.loads((await read(service))[1])
     assert [update["data"] for update in found["updates"]] == [1]

@@ -15,7 +15,7 @@ from aiormq.exceptions import AMQPError
 
 from tickfan.broker.amqp.connection import reason
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.deliveries import from_queue, mark_of
+from tickfan.broker.amqp.deliveries import fingerprint_of, from_queue
 from tickfan.broker.amqp.feed import ATTACH_TIMEOUT_S, AmqpFeed
 from tickfan.broker.amqp.readback import read_back
 from tickfan.broker.amqp.topology import own_queue, prepare_exchange, prepare_stream
@@ -123,7 +123,7 @@ class ConflatedFeed(AmqpFeed):
             self._held.append(message)
             return
         if self._marks:
-            mark = mark_of(message)
+            mark = fingerprint_of(message)
             if self._marks[mark]:
                 self._marks[mark] -= 1
                 self.received += 1

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tickfan.broker.amqp.incoming import Received
 
 
-def mark_of(message: Received) -> str:
+def fingerprint_of(message: Received) -> str:
     """The fingerprint of a message, the same from a stream and from a queue."""
     return fingerprint(message.routing_key, message.body, message.message_id, message.ts)
 

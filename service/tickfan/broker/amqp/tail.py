@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiormq.exceptions import ChannelPreconditionFailed
 
 from tickfan.broker.amqp.consumer import Consumer
-from tickfan.broker.amqp.deliveries import mark_of
+from tickfan.broker.amqp.deliveries import fingerprint_of
 from tickfan.broker.amqp.incoming import OFFSET_HEADER
 from tickfan.broker.amqp.topology import not_a_stream
 
@@ -47,7 +47,7 @@ async def find_tail(link: Link, source: FeedSource, patience: float = 1.0) -> Se
         if message.offset is None:
             consumer.lose(not_a_stream(source))
             return
-        newest[:] = [Seen(message.offset, mark_of(message))]
+        newest[:] = [Seen(message.offset, fingerprint_of(message))]
 
     consumer = Consumer(await link.channel(), link.incoming, source.prefetch, handle)
     try:

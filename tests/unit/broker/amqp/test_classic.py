@@ -14,7 +14,7 @@ from tests.unit.broker.amqp.fakes import FakeChannel, FakeLink, link_to, message
 from tickfan.broker.amqp.classic import STUCK_PROBES, ConflatedFeed
 from tickfan.broker.amqp.connection import AmqpOptions
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.deliveries import from_queue, mark_of
+from tickfan.broker.amqp.deliveries import fingerprint_of, from_queue
 
 if TYPE_CHECKING:
     from tickfan.broker.amqp.connection import Link
@@ -43,7 +43,7 @@ def test_what_waits_comes_after_the_past() -> None:
     assert sink.deliveries == []
     feed._take(from_queue("f", message(body=b"1")))
     feed._take(from_queue("f", both))
-    feed._marks = Counter([mark_of(both)])
+    feed._marks = Counter([fingerprint_of(both)])
     feed._let_go()
     feed.handle(both)
     assert sink.bodies("f") == [b"1", b"2", b"3", b"2"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.broker.amqp.fakes import message
-from tickfan.broker.amqp.deliveries import from_queue, from_stream, mark_of
+from tickfan.broker.amqp.deliveries import fingerprint_of, from_queue, from_stream
 
 
 def test_every_property_arrives() -> None:
@@ -16,11 +16,13 @@ def test_every_property_arrives() -> None:
     assert queued[:7] == ("f", "t.b", b"[]", "application/json", "snapshot", 5, True)
     assert (queued.offset, queued.fingerprint) == (None, None)
     streamed = from_stream("f", made, 7)
-    assert streamed == queued._replace(offset=7, fingerprint=mark_of(made))
+    assert streamed == queued._replace(offset=7, fingerprint=fingerprint_of(made))
 
 
 def test_a_fingerprint_does_not_depend_on_the_place() -> None:
     """A stream and a queue that hold the same message agree; the id and the time count."""
-    assert mark_of(message(7, message_id="m")) == mark_of(message(None, message_id="m"))
-    assert mark_of(message(message_id="m")) != mark_of(message(message_id="n"))
-    assert mark_of(message(ts=1)) != mark_of(message(ts=2))
+    assert fingerprint_of(message(7, message_id="m")) == fingerprint_of(
+        message(None, message_id="m")
+    )
+    assert fingerprint_of(message(message_id="m")) != fingerprint_of(message(message_id="n"))
+    assert fingerprint_of(message(ts=1)) != fingerprint_of(message(ts=2))

@@ -10,7 +10,7 @@ from tests.support.broker import CONFLATED, source
 from tests.unit.broker.amqp.fakes import link_to, message
 from tickfan.broker.amqp import readback, tail
 from tickfan.broker.amqp.consumer import ConsumerLost
-from tickfan.broker.amqp.deliveries import mark_of
+from tickfan.broker.amqp.deliveries import fingerprint_of
 from tickfan.broker.amqp.readback import read_back
 from tickfan.broker.amqp.tail import Seen
 
@@ -25,7 +25,7 @@ async def test_it_ends_at_the_tail() -> None:
     marks = await read_back(link_to(*messages), source(CONFLATED), "1h", taken.append)
     assert [delivery.body for delivery in taken] == [b"0", b"1", b"2", b"3", b"4"]
     assert {(delivery.offset, delivery.fingerprint) for delivery in taken} == {(None, None)}
-    assert marks == {mark_of(each): 1 for each in messages}
+    assert marks == {fingerprint_of(each): 1 for each in messages}
 
 
 async def test_nothing_as_young(monkeypatch: pytest.MonkeyPatch) -> None:
