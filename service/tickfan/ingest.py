@@ -30,7 +30,7 @@ from tickfan.wire.inbound import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tickfan.broker.base import Delivery
+    from tickfan.broker.base import Received
     from tickfan.core.feed import Feed
     from tickfan.fanout.hub import Hub
 
@@ -48,7 +48,7 @@ class Source(NamedTuple):
     type: str
     ts: int
     seq: int
-    fingerprint: str
+    fingerprint: str | None
 
 
 class Ingest:
@@ -60,51 +60,49 @@ class Ingest:
         self._message_bytes_max = message_bytes_max
         self._logged: dict[tuple[str, str], float] = {}
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, feed: str, message: Received, fingerprint: str | None = None) -> None:
         """Publish what is in one message; see :class:`tickfan.broker.base.Sink`."""
-        feed = self._hub.feeds[delivery.feed]
-        self._hub.tally.messages_in[feed.name] += 1
-        now = feed.heard_ms = now_ms()
-        ts = delivery.ts if delivery.ts is not None else now
+        of = self._hub.feeds[feed]
+        self._hub.tally.messages_in[feed] += 1
+        now = of.heard_ms = now_ms()
+        # Unpacked at once: an attribute of a named tuple costs as much as all of it.
+        routing_key, body, content_type, type_, _, ts, is_batch, offset, _ = message
+        if ts is None:
+            ts = now
         # What is read back at the start is old on purpose.
-        if delivery.ts is not None and feed.upstream is not Upstream.STARTING:
+        elif of.upstream is not Upstream.STARTING:
             # Clocks differ: a publisher's may be ahead of ours.
-            self._hub.tally.upstream_lag[feed.name].observe(max(0, now - ts) / 1000)
-        seq = (delivery.offset or 0) * MESSAGE_UPDATES_MAX
-        fingerprint = delivery.fingerprint or ""
+            self._hub.tally.upstream_lag[feed].observe(max(0, now - ts) / 1000)
+        source = Source(of, routing_key, "", ts, (offset or 0) * MESSAGE_UPDATES_MAX, fingerprint)
         try:
-            type_ = check_type(delivery.type)
-            items = self._decode(delivery, feed)
+            source = source._replace(type=check_type(type_))
+            items = self._decode(message, of)
         except Poison as poison:
-            source = Source(feed, delivery.routing_key, "", ts, seq, fingerprint)
             self._refuse(source, 0, poison, None)
             return
-        source = Source(feed, delivery.routing_key, type_, ts, seq, fingerprint)
-        if delivery.batch:
-            self._publish_batch(source, delivery.body, items)
+        if is_batch:
+            self._publish_batch(source, body, items)
         else:
             (item,) = items
             assert isinstance(item, Item), "a message of one update is refused as a whole"
-            text = delivery.body
-            if is_messagepack(delivery.content_type):
-                text = orjson.dumps(item.data)
+            text = orjson.dumps(item.data) if is_messagepack(content_type) else body
             # A conflated feed keeps no more than its newest values: what they take is not asked.
-            held = footprint(text) if feed.is_lossless else 0
+            held = footprint(text) if of.is_lossless else 0
             self._publish(source, 0, item, weigh(text), held)
-        self._hub.tally.updates_in[feed.name] += len(items)
+        self._hub.tally.updates_in[feed] += len(items)
 
-    def _decode(self, delivery: Delivery, feed: Feed) -> Sequence[Item | Poison]:
-        body = delivery.body
+    def _decode(self, message: Received, feed: Feed) -> Sequence[Item | Poison]:
+        body = message.body
         if len(body) > self._message_bytes_max:
             raise Poison(
                 "too_large",
                 f"{len(body)} bytes; broker.message_bytes_max is {self._message_bytes_max}",
             )
         return decode(
-            delivery.routing_key,
+            message.routing_key,
             body,
-            delivery.content_type,
-            batch=delivery.batch,
+            message.content_type,
+            batch=message.batch,
             known=feed.channels,
         )
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.conftest import Rabbit
-    from tickfan.broker.base import Delivery
+    from tickfan.broker.base import Received
     from tickfan.core.spec import Delivery as Policy
 
 
@@ -177,9 +177,9 @@ async def test_a_sink_that_raises(stage: Stage, monkeypatch: pytest.MonkeyPatch)
     name = feed.spec.name
     seen: list[bytes] = []
 
-    def deliver(delivery: Delivery) -> None:
-        seen.append(delivery.body)
-        raise ValueError(delivery.body)
+    def deliver(_feed: str, message: Received, _fingerprint: str | None) -> None:
+        seen.append(message.body)
+        raise ValueError(message.body)
 
     monkeypatch.setattr(sink, "deliver", deliver)
     for number in range(40):

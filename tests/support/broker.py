@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import uuid
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tickfan.broker.base import Delivery, FeedSource
+from tickfan.broker.base import FeedSource
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery as Policy
 from tickfan.core.spec import FeedSpec
@@ -18,22 +18,41 @@ from tickfan.core.spec import FeedSpec
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tickfan.broker.base import Broker
+    from tickfan.broker.base import Broker, Received
 
 LOSSLESS, CONFLATED = Policy.LOSSLESS, Policy.CONFLATED
+
+
+class Delivered(NamedTuple):
+    """What a sink was told of one message."""
+
+    feed: str
+    routing_key: str
+    body: bytes
+    content_type: str | None
+    type: str | None
+    ts: int | None
+    batch: bool
+    offset: int | None
+    fingerprint: str | None
 
 
 class Recorder:
     """A :class:`tickfan.broker.base.Sink` that keeps everything."""
 
     def __init__(self) -> None:
-        self.deliveries: list[Delivery] = []
+        self.deliveries: list[Delivered] = []
         self.states: list[tuple[str, Upstream, str]] = []
         self.resets: list[tuple[str, str]] = []
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, feed: str, message: Received, fingerprint: str | None = None) -> None:
         """Keep it."""
-        self.deliveries.append(delivery)
+        self.deliveries.append(
+            Delivered(
+                feed, message.routing_key, message.body, message.content_type, message.type,
+                message.ts, message.batch, message.offset, fingerprint,
+            )
+        )  # fmt: skip
 
     def upstream(self, feed: str, state: Upstream, why: str) -> None:
         """Keep it."""

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from tests.support.decoding import decoder
-from tickfan.broker.base import Delivery as Message
+from tickfan.broker.base import Received
 from tickfan.core import closing
-from tickfan.core.cursor import fingerprint
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.fanout.backlog import Backlog
@@ -295,9 +294,10 @@ class Fanout:
         if feed.is_lossless:
             offset = self.offsets[feed.name]
             self.offsets[feed.name] += 1
-            mark = fingerprint(channel, body, str(offset))
-            fields = {"offset": offset, "fingerprint": mark, **fields}
-        self.ingest.deliver(Message(feed.name, channel, body, **fields))
+            fields = {"offset": offset, "message_id": str(offset), **fields}
+        message = Received(channel, body, **fields)
+        is_lossless = feed.is_lossless
+        self.ingest.deliver(feed.name, message, message.fingerprint() if is_lossless else None)
         if feed.is_lossless:
             return int(fields["offset"]) * 1024
         held = self.hub.channel(channel)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fanout import FEEDS, Fanout, skips_time
-from tickfan.broker.base import Delivery as Message
+from tickfan.broker.base import Received
 from tickfan.clock import now_ms
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery, FeedSpec
@@ -248,17 +248,9 @@ async def test_nothing_gets_out_of_deliver(deliveries: list[tuple[Any, ...]]) ->
     clients = [fanout.client(wire, "fast", "#") for wire in ("sse", "ndjson", "msgpack", "json")]
     for offset, (feed, key, body, kind, type_, batch) in enumerate(deliveries):
         fanout.ingest.deliver(
-            Message(
-                feed,
-                key,
-                body,
-                kind,
-                type_,
-                None,
-                batch,
-                offset,
-                random.Random(offset).choice("ab") * 11,
-            )
+            feed,
+            Received(key, body, kind, type_, batch=batch, offset=offset),
+            random.Random(offset).choice("ab") * 11,
         )
     await fanout.settle()
     tally = fanout.hub.tally

@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from tickfan.core.cursor import fingerprint
 from tickfan.core.errors import TickfanError
 
 if TYPE_CHECKING:
@@ -24,24 +25,31 @@ JSON = "application/json"
 MSGPACK = "application/msgpack"
 
 
-class Delivery(NamedTuple):
+class Received(NamedTuple):
     """One message as it came from the broker, not yet looked into.
 
-    ``offset`` is its place in the feed's stream (None on a conflated feed):
-    rising, with holes. ``fingerprint`` tells it from any other message that
-    could stand at the same offset (None on a conflated feed). ``ts`` is the
-    publisher's time in ms since 1970 UTC, if it gave one.
+    ``ts`` is the publisher's time in ms since 1970 UTC, if it gave one. ``offset``
+    is its place in a stream (None: it came from a queue): rising, with holes.
+    ``tag`` is what an ack names, for the broker's own use. A property of the wrong
+    type, or one that cannot be decoded, counts as absent.
     """
 
-    feed: str
     routing_key: str
     body: bytes
     content_type: str | None = None
     type: str | None = None
+    message_id: str | None = None
     ts: int | None = None
     batch: bool = False
     offset: int | None = None
-    fingerprint: str | None = None
+    tag: int = 0
+
+    def fingerprint(self) -> str:
+        """What tells it from any other message that could stand at the same offset.
+
+        The same from a stream and from a queue: see :func:`tickfan.core.cursor.fingerprint`.
+        """
+        return fingerprint(self.routing_key, self.body, self.message_id, self.ts)
 
 
 class Message(NamedTuple):
@@ -59,8 +67,11 @@ class Message(NamedTuple):
 class Sink(Protocol):
     """What a broker talks to. Plain functions: they never block and never raise."""
 
-    def deliver(self, delivery: Delivery) -> None:
-        """Take one message. In order, each offset at most once."""
+    def deliver(self, feed: str, message: Received, fingerprint: str | None = None) -> None:
+        """Take one message. In order, each offset at most once.
+
+        ``fingerprint`` is the message's, on a lossless feed; None on a conflated one.
+        """
 
     def upstream(self, feed: str, state: Upstream, why: str) -> None:
         """Take news of a feed's source: live, or stale and why.

@@ -15,13 +15,12 @@ import structlog
 
 from tickfan.broker.base import (
     BrokerDown,
-    Delivery,
     MessageIds,
+    Received,
     Unroutable,
     check_routing_key,
     find_source,
 )
-from tickfan.core.cursor import fingerprint
 from tickfan.core.errors import TickfanError
 from tickfan.core.feed import Upstream
 from tickfan.core.pattern import Pattern
@@ -93,27 +92,25 @@ class MemoryBroker:
 
     def _deliver(self, source: FeedSource, message: Message) -> None:
         name = source.spec.name
-        offset = mark = None
+        offset = None
         if source.spec.is_lossless:
             offset = self._offsets[name]
             self._offsets[name] = offset + 1
-            message_id = message.message_id or self._ids.next()
-            mark = fingerprint(message.routing_key, message.body, message_id, message.ts)
         if self._sink is None:
             return
-        delivery = Delivery(
-            name,
+        received = Received(
             message.routing_key,
             message.body,
             message.content_type,
             message.type,
+            message.message_id or self._ids.next(),
             message.ts,
             message.batch,
             offset,
-            mark,
         )
+        fingerprint = received.fingerprint() if source.spec.is_lossless else None
         try:
-            self._sink.deliver(delivery)
+            self._sink.deliver(name, received, fingerprint)
         except Exception:  # noqa: BLE001 - counted and logged
             # As over AMQP: the message was taken, the publisher is not to blame.
             self._failures += 1

@@ -96,7 +96,7 @@ class Hub:
             self.tally.folded[feed.name] += 1
 
     def gap(  # noqa: PLR0913 - as publish
-        self, feed: Feed, name: str, reason: str, ts: int, seq: int, fingerprint: str
+        self, feed: Feed, name: str, reason: str, ts: int, seq: int, fingerprint: str | None
     ) -> None:
         """Tell a lossless channel's subscribers that a message could not be delivered.
 

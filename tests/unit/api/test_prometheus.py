@@ -13,7 +13,7 @@ from tests.support.fanout import Fanout, skips_time
 from tests.support.live import until
 from tests.support.raw import connect, request
 from tickfan.api.prometheus import UNRECOVERED_REASONS, registry
-from tickfan.broker.base import Delivery
+from tickfan.broker.base import Received
 from tickfan.clock import now_ms
 from tickfan.core.closing import REASONS
 from tickfan.core.feed import Upstream
@@ -260,7 +260,7 @@ async def test_a_message_without_a_time_says_nothing_of_the_way(service: Live) -
     await service.publish("trades.A", 1)
     ingest = Ingest(service.hub, 1000)
     service.hub.feeds["quotes"].upstream = Upstream.STARTING
-    ingest.deliver(Delivery("quotes", "quotes.A", b"1", ts=0))
+    ingest.deliver("quotes", Received("quotes.A", b"1", ts=0))
     for feed in ("quotes", "trades"):
         assert count(service, "tickfan_upstream_lag_seconds", feed=feed) == 0
 

@@ -15,7 +15,6 @@ from aiormq.exceptions import AMQPError
 
 from tickfan.broker.amqp.connection import reason
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.deliveries import fingerprint_of, from_queue
 from tickfan.broker.amqp.feed import ATTACH_TIMEOUT_S, AmqpFeed
 from tickfan.broker.amqp.readback import read_back
 from tickfan.broker.amqp.topology import own_queue, prepare_exchange, prepare_stream
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel
 
     from tickfan.broker.amqp.connection import AmqpOptions, Link
-    from tickfan.broker.amqp.incoming import Received
-    from tickfan.broker.base import Delivery, FeedSource, Sink
+    from tickfan.broker.base import FeedSource, Received, Sink
 
 STUCK_PROBES = 3
 """Probes in a row that see messages waiting while none is received."""
@@ -64,10 +62,10 @@ class ConflatedFeed(AmqpFeed):
         # Messages that wait for the past, at most the prefetch; None: none do.
         self._held: list[Received] | None = None
         # Fingerprints that the stream has given and the queue may give again.
-        self._marks: Counter[str] | None = None
+        self._told: Counter[str] | None = None
         self._drained = False
         # The past, when it must not be seen passing by: newest of each key.
-        self._past: dict[str | int, Delivery] | None = None
+        self._past: dict[str | int, Received] | None = None
         # Whatever was published before this has been received; None: unknown.
         self._whole_until: float | None = None
         self._is_whole = False
@@ -81,7 +79,7 @@ class ConflatedFeed(AmqpFeed):
         await prepare_exchange(consumer.channel, source.exchange, declare=self._options.declare)
         self._stuck = 0
         self._drained = self._is_whole = False
-        self._held = self._marks = self._past = None
+        self._held = self._told = self._past = None
         why = ""
         if source.warm:
             # Bound before the queue: what is not in the one is in the other.
@@ -112,7 +110,7 @@ class ConflatedFeed(AmqpFeed):
             raise ConsumerLost("messages wait, but the consumer receives none")
         if not answer.message_count:
             if self._drained:  # by the check before: what was on its way has come
-                self._marks = None
+                self._told = None
             self._drained = True
             if self._is_whole:
                 self._whole_until = now
@@ -122,13 +120,13 @@ class ConflatedFeed(AmqpFeed):
         if self._held is not None:
             self._held.append(message)
             return
-        if self._marks:
-            mark = fingerprint_of(message)
-            if self._marks[mark]:
-                self._marks[mark] -= 1
+        if self._told:
+            fingerprint = message.fingerprint()
+            if self._told[fingerprint]:
+                self._told[fingerprint] -= 1
                 self.received += 1
                 return
-        self.hand_over(from_queue(self.name, message))
+        self.hand_over(message)
 
     async def _try_warm(self, link: Link, work: Coroutine[None, None, None]) -> str:
         """Do this for the warm stream; what is wrong with it is no reason to wait."""
@@ -151,26 +149,26 @@ class ConflatedFeed(AmqpFeed):
         if self._whole_until is not None:
             since = f"{math.ceil(now - self._whole_until + MARGIN_S)}s"
         self._past = {} if self.received else None
-        self._marks = await read_back(link, self.source, since, self._take)
+        self._told = await read_back(link, self.source, since, self._take)
         self._is_whole = True
         self._whole_until = now
 
-    def _take(self, delivery: Delivery) -> None:
+    def _take(self, message: Received) -> None:
         """One message of the past."""
         if self._past is None:
-            self.hand_over(delivery)
+            self.hand_over(message)
             return
         self.received += 1
         # A batch may hold any channels, so one does not replace another.
-        key = self.received if delivery.batch else delivery.routing_key
+        key = self.received if message.batch else message.routing_key
         self._past.pop(key, None)
-        self._past[key] = delivery
+        self._past[key] = message
 
     def _let_go(self) -> None:
         """Hand over what has waited: the past, then what came in meanwhile."""
         past, self._past = self._past or {}, None
         held, self._held = self._held or [], None
-        for delivery in past.values():
-            self.hand_over(delivery)
+        for message in past.values():
+            self.hand_over(message)
         for message in held:
             self.handle(message)

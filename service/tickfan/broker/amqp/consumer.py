@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pamqp.commands import Basic
     from pamqp.common import FieldTable
 
-    from tickfan.broker.amqp.incoming import Incoming, Received
+    from tickfan.broker.amqp.incoming import Incoming
+    from tickfan.broker.base import Received
 
 ACK_EVERY_MAX = 200
 ACK_TICK_S = 0.2

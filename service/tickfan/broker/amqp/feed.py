@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel
 
     from tickfan.broker.amqp.connection import AmqpOptions, Link
-    from tickfan.broker.amqp.incoming import Received
-    from tickfan.broker.base import Delivery, FeedSource, Sink
+    from tickfan.broker.base import FeedSource, Received, Sink
 
 ATTACH_TIMEOUT_S = 30.0
 _log = structlog.get_logger()
@@ -130,11 +129,11 @@ class AmqpFeed(ABC):
         say("feed", feed=self.name, state=self._state.value, why=why)
         self._sink.upstream(self.name, self._state, why)
 
-    def hand_over(self, delivery: Delivery) -> None:
-        """Give the sink one delivery; a sink that raises must not stop the acks."""
+    def hand_over(self, message: Received, fingerprint: str | None = None) -> None:
+        """Give the sink one message; a sink that raises must not stop the acks."""
         self.received += 1
         try:
-            self._sink.deliver(delivery)
+            self._sink.deliver(self.name, message, fingerprint)
         except Exception:  # noqa: BLE001 - counted and logged
             self._failures += 1
             # The first, and then ever more rarely: 2nd, 4th, 8th …

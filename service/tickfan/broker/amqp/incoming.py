@@ -18,12 +18,14 @@ import re
 import struct
 from struct import Struct
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
+
+from tickfan.broker.base import Received
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Take = Callable[["Received"], None]
+    Take = Callable[[Received], None]
 
 TURN_S = 0.005
 """How long deliveries may hold the loop before the others get their turn."""
@@ -64,26 +66,6 @@ _WITH_SIZE = frozenset(b"SAFx")
 _BOOLEAN = ord("t")
 _OFFSET = OFFSET_HEADER.encode()
 _OFFSET_ANYWHERE = re.compile(b"\x0f" + _OFFSET + b"[lL](.{8})", re.DOTALL)
-
-
-class Received(NamedTuple):
-    """One delivery.
-
-    ``tag`` is what an ack names. ``ts`` is the header of that name or AMQP's
-    ``timestamp``, in ms since 1970 UTC; ``batch`` and ``offset`` are the headers
-    ``batch`` and ``x-stream-offset``. A property of the wrong type, or one that
-    cannot be decoded, counts as absent.
-    """
-
-    tag: int
-    routing_key: str
-    body: bytes
-    content_type: str | None = None
-    type: str | None = None
-    message_id: str | None = None
-    ts: int | None = None
-    batch: bool = False
-    offset: int | None = None
 
 
 class Incoming(asyncio.StreamReader):
@@ -238,7 +220,7 @@ class _Route:
         self.is_open = False
         content_type, type_, message_id, ts, batch, offset = self._properties
         self.take(
-            Received(self._tag, self._key, body, content_type, type_, message_id, ts, batch, offset)
+            Received(self._key, body, content_type, type_, message_id, ts, batch, offset, self._tag)
         )
 
 

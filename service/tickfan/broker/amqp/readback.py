@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.deliveries import from_stream
 from tickfan.broker.amqp.incoming import OFFSET_HEADER
 from tickfan.broker.amqp.tail import find_tail
 from tickfan.broker.amqp.topology import not_a_stream
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tickfan.broker.amqp.connection import Link
-    from tickfan.broker.amqp.incoming import Received
-    from tickfan.broker.base import Delivery, FeedSource
+    from tickfan.broker.base import FeedSource, Received
 
 SILENT_AFTER_S = 2.0
-MARKS_MAX = 50_000
+FINGERPRINTS_MAX = 50_000
 """Messages before the tail whose fingerprints are returned.
 
 Those that were published while the tail was being learned, which takes a
@@ -33,7 +31,7 @@ second at most, should be among them.
 
 
 async def read_back(
-    link: Link, source: FeedSource, since: str, take: Callable[[Delivery], None]
+    link: Link, source: FeedSource, since: str, take: Callable[[Received], None]
 ) -> Counter[str]:
     """Give ``take`` what the stream holds from ``since`` (``90s``) to its tail, in order.
 
@@ -41,7 +39,7 @@ async def read_back(
     newest. Raises :class:`ConsumerLost` if the tail is not reached.
     """
     tail = await find_tail(link, source)
-    marks: deque[str] = deque(maxlen=MARKS_MAX)
+    fingerprints: deque[str] = deque(maxlen=FINGERPRINTS_MAX)
     if tail is None:
         return Counter()
     end = tail.offset
@@ -53,9 +51,8 @@ async def read_back(
             consumer.lose(not_a_stream(source))
             return
         if offset <= end:
-            delivery = from_stream(source.spec.name, message, offset)
-            marks.append(delivery.fingerprint or "")
-            take(delivery._replace(offset=None, fingerprint=None))
+            fingerprints.append(message.fingerprint())
+            take(message)
         if offset >= end:
             reached.set()
 
@@ -76,4 +73,4 @@ async def read_back(
     finally:
         await consumer.detach()
         await asyncio.gather(acking, return_exceptions=True)
-    return Counter(marks)
+    return Counter(fingerprints)

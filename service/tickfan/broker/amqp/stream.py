@@ -23,7 +23,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.deliveries import from_stream
 from tickfan.broker.amqp.feed import AmqpFeed
 from tickfan.broker.amqp.incoming import OFFSET_HEADER
 from tickfan.broker.amqp.tail import EMPTY_AFTER_S, Seen, find_tail
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel
 
     from tickfan.broker.amqp.connection import AmqpOptions, Link
-    from tickfan.broker.amqp.incoming import Received
-    from tickfan.broker.base import Delivery, FeedSource, Sink
+    from tickfan.broker.base import FeedSource, Received, Sink
 
 WARM_WITHIN_S = 2.0
 FIRST_WITHIN_S = 3.0
@@ -207,24 +205,22 @@ class LosslessFeed(AmqpFeed):
                 return
             if offset > self._offset + 1 + HOLE_MAX and self._is_doubtful(offset):
                 return
-        delivery = from_stream(self.name, message, offset)
+        seen = Seen(offset, message.fingerprint())
         if self._expect is not None:
-            self._verify(delivery, offset, self._expect)
+            self._verify(seen, self._expect)
             return
-        assert delivery.fingerprint is not None
         self._offset = offset
-        self._last = Seen(offset, delivery.fingerprint)
-        self.hand_over(delivery)
+        self._last = seen
+        self.hand_over(message, seen.fingerprint)
         if self._target is not None and offset >= self._target:
             self._target = None
             self.live()
 
-    def _verify(self, delivery: Delivery, offset: int, expected: Seen) -> None:
+    def _verify(self, seen: Seen, expected: Seen) -> None:
         """The first message of a resume: the one we had last, or the end."""
         self._expect = None
-        if offset == expected.offset and delivery.fingerprint == expected.fingerprint:
-            return
-        self._lose(Changed("recreated" if offset <= expected.offset else "truncated"))
+        if seen != expected:
+            self._lose(Changed("recreated" if seen.offset <= expected.offset else "truncated"))
 
     def _is_doubtful(self, offset: int) -> bool:
         """Whether messages may be missing before this one; ends the consumer if so."""

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiormq.exceptions import ChannelPreconditionFailed
 
 from tickfan.broker.amqp.consumer import Consumer
-from tickfan.broker.amqp.deliveries import fingerprint_of
 from tickfan.broker.amqp.incoming import OFFSET_HEADER
 from tickfan.broker.amqp.topology import not_a_stream
 
 if TYPE_CHECKING:
     from tickfan.broker.amqp.connection import Link
-    from tickfan.broker.amqp.incoming import Received
-    from tickfan.broker.base import FeedSource
+    from tickfan.broker.base import FeedSource, Received
 
 EMPTY_AFTER_S = 1.0
 """A stream that says nothing to ``last`` for so long is empty (it answers in ms)."""
@@ -47,7 +45,7 @@ async def find_tail(link: Link, source: FeedSource, patience: float = 1.0) -> Se
         if message.offset is None:
             consumer.lose(not_a_stream(source))
             return
-        newest[:] = [Seen(message.offset, fingerprint_of(message))]
+        newest[:] = [Seen(message.offset, message.fingerprint())]
 
     consumer = Consumer(await link.channel(), link.incoming, source.prefetch, handle)
     try:

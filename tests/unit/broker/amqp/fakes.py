@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pamqp.commands import Basic
 
-from tickfan.broker.amqp.incoming import Received
+from tickfan.broker.base import Received
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ def message(
     offset: int | None = None, body: bytes = b"1", key: str = "t.a", **properties: Any
 ) -> Received:
     """A delivered message."""
-    return Received(1, key, body, offset=offset, **properties)
+    return Received(key, body, offset=offset, tag=1, **properties)
 
 
 class FakeIncoming:

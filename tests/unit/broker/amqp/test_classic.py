@@ -14,11 +14,10 @@ from tests.unit.broker.amqp.fakes import FakeChannel, FakeLink, link_to, message
 from tickfan.broker.amqp.classic import STUCK_PROBES, ConflatedFeed
 from tickfan.broker.amqp.connection import AmqpOptions
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.deliveries import fingerprint_of, from_queue
 
 if TYPE_CHECKING:
     from tickfan.broker.amqp.connection import Link
-    from tickfan.broker.amqp.incoming import Received
+    from tickfan.broker.base import Received
 
 
 def made() -> tuple[ConflatedFeed, Recorder]:
@@ -41,9 +40,9 @@ def test_what_waits_comes_after_the_past() -> None:
     for each in (both, new):
         feed.handle(each)
     assert sink.deliveries == []
-    feed._take(from_queue("f", message(body=b"1")))
-    feed._take(from_queue("f", both))
-    feed._marks = Counter([fingerprint_of(both)])
+    feed._take(message(body=b"1"))
+    feed._take(both)
+    feed._told = Counter([both.fingerprint()])
     feed._let_go()
     feed.handle(both)
     assert sink.bodies("f") == [b"1", b"2", b"3", b"2"]
@@ -60,7 +59,7 @@ def test_the_past_does_not_pass_by_again() -> None:
         ("x", b"4", True),
         ("a", b"5", False),
     ]:
-        feed._take(from_queue("f", message(key=key, body=body))._replace(batch=batch))
+        feed._take(message(key=key, body=body)._replace(batch=batch))
     assert sink.deliveries == []
     feed._let_go()
     assert sink.bodies("f") == [b"2", b"3", b"4", b"5"]
@@ -90,12 +89,12 @@ async def test_half_a_message_is_not_stuck() -> None:
 async def test_a_drained_queue_needs_no_fingerprints() -> None:
     """Seen empty twice, nothing that the stream has given is on its way any more."""
     feed, _ = made()
-    feed._marks = Counter("a")
+    feed._told = Counter("a")
     channel, consumer = consuming()
     await feed.check(link_to(), channel, consumer)
-    assert feed._marks is not None
+    assert feed._told is not None
     await feed.check(link_to(), channel, consumer)
-    assert feed._marks is None
+    assert feed._told is None
 
 
 class WarmBroker:

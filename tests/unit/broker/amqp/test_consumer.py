@@ -14,7 +14,7 @@ from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel
 
-    from tickfan.broker.amqp.incoming import Received
+    from tickfan.broker.base import Received
 
 
 def made(channel: FakeChannel, taken: list[Received], prefetch: int = 8) -> Consumer:

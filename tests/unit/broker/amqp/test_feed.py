@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.support.broker import CONFLATED, Recorder, source
 from tickfan.broker.amqp.classic import ConflatedFeed
 from tickfan.broker.amqp.connection import AmqpOptions
-from tickfan.broker.base import Delivery
+from tickfan.broker.base import Received
 from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def test_a_sink_that_raises_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = Recorder()
     feed = ConflatedFeed(source(CONFLATED, "f"), sink, OPTIONS)
 
-    def deliver(_delivery: Delivery) -> None:
+    def deliver(*_: object) -> None:
         raise ValueError("no")
 
     monkeypatch.setattr(sink, "deliver", deliver)
     for _ in range(3):
-        feed.hand_over(Delivery("f", "f.a", b"1"))
+        feed.hand_over(Received("f.a", b"1"))
     assert (feed.received, feed._failures) == (3, 3)

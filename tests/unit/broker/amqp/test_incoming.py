@@ -19,7 +19,8 @@ from pamqp.heartbeat import Heartbeat
 
 from tests.support.broker import until
 from tickfan.broker.amqp import incoming as module
-from tickfan.broker.amqp.incoming import TURN_S, Incoming, Received
+from tickfan.broker.amqp.incoming import TURN_S, Incoming
+from tickfan.broker.base import Received
 
 HEARTBEAT = pamqp.frame.marshal(Heartbeat(), 0)
 QOS_OK = pamqp.frame.marshal(Basic.QosOk(), 1)
@@ -111,8 +112,8 @@ def test_reads_what_the_library_reads(messages: list[Any], data: st.DataObject) 
         sent += QOS_OK + message(tag, key, body, channel=2)
         expected.append(
             Received(
-                tag, key, body, None, texts.get("message_type") or None,
-                texts.get("message_id"), ts, batch, offset,
+                key, body, None, texts.get("message_type") or None,
+                texts.get("message_id"), ts, batch, offset, tag,
             )
         )  # fmt: skip
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=5)))

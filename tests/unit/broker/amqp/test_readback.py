@@ -10,28 +10,27 @@ from tests.support.broker import CONFLATED, source
 from tests.unit.broker.amqp.fakes import link_to, message
 from tickfan.broker.amqp import readback, tail
 from tickfan.broker.amqp.consumer import ConsumerLost
-from tickfan.broker.amqp.deliveries import fingerprint_of
 from tickfan.broker.amqp.readback import read_back
 from tickfan.broker.amqp.tail import Seen
 
 if TYPE_CHECKING:
-    from tickfan.broker.base import Delivery
+    from tickfan.broker.base import Received
 
 
 async def test_it_ends_at_the_tail() -> None:
-    """In order, without offsets; the fingerprints are returned."""
+    """In order; the fingerprints are returned."""
     messages = [message(offset, str(offset).encode()) for offset in range(5)]
-    taken: list[Delivery] = []
+    taken: list[Received] = []
     marks = await read_back(link_to(*messages), source(CONFLATED), "1h", taken.append)
     assert [delivery.body for delivery in taken] == [b"0", b"1", b"2", b"3", b"4"]
-    assert {(delivery.offset, delivery.fingerprint) for delivery in taken} == {(None, None)}
-    assert marks == {fingerprint_of(each): 1 for each in messages}
+    assert [delivery.offset for delivery in taken] == [0, 1, 2, 3, 4]
+    assert marks == {each.fingerprint(): 1 for each in messages}
 
 
 async def test_nothing_as_young(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty stream, or one whose first message there is after the tail: nothing."""
     monkeypatch.setattr(tail, "EMPTY_AFTER_S", 0.01)
-    taken: list[Delivery] = []
+    taken: list[Received] = []
     assert not await read_back(link_to(), source(CONFLATED), "1h", taken.append)
 
     async def old_tail(*_: object) -> Seen:

@@ -10,7 +10,6 @@ from tests.support.broker import LOSSLESS, Recorder, source
 from tests.unit.broker.amqp.fakes import FakeChannel, message
 from tickfan.broker.amqp.connection import AmqpOptions
 from tickfan.broker.amqp.consumer import Consumer
-from tickfan.broker.amqp.deliveries import fingerprint_of
 from tickfan.broker.amqp.stream import Changed, Doubt, LosslessFeed
 from tickfan.broker.amqp.tail import Seen
 from tickfan.broker.base import TopologyError
@@ -53,7 +52,7 @@ async def test_a_hole_is_doubted_once(feed: LosslessFeed) -> None:
     feed.handle(message(8))
     assert isinstance(end_of(feed), Doubt)
     attach_again(feed)
-    feed._expect = Seen(5, fingerprint_of(first))
+    feed._expect = Seen(5, first.fingerprint())
     feed.handle(first)
     feed.handle(message(8))
     feed.handle(message(9))
@@ -81,7 +80,7 @@ async def test_a_resume_demands_the_same_message(
     feed: LosslessFeed, offset: int, body: bytes, word: str
 ) -> None:
     """Another one ends it, with the reason; nothing is handed over."""
-    feed._expect = Seen(5, fingerprint_of(message(5, b"5")))
+    feed._expect = Seen(5, message(5, b"5").fingerprint())
     feed.handle(message(offset, body))
     end = end_of(feed)
     assert isinstance(end, Changed)

@@ -7,7 +7,6 @@ import pytest
 from tests.support.broker import LOSSLESS, source
 from tests.unit.broker.amqp.fakes import link_to, message
 from tickfan.broker.amqp import tail
-from tickfan.broker.amqp.deliveries import fingerprint_of
 from tickfan.broker.amqp.tail import Seen, find_tail
 from tickfan.broker.base import TopologyError
 
@@ -16,7 +15,7 @@ async def test_the_newest_message_is_the_tail() -> None:
     """The last of what ``last`` gives, with its fingerprint."""
     messages = [message(offset, str(offset).encode()) for offset in (3, 4, 6)]
     assert await find_tail(link_to(*messages), source(LOSSLESS)) == Seen(
-        6, fingerprint_of(messages[-1])
+        6, messages[-1].fingerprint()
     )
 
 
