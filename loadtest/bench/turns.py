@@ -135,6 +135,7 @@ def take(
 ) -> Series:
     """Open all subjects, of which the first is ours, and give each a turn in every round.
 
+    The first round does not count: nobody is to be the one that had just started.
     A subject that breaks has no more turns, and the rest go on.
     """
     series = Series(title, next(iter(openings)))
@@ -145,13 +146,14 @@ def take(
             say(f"{title}: {name} starts")
             with _out_if_it_breaks(series, subjects, name):
                 subjects[name] = opening(stack)
-        for index in range(rounds):
+        for index in range(rounds + 1):
             taken: dict[str, Figures] = {}
-            series.rounds.append(taken)
             for name in order(list(subjects), index):
-                say(f"{title}: round {index + 1} of {rounds}: {name}")
+                say(f"{title}: round {index} of {rounds}: {name}")
                 with _out_if_it_breaks(series, subjects, name):
                     taken[name] = subjects[name].turn()
+            if index > 0:
+                series.rounds.append(taken)
         for name in list(subjects):
             with _out_if_it_breaks(series, subjects, name):
                 series.checked[name] = subjects[name].check()

@@ -6,9 +6,10 @@ the one whose turn it is gets updates. Must not know how results are shown.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadtest.bench.builds import HERE, Build
 from loadtest.bench.shapes import STEADY
@@ -32,6 +33,10 @@ QUICK, SUSTAINED = Plan(6, 0.4, 1.5), Plan(20, 0.5, 3)
 STILL_S = 0.15
 HOLDING = {"A": ("nchan", "ws", "naive"), "A0": ("nchan",)}
 """The peers of each shape that can hold its rate: what waits would spoil the next turn."""
+
+LIGHTER: dict[str, dict[str, Any]] = {"D": {"clients": 1000, "rate": 20_000}}
+"""What a shape has less of in turns. A core that is full skips ticks, and what each
+delivered update costs then says how full it was."""
 
 THIS = "this build"
 
@@ -60,9 +65,9 @@ def measured(bench: Bench, rival: Build, plan: Plan, shapes: Sequence[str]) -> I
     both = builds(rival)
     for shape in STEADY:
         if shape.name in shapes:
-            yield _steady(bench, shape, "rows", both, plan)
-            if shape.sse:
-                yield _steady(bench, shape, "sse", both, plan)
+            lighter = replace(shape, **LIGHTER.get(shape.name, {}))
+            for wire in ("rows", "sse") if shape.sse else ("rows",):
+                yield _steady(bench, lighter, wire, both, plan)
     for letter, measure in (("E", connects), ("F", stalls), ("G", ingests)):
         if letter in shapes:
             for title, openings in measure(bench, both, plan):
@@ -134,6 +139,7 @@ def figures(row: Row) -> Figures:
         f"{CPU} an update": row.cpu_us,
         "age p50 ms": row.p50_ms,
         "age p99 ms": row.p99_ms,
+        "delivered/s": row.out_per_s,
         "bytes an update": row.kb_s_client * 1000 * row.clients / (row.out_per_s or 1),
     }
     return {what: value for what, value in found.items() if value is not None}

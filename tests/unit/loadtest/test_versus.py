@@ -44,6 +44,7 @@ def test_a_turn_has_the_figures_that_its_row_has() -> None:
     )  # fmt: skip
 
     assert versus.figures(row) == {
-        "CPU us an update": 3.0, "age p99 ms": 17.0, "bytes an update": pytest.approx(112.5),
+        "CPU us an update": 3.0, "age p99 ms": 17.0, "delivered/s": 100_000,
+        "bytes an update": pytest.approx(112.5),
     }  # fmt: skip
-    assert versus.figures(Row("A", "tickfan", "")) == {"bytes an update": 0.0}
+    assert versus.figures(Row("A", "tickfan", "")) == {"delivered/s": 0, "bytes an update": 0.0}
