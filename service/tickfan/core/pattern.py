@@ -51,14 +51,19 @@ class Pattern:
     equal patterns, so patterns serve as keys.
     """
 
-    __slots__ = ("is_wild", "matches", "text", "words")
+    __slots__ = ("is_wild", "literals", "matches", "text", "words")
 
     def __init__(self, text: str) -> None:
         """Parse ``text``; raises :class:`Refusal` (``bad_pattern``, ``bad_channel``)."""
         self.words = _words(text)
         self.text = text
+        # The words that a name must have to match.
+        self.literals = self.words
         self.is_wild = "*" in self.words or "#" in self.words
-        self.matches: Callable[[str], bool] = _matcher(text, self.words)
+        self.matches: Callable[[str], bool] = text.__eq__
+        if self.is_wild:
+            self.literals = tuple([word for word in self.words if word not in ("*", "#")])
+            self.matches = _matcher(text, self.words)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pattern) and other.text == self.text
@@ -104,13 +109,10 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _matcher(text: str, words: tuple[str, ...]) -> Callable[[str], bool]:
-    """The cheapest test for the pattern; it runs once for each new channel."""
-    wild = [word for word in words if word in ("*", "#")]
-    if not wild:
-        return text.__eq__
+    """The cheapest test for a pattern with wildcards; it runs once for each look."""
     if words == ("#",):
         return lambda _name: True
-    if wild == ["#"] and words[-1] == "#":
+    if words[-1] == "#" and "*" not in words and words.count("#") == 1:
         stem = text[:-2]
         prefix = stem + "."
         return lambda name: name.startswith(prefix) or name == stem
@@ -141,7 +143,21 @@ def _glob(pattern: tuple[str, ...], words: list[str]) -> bool:
 
 
 def _overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
-    """Whether two word lists with wildcards share a name; O(len x len)."""
+    """Whether two word lists with wildcards share a name; O(len x len).
+
+    Against what feeds mostly bind, as in ``quotes.#``, it is a look at a few words.
+    """
+    # Up to the first # on either side word stands against word.
+    start = 0
+    for a, b in zip(left, right, strict=False):
+        if a == "#" or b == "#":
+            break
+        if not _meet(a, b):
+            return False
+        start += 1
+    left, right = left[start:], right[start:]
+    if left == ("#",) or right == ("#",):
+        return True
     # row[j] says: left[i:] and right[j:] can both match some rest of a name.
     row = [all(word == "#" for word in right[j:]) for j in range(len(right) + 1)]
     for i in range(len(left) - 1, -1, -1):
@@ -153,6 +169,11 @@ def _overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
                 # The # ends here, or it takes the other side's word.
                 here[j] = row[j] or here[j + 1]
             else:
-                here[j] = row[j + 1] and (a == b or "*" in (a, b))
+                here[j] = row[j + 1] and _meet(a, b)
         row = here
     return row[0]
+
+
+def _meet(left: str, right: str) -> bool:
+    """Whether some word matches both, of which neither is a ``#``."""
+    return left in (right, "*") or right == "*"
