@@ -1,0 +1,108 @@
+"""service/tickfan/fanout/background.py: long work in small pieces, all of it in turns."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.fanout import skips_time
+from tickfan.fanout.background import Background
+from tickfan.fanout.slices import Slices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def background() -> tuple[Background, Slices]:
+    loop = asyncio.get_running_loop()
+    slices = Slices(loop)
+    return Background(loop, slices), slices
+
+
+def work(seen: list[str], name: str, count: int) -> Iterator[None]:
+    """Steps that each take some time."""
+    for _ in range(count):
+        end = perf_counter() + 0.0005
+        while perf_counter() < end:
+            pass
+        seen.append(name)
+        yield
+
+
+@skips_time
+async def test_all_work_is_done_in_turns() -> None:
+    """What is short is not behind what is long."""
+    done, _ = background()
+    seen: list[str] = []
+    long, short = done.run(work(seen, "long", 40)), done.run(work(seen, "short", 4))
+    await short
+    assert not long.done()
+    await long
+    assert seen.count("long") == 40
+    assert seen.count("short") == 4
+    assert len(done) == 0
+
+
+@skips_time
+async def test_jobs_come_between_the_pieces() -> None:
+    """A job that comes while there is work waits for a piece of it, not for all."""
+    done, slices = background()
+    seen: list[str] = []
+    work_done = done.run(work(seen, "step", 100))
+    for _ in range(5):
+        before = len(seen)
+        await slices.run(lambda: seen.append("job"))
+        assert len(seen) - before < 40
+    await work_done
+    assert seen.count("step") == 100
+
+
+@skips_time
+async def test_who_gives_up_takes_no_more_steps() -> None:
+    """Nor does it keep the others from theirs."""
+    done, _ = background()
+    seen: list[str] = []
+    given_up, other = done.run(work(seen, "given up", 40)), done.run(work(seen, "other", 10))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await other
+    assert seen.count("given up") < 40
+    assert seen.count("other") == 10
+    await asyncio.sleep(0.1)
+    assert len(done) == 0
+
+
+@skips_time
+async def test_a_failure_reaches_who_waits() -> None:
+    """And nobody else: the others' steps are still taken."""
+    done, _ = background()
+
+    def fails() -> Iterator[None]:
+        yield
+        raise ValueError("why")
+
+    seen: list[str] = []
+    failing, other = done.run(fails()), done.run(work(seen, "other", 5))
+    with pytest.raises(ValueError, match="why"):
+        await failing
+    await other
+    assert len(seen) == 5
+
+
+@skips_time
+async def test_a_stop_gives_up() -> None:
+    """Whoever waits is told, and nothing more is done, until there is new work."""
+    done, slices = background()
+    seen: list[str] = []
+    waiting = done.run(work(seen, "step", 40))
+    await asyncio.sleep(0)
+    done.stop()
+    slices.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    taken = len(seen)
+    await asyncio.sleep(0.1)
+    assert len(seen) == taken < 40
