@@ -21,7 +21,7 @@ from tickfan.config import load
 from tickfan.transports.server import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from aiohttp import ClientResponse, ClientWebSocketResponse
     from aiohttp.test_utils import TestClient
@@ -69,6 +69,14 @@ class Live:
         """Publish a batch of ``{"channel": ..., "data": ...}``."""
         message = Message(entries[0]["channel"], orjson.dumps(entries), batch=True)
         await self.service.broker.publish(feed, message)
+
+    async def publish_all(self, names: Sequence[str]) -> None:
+        """One update for each of many channels of a feed."""
+        feed = self.hub.feed_of(names[0])
+        assert feed is not None
+        for start in range(0, len(names), 1000):
+            entries = [{"channel": name, "data": 0} for name in names[start : start + 1000]]
+            await self.publish_batch(feed.name, entries)
 
     @contextlib.asynccontextmanager
     async def sse(self, query: str, **kwargs: Any) -> AsyncIterator[Events]:

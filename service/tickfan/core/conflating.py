@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 K = TypeVar("K")
 
@@ -57,10 +57,9 @@ class ConflatingQueue(Generic[K]):
         """Remove and return the key that changed first. Raises :class:`KeyError` if none waits."""
         return self._marks.popitem(last=False)[0]
 
-    def retain(self, keys: Iterable[K]) -> None:
-        """Forget the marks of all but ``keys`` (a reader unsubscribed)."""
-        keep = set(keys)
-        for key in [key for key in self._marks if key not in keep]:
+    def retain(self, keep: Callable[[K], bool]) -> None:
+        """Forget the marks of all keys but those to ``keep`` (a reader unsubscribed)."""
+        for key in [key for key in self._marks if not keep(key)]:
             del self._marks[key]
 
     def clear(self) -> None:

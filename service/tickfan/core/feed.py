@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 from tickfan.core.cursor import START, place
 from tickfan.core.errors import Poison
 from tickfan.core.history import OVERHEAD_BYTES, History
+from tickfan.core.index import ChannelIndex
 from tickfan.core.pattern import Pattern
 from tickfan.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tickfan.core.cursor import Place
     from tickfan.core.spec import FeedSpec
     from tickfan.core.update import Update
@@ -71,8 +74,9 @@ class Feed:
     """The state of one feed: its channels, its history, its source."""
 
     __slots__ = (
-        "channels", "confirmed_after", "first_seq", "heard_ms", "history", "is_lossless", "name",
-        "newest", "patterns", "since_ms", "size_most", "spec", "state_size", "upstream", "why",
+        "channels", "confirmed_after", "first_seq", "heard_ms", "history", "index", "is_lossless",
+        "name", "newest", "patterns", "since_ms", "size_most", "spec", "state_size", "upstream",
+        "why",
     )  # fmt: skip
 
     def __init__(self, spec: FeedSpec) -> None:
@@ -81,6 +85,8 @@ class Feed:
         self.is_lossless = spec.is_lossless
         self.patterns = tuple(Pattern(text) for text in spec.bind)
         self.channels: dict[str, Channel] = {}
+        # The same channels, by their words.
+        self.index: ChannelIndex[Channel] = ChannelIndex()
         self.history: History[Update] = History(spec.history_bytes_max if spec.is_lossless else 0)
         # The newest update of a lossless feed.
         self.newest: Update | None = None
@@ -199,4 +205,19 @@ class Feed:
                 name,
             )
         channel = self.channels[name] = Channel(name, self)
+        self.index.add(channel)
         return channel
+
+    def looks(self, pattern: Pattern, since: int = 0) -> int:
+        """How many channels :meth:`find` would look at; a name is looked up."""
+        return self.index.looks(pattern, since) if pattern.is_wild else 0
+
+    def find(self, pattern: Pattern, since: int = 0) -> Iterator[list[Channel]]:
+        """The feed's channels that match, as :meth:`~ChannelIndex.find` gives them.
+
+        A channel that is named comes whenever it came.
+        """
+        if pattern.is_wild:
+            return self.index.find(pattern, since)
+        channel = self.channels.get(pattern.text)
+        return iter(() if channel is None else ([channel],))

@@ -57,10 +57,6 @@ class Key(NamedTuple):
     exclude: frozenset[Selector]
     until: str | None
 
-    def excludes(self, channel: Channel) -> bool:
-        """Whether the connection gets the channel at a shorter interval."""
-        return any(selector.matches(channel) for selector in self.exclude)
-
     @property
     def feeds(self) -> set[Feed]:
         """The feeds that it can get updates of."""

@@ -182,12 +182,12 @@ class Backlog:
         """Forget what waits of a feed whose stream was lost."""
         self._filter(lambda update: update.channel.feed is not feed)
 
-    def keep_only(self, channels: set[Channel]) -> None:
+    def keep_only(self, keep: Callable[[Channel], bool]) -> None:
         """Forget what waits of all other channels: the client does not want it."""
-        self.marks.retain(channels)
+        self.marks.retain(keep)
         for opening in self.openings:
-            opening.snapshot.retain(channels)
-        self._filter(lambda update: update.channel in channels)
+            opening.snapshot.retain(keep)
+        self._filter(lambda update: keep(update.channel))
 
     def _filter(self, keep: Callable[[Update], bool]) -> None:
         for index, opening in enumerate(self.openings):

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tickfan.fanout.audience import MEMBERS_MAX
+from tickfan.core.index import LOOKS, PatternIndex
+from tickfan.core.pattern import Pattern
+from tickfan.fanout.audience import MEMBERS_MAX, Selector
 from tickfan.fanout.conflated import ConflatedAudience
+from tickfan.fanout.finding import LOOKS_AT_ONCE, Reach
 from tickfan.fanout.lossless import LosslessAudience
 from tickfan.fanout.timers import Flusher, TickGroup
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tickfan.core.changes import ChangeLog
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.tally import Tally
-    from tickfan.fanout.audience import Key, Selector
+    from tickfan.fanout.audience import Key
+    from tickfan.fanout.background import Background
     from tickfan.fanout.slices import Slices
     from tickfan.fanout.subscriber import Subscriber
 
@@ -41,11 +45,13 @@ class Directory:
         self,
         loop: asyncio.AbstractEventLoop,
         slices: Slices,
+        background: Background,
         changes: ChangeLog[Channel],
         tally: Tally,
     ) -> None:
         self._loop = loop
         self._slices = slices
+        self._background = background
         self._changes = changes
         self._tally = tally
         self._audiences: dict[Key, list[Audience]] = {}
@@ -53,9 +59,10 @@ class Directory:
         self._groups: dict[int, list[TickGroup]] = {}
         self._home: dict[ConflatedAudience, TickGroup] = {}
         # A new channel finds its audiences by its name, if somebody waits for it,
-        # or by the few different wildcards in use; not by asking every audience.
+        # or by its words; not by asking every audience, nor every wildcard.
         self._exact: dict[str, dict[Key, None]] = {}
         self._wild: dict[Selector, dict[Key, None]] = {}
+        self._waiting: PatternIndex[Selector] = PatternIndex()
 
     def __iter__(self) -> Iterator[Audience]:
         for siblings in self._audiences.values():
@@ -72,16 +79,27 @@ class Directory:
             if isinstance(audience, LosslessAudience) and feed in audience.key.feeds
         ]
 
-    def join_lossless(self, member: Subscriber, key: Key) -> LosslessAudience:
+    def reach(self, key: Key) -> Reach:
+        """A search for the channels of the key, to be handed in by who joins."""
+        siblings = self._audiences.get(key)
+        return Reach(key.include, siblings[0].channels if siblings else None)
+
+    def join_lossless(self, member: Subscriber, key: Key, reach: Reach) -> LosslessAudience:
         """Put the member into a lossless audience with this key."""
-        audience = self._find(key) or self._add(key)
+        audience = self._find(key) or self._add(key, reach, ())
         assert isinstance(audience, LosslessAudience)
         audience.join(member)
         return audience
 
-    def join_conflated(self, member: Subscriber, key: Key) -> ConflatedAudience:
-        """Put the member into a conflated audience with this key."""
-        audience = self._find(key) or self._add(key)
+    def join_conflated(
+        self, member: Subscriber, key: Key, reach: Reach, taken: Sequence[set[Channel]]
+    ) -> ConflatedAudience:
+        """Put the member into a conflated audience with this key.
+
+        ``taken`` are the channels that it gets at shorter intervals: those that
+        the key excludes.
+        """
+        audience = self._find(key) or self._add(key, reach, taken)
         assert isinstance(audience, ConflatedAudience)
         audience.members[member] = None
         return audience
@@ -105,14 +123,21 @@ class Directory:
     def add_channel(self, channel: Channel) -> None:
         """Link a new channel with the audiences that are due it."""
         keys = self._exact.pop(channel.name, {})
-        for selector, others in self._wild.items():
-            if selector.matches(channel):
-                keys.update(others)
+        matching: set[Selector] = set()
+        for selector in self._waiting.find(channel.name):
+            if selector.feed is channel.feed:
+                matching.add(selector)
+                keys.update(self._wild[selector])
+        if any(key.exclude for key in keys):
+            matching.add(Selector(channel.feed, Pattern(channel.name)))
         for key in keys:
-            # That it is included is what the index says.
-            if not key.excludes(channel):
-                for audience in self._audiences[key]:
-                    _link(audience, channel)
+            # What a key excludes waits here, too: its members get it at a shorter interval.
+            if key.exclude.isdisjoint(matching):
+                siblings = self._audiences[key]
+                siblings[0].channels.add(channel)  # it is one set for all of them
+                for audience in siblings:
+                    if isinstance(audience, LosslessAudience):
+                        channel.audiences.append(audience)
 
     def groups_of(self, interval_ms: int) -> list[TickGroup]:
         """The groups that share the ticks of an interval, made when first asked for."""
@@ -139,7 +164,7 @@ class Directory:
                 return audience
         return None
 
-    def _add(self, key: Key) -> Audience:
+    def _add(self, key: Key, reach: Reach, taken: Sequence[set[Channel]]) -> Audience:
         audience: Audience
         if key.interval_ms is None:
             flush_ms = min(feed.spec.flush_ms for feed in key.feeds)
@@ -156,19 +181,28 @@ class Directory:
             group.add(audience)
             self._home[audience] = group
         siblings = self._audiences.setdefault(key, [])
-        if not siblings:
+        if siblings:
+            audience.channels = siblings[0].channels
+        else:
             self._index(key)
+            reach.finish()
+            reach.channels.difference_update(*taken)
+            audience.channels = reach.channels
         siblings.append(audience)
-        for channel in _channels(key):
-            if not key.excludes(channel):
-                _link(audience, channel)
+        if isinstance(audience, LosslessAudience):
+            for channel in audience.channels:
+                channel.audiences.append(audience)
         return audience
 
     def _index(self, key: Key) -> None:
         for selector in key.include:
             name = selector.pattern.text
             if selector.pattern.is_wild:
-                self._wild.setdefault(selector, {})[key] = None
+                keys = self._wild.get(selector)
+                if keys is None:
+                    keys = self._wild[selector] = {}
+                    self._waiting.add(selector.pattern, selector)
+                keys[key] = None
             elif name not in selector.feed.channels:
                 self._exact.setdefault(name, {})[key] = None
 
@@ -183,13 +217,20 @@ class Directory:
         if isinstance(audience, ConflatedAudience):
             self._home.pop(audience).remove(audience)
         else:
-            for channel in audience.channels:
-                channel.audiences.remove(audience)
+            # Until it is unlinked it takes what comes, and flushes it to nobody.
+            steps = _unlink(audience, tuple(audience.channels))
+            if len(audience.channels) > LOOKS_AT_ONCE:
+                self._background.run(steps)
+            else:
+                for _ in steps:
+                    pass
 
     def _unindex(self, key: Key) -> None:
         for selector in key.include:
             if selector.pattern.is_wild:
                 _drop(self._wild, selector, key)
+                if selector not in self._wild:
+                    self._waiting.remove(selector.pattern, selector)
             else:
                 _drop(self._exact, selector.pattern.text, key)
 
@@ -200,13 +241,12 @@ class Directory:
         return flusher
 
 
-def _channels(key: Key) -> Iterator[Channel]:
-    """The existing channels that are included: looked up where names are exact."""
-    for selector in key.include:
-        if selector.pattern.is_wild:
-            yield from filter(selector.matches, selector.feed.channels.values())
-        elif channel := selector.feed.channels.get(selector.pattern.text):
-            yield channel
+def _unlink(audience: LosslessAudience, channels: Sequence[Channel]) -> Iterator[None]:
+    """Take an audience that has ended out of its channels; pauses on the way."""
+    for start in range(0, len(channels), LOOKS):
+        for channel in channels[start : start + LOOKS]:
+            channel.audiences.remove(audience)
+        yield
 
 
 def _drop(index: dict[K, dict[Key, None]], entry: K, key: Key) -> None:
@@ -215,11 +255,3 @@ def _drop(index: dict[K, dict[Key, None]], entry: K, key: Key) -> None:
         keys.pop(key, None)
         if not keys:
             del index[entry]
-
-
-def _link(audience: Audience, channel: Channel) -> None:
-    if channel in audience.channels:
-        return
-    audience.channels.add(channel)
-    if isinstance(audience, LosslessAudience):
-        channel.audiences.append(audience)

@@ -13,6 +13,7 @@ from tickfan.core.changes import ChangeLog
 from tickfan.core.feed import Feed, Upstream
 from tickfan.core.tally import Tally
 from tickfan.core.update import GAP, SNAPSHOT, UPDATE, Update
+from tickfan.fanout.background import Background
 from tickfan.fanout.directory import Directory
 from tickfan.fanout.pump import Pump
 from tickfan.fanout.replay import Pace
@@ -51,10 +52,11 @@ class Hub:
         self.feeds = {spec.name: Feed(spec) for spec in feeds}
         self.tally = Tally()
         self.slices = Slices(loop)
+        self.background = Background(loop, self.slices)
         self.pump = Pump(loop, self.slices, self.tally, stall_timeout_s)
         self.pace = Pace(loop.time, replays_max, replay_bytes_per_s)
         self._changes: ChangeLog[Channel] = ChangeLog()
-        self.directory = Directory(loop, self.slices, self._changes, self.tally)
+        self.directory = Directory(loop, self.slices, self.background, self._changes, self.tally)
         # Told of feed events (status); set by whoever knows the connections.
         self.listener: Listener | None = None
 
@@ -198,4 +200,5 @@ class Hub:
         """End every timer and drop what is still to be written."""
         self.directory.stop()
         self.pump.stop()
+        self.background.stop()
         self.slices.stop()

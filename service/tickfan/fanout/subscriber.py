@@ -195,10 +195,10 @@ class Subscriber:
             return
         self._note_owed(backlog)
 
-    def keep_only(self, channels: set[Channel]) -> None:
+    def keep_only(self, keep: Callable[[Channel], bool]) -> None:
         """Forget what waits of all other channels: the client does not want it."""
         if self.backlog is not None:
-            self.backlog.keep_only(channels)
+            self.backlog.keep_only(keep)
 
     def join(self, audience: Lossless) -> None:
         """Belong to this lossless audience from now on, at the place that it has reached itself.

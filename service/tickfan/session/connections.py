@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tickfan.clock import now_ms
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
-from tickfan.core.conflating import ConflatingQueue
 from tickfan.core.cursor import Trail
 from tickfan.core.errors import Refusal
 from tickfan.fanout.backlog import Opening
+from tickfan.fanout.finding import Prepared, Survey
 from tickfan.fanout.subscriber import ENDED, Subscriber
 from tickfan.session.grants import Planner
-from tickfan.session.membership import Connection, regroup, resume
+from tickfan.session.membership import Connection, keys_of, regroup, resume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place
@@ -121,18 +121,65 @@ class Connections:
         if is_clients_own and connection.grants and not subscriber.updates:
             tally.abandoned[name] += 1
 
+    def prepare(
+        self,
+        format_: Format,
+        until: str | None,
+        request: Request,
+        connection: Connection | None = None,
+    ) -> Prepared:
+        """What :meth:`subscribe` will have to find for the request.
+
+        ``connection`` None: it is the first of a connection that is not here
+        yet. If it is large, let it take its steps first.
+        """
+        held = {} if connection is None else connection.grants
+        plan = self.planner.plan(request, held)
+        return self._prepared(
+            format_, until, held | plan.granted, plan.grants if request.snapshot else ()
+        )
+
+    def prepare_unsubscribe(self, connection: Connection, patterns: Iterable[Pattern]) -> Prepared:
+        """What :meth:`unsubscribe` will have to find; as :meth:`prepare`."""
+        gone = connection.grants.keys() & set(patterns)
+        if not gone:
+            return Prepared(Survey((), ()), (None, {}), {})
+        left = {pattern: grants for pattern, grants in connection.grants.items()
+                if pattern not in gone}  # fmt: skip
+        subscriber = connection.subscriber
+        return self._prepared(subscriber.format, subscriber.until, left, ())
+
+    def _prepared(
+        self,
+        format_: Format,
+        until: str | None,
+        held: Mapping[Pattern, tuple[Grant, ...]],
+        snapshots_of: Iterable[Grant],
+    ) -> Prepared:
+        keys = keys_of(format_, until, held.values())
+        lossless, conflated = keys
+        each = [*conflated.values()] if lossless is None else [lossless, *conflated.values()]
+        asked = [*snapshots_of]
+        survey = Survey(
+            [grant.selector for grant in asked if grant.interval_ms is not None],
+            [grant.selector for grant in asked if grant.interval_ms is None],
+        )
+        return Prepared(survey, keys, {key: self._hub.directory.reach(key) for key in each})
+
     def subscribe(
         self,
         connection: Connection,
         request: Request,
         head: Callable[[dict[str, Any]], bytes],
         end: Callable[[str | None], bytes],
+        prepared: Prepared | None = None,
     ) -> Granted:
         """Grant what can be granted of ``request`` and start to send it.
 
         ``head`` and ``end`` make the bytes of ``subscribed`` (from its fields)
         and of ``snapshot_end`` (from the cursor). Nothing is sent if every
-        pattern is refused. Raises :class:`~tickfan.core.errors.Refusal` for a
+        pattern is refused. What was ``prepared`` for this request need not be
+        looked for again. Raises :class:`~tickfan.core.errors.Refusal` for a
         cursor that is none, or that comes too late.
         """
         places = None if request.cursor is None else cursors.parse(request.cursor)
@@ -144,27 +191,31 @@ class Connections:
             return Granted(None, result.refusals)
         subscriber = connection.subscriber
         had = set() if connection.lossless is None else connection.lossless.channels
+        if prepared is None:
+            prepared = self._prepared(
+                subscriber.format,
+                subscriber.until,
+                connection.grants | result.granted,
+                grants if request.snapshot else (),
+            )
+        prepared.survey.finish()
         fresh = connection.take_grants(result.granted)
-        regroup(connection, self._hub)
+        regroup(connection, self._hub, prepared)
         recovered = resume(connection, fresh, places, self._hub.pace)
         if places is not None and any(name not in self._hub.feeds for name in places):
             # Of a feed that is no more: what was read of it may be one of these.
             recovered |= {feed: False for feed in fresh if feed not in recovered}
-        snapshot: ConflatingQueue[Channel] = ConflatingQueue()
-        states: list[Channel] = []
-        if request.snapshot:
-            snapshot.mark_all(_with_values(grants))
-            states = [
-                channel
-                for channel in _with_states(grants)
-                # Neither after an exact continuation nor for a channel that is
-                # read already: what waits of it would come after its state.
-                if not recovered.get(channel.feed) and channel not in had
-            ]
+        states = [
+            channel
+            for channel in prepared.survey.states
+            # Neither after an exact continuation nor for a channel that is
+            # read already: what waits of it would come after its state.
+            if not recovered.get(channel.feed) and channel not in had
+        ]
         fields = {
             "epoch": self.epoch,
             "server_time": now_ms(),
-            "channels": [_describe(grant, request, recovered) for grant in grants],
+            "channels": [_describe(grant, prepared.survey, recovered) for grant in grants],
         }
         resets: list[bytes] = []
         cursor = subscriber.cursor
@@ -176,17 +227,31 @@ class Connections:
                 self._hub.tally.unrecovered[feed.name, reset["reason"]] += 1
                 resets.append(subscriber.format.event("reset", reset, cursor))
         subscriber.open(
-            Opening([head(fields), *resets], snapshot, _states(states), end, tuple(resets))
+            Opening(
+                [head(fields), *resets],
+                prepared.survey.snapshot,
+                _states(states),
+                end,
+                tuple(resets),
+            )
         )
         # A newcomer's first bytes go out here and now, in one write.
         self._hub.pump.step(subscriber, self._hub.loop.time())
         return Granted(fields, result.refusals)
 
-    def unsubscribe(self, connection: Connection, patterns: Iterable[Pattern]) -> None:
+    def unsubscribe(
+        self,
+        connection: Connection,
+        patterns: Iterable[Pattern],
+        prepared: Prepared | None = None,
+    ) -> None:
         """Take patterns back; what waits of them is not sent any more."""
-        connection.drop_grants(patterns)
-        regroup(connection, self._hub)
-        connection.subscriber.keep_only(connection.channels())
+        patterns = tuple(patterns)
+        if prepared is None:
+            prepared = self.prepare_unsubscribe(connection, patterns)
+        if connection.drop_grants(patterns):
+            regroup(connection, self._hub, prepared)
+            connection.subscriber.keep_only(connection.is_due())
 
     def each(self, action: Callable[[Connection], None]) -> None:
         """Do something with every connection, a few hundred in one turn of the loop."""
@@ -229,59 +294,17 @@ def _reset(feed: Feed, at: Place | None) -> dict[str, Any]:
     }
 
 
-def _with_values(grants: Iterable[Grant]) -> Iterator[Channel]:
-    """The conflated channels of the grants that have a value.
-
-    Lossless channels have no snapshot by latest value: it would be taken for
-    the beginning of their sequence.
-    """
-    for grant in grants:
-        if grant.interval_ms is None:
-            continue
-        for channel in _matching(grant):
-            if channel.latest is not None:
-                yield channel
-
-
-def _latest(grant: Grant) -> str:
-    """What the latest values of a conflated grant are worth."""
-    feed = grant.feed
-    first = next(_with_values((grant,)), None)
-    if first is None:
-        return "none"
-    if feed.confirmed_after and not all(map(feed.is_confirmed, _with_values((grant,)))):
-        return "unconfirmed"
-    return "latest"
-
-
-def _with_states(grants: Iterable[Grant]) -> Iterator[Channel]:
-    """The lossless channels of the grants whose last full state is known, each once."""
-    channels: dict[Channel, None] = {}
-    for grant in grants:
-        if grant.interval_ms is None and grant.feed.state_size:
-            channels.update((c, None) for c in _matching(grant) if c.state is not None)
-    yield from channels
-
-
 def _states(channels: Iterable[Channel]) -> Iterator[Update]:
     """Each channel's full state and every update since, as of now.
 
     The lists are not copied: what is appended later is beyond their length of
     now, and a new full state is a new list.
     """
-    slices = [islice(channel.state or (), len(channel.state or ())) for channel in channels]
-    return chain.from_iterable(slices)
+    states = [channel.state or () for channel in channels]
+    return chain.from_iterable(map(islice, states, list(map(len, states))))
 
 
-def _matching(grant: Grant) -> Iterator[Channel]:
-    channels = grant.feed.channels
-    if grant.pattern.is_wild:
-        yield from (c for name, c in channels.items() if grant.pattern.matches(name))
-    elif grant.pattern.text in channels:
-        yield channels[grant.pattern.text]
-
-
-def _describe(grant: Grant, request: Request, recovered: dict[Feed, bool]) -> dict[str, Any]:
+def _describe(grant: Grant, survey: Survey, recovered: dict[Feed, bool]) -> dict[str, Any]:
     """What the client is told of one grant."""
     feed = grant.feed
     fields: dict[str, Any] = {
@@ -294,10 +317,9 @@ def _describe(grant: Grant, request: Request, recovered: dict[Feed, bool]) -> di
         oldest = feed.history.oldest
         fields["recovered"] = recovered.get(feed)
         fields["history_start"] = None if oldest is None else oldest.seq
-        has_state = request.snapshot and not recovered.get(feed)
-        has_state = has_state and any(True for _ in _with_states((grant,)))
+        has_state = not recovered.get(feed) and survey.has_state(grant.selector)
         fields["snapshot"] = "state" if has_state else "none"
     else:
         fields["interval_ms"] = grant.interval_ms
-        fields["snapshot"] = _latest(grant) if request.snapshot else "none"
+        fields["snapshot"] = survey.latest(grant.selector)
     return fields

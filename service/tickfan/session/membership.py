@@ -13,17 +13,19 @@ from tickfan.fanout.lossless import LosslessAudience
 from tickfan.fanout.replay import HistoryReplay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tickfan.core.cursor import Place
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.pattern import Pattern
     from tickfan.fanout.audience import Selector
     from tickfan.fanout.conflated import ConflatedAudience
+    from tickfan.fanout.finding import Prepared, Reach
     from tickfan.fanout.hub import Hub
     from tickfan.fanout.replay import Pace
     from tickfan.fanout.subscriber import Subscriber
     from tickfan.session.grants import Grant
+    from tickfan.wire.base import Format
 
 
 class Connection:
@@ -54,10 +56,12 @@ class Connection:
         assert audience is None or isinstance(audience, LosslessAudience)
         return audience
 
-    def channels(self) -> set[Channel]:
-        """The channels that it is due, of those that exist."""
-        due = set() if self.lossless is None else set(self.lossless.channels)
-        return due.union(*(audience.channels for audience in self.conflated.values()))
+    def is_due(self) -> Callable[[Channel], bool]:
+        """Whether a channel, of those that exist now, is one that it gets."""
+        sets = [audience.channels for audience in self.conflated.values()]
+        if self.lossless is not None:
+            sets.append(self.lossless.channels)
+        return lambda channel: any(channel in channels for channels in sets)
 
     def take_grants(self, granted: Mapping[Pattern, tuple[Grant, ...]]) -> set[Feed]:
         """Add grants; returns the lossless feeds that are new to the connection."""
@@ -66,54 +70,37 @@ class Connection:
         self._note_feeds()
         return {feed for feed in self.feeds if feed.is_lossless and feed not in had}
 
-    def drop_grants(self, patterns: Iterable[Pattern]) -> None:
-        """Remove the grants of these patterns."""
+    def drop_grants(self, patterns: Iterable[Pattern]) -> bool:
+        """Remove the grants of these patterns; returns whether there were any."""
+        before = len(self.grants)
         for pattern in patterns:
             self.grants.pop(pattern, None)
         self._note_feeds()
+        return len(self.grants) < before
 
     def _note_feeds(self) -> None:
         self.feeds = tuple({grant.feed for grants in self.grants.values() for grant in grants})
 
 
-def regroup(connection: Connection, hub: Hub) -> None:
-    """Leave the audiences that no longer fit the grants and join those that do.
-
-    What an old audience still owed goes along as backlog: changing a
-    subscription loses nothing of the others.
-    """
+def keys_of(
+    format_: Format, until: str | None, held: Iterable[tuple[Grant, ...]]
+) -> tuple[Key | None, dict[int, Key]]:
+    """What some grants together make a connection due: the lossless key, those by interval."""
     lossless: set[Selector] = set()
     by_interval: dict[int, set[Selector]] = {}
-    for grants in connection.grants.values():
+    for grants in held:
         for grant in grants:
             if grant.interval_ms is None:
                 lossless.add(grant.selector)
             else:
                 by_interval.setdefault(grant.interval_ms, set()).add(grant.selector)
-    _regroup_lossless(connection, hub, lossless)
-    _regroup_conflated(connection, hub, by_interval)
+    key = Key(format_, None, frozenset(lossless), frozenset(), until) if lossless else None
+    return key, _conflated_keys(format_, until, by_interval)
 
 
-def _regroup_lossless(connection: Connection, hub: Hub, include: set[Selector]) -> None:
-    subscriber, old = connection.subscriber, connection.lossless
-    if not include:
-        if old is not None:
-            subscriber.leave_lossless()
-            hub.directory.forget(subscriber, old)
-        return
-    key = Key(subscriber.format, None, frozenset(include), frozenset(), subscriber.until)
-    if old is not None and old.key == key:
-        return
-    subscriber.step_aside()
-    if old is not None:
-        hub.directory.leave(subscriber, old)
-    hub.directory.join_lossless(subscriber, key)
-
-
-def _regroup_conflated(
-    connection: Connection, hub: Hub, by_interval: Mapping[int, set[Selector]]
-) -> None:
-    subscriber = connection.subscriber
+def _conflated_keys(
+    format_: Format, until: str | None, by_interval: Mapping[int, set[Selector]]
+) -> dict[int, Key]:
     keys: dict[int, Key] = {}
     shorter: set[Selector] = set()
     for interval_ms in sorted(by_interval):
@@ -127,17 +114,54 @@ def _regroup_conflated(
             for selector in shorter
             if selector.feed in (feeds if selector.pattern.is_wild else wild)
         )
-        keys[interval_ms] = Key(
-            subscriber.format, interval_ms, frozenset(include), exclude, subscriber.until
-        )
+        keys[interval_ms] = Key(format_, interval_ms, frozenset(include), exclude, until)
         shorter |= include
+    return keys
+
+
+def regroup(connection: Connection, hub: Hub, prepared: Prepared) -> None:
+    """Leave the audiences that no longer fit the grants and join those that do.
+
+    What an old audience still owed goes along as backlog: changing a
+    subscription loses nothing of the others.
+    """
+    lossless, conflated = prepared.keys
+    _regroup_lossless(connection, hub, lossless, prepared.reaches)
+    _regroup_conflated(connection, hub, conflated, prepared.reaches)
+
+
+def _regroup_lossless(
+    connection: Connection, hub: Hub, key: Key | None, reaches: Mapping[Key, Reach]
+) -> None:
+    subscriber, old = connection.subscriber, connection.lossless
+    if key is None:
+        if old is not None:
+            subscriber.leave_lossless()
+            hub.directory.forget(subscriber, old)
+        return
+    if old is not None and old.key == key:
+        return
+    subscriber.step_aside()
+    if old is not None:
+        hub.directory.leave(subscriber, old)
+    hub.directory.join_lossless(subscriber, key, reaches[key])
+
+
+def _regroup_conflated(
+    connection: Connection, hub: Hub, keys: Mapping[int, Key], reaches: Mapping[Key, Reach]
+) -> None:
+    subscriber = connection.subscriber
     for interval_ms, audience in list(connection.conflated.items()):
         if keys.get(interval_ms) != audience.key:
             del connection.conflated[interval_ms]
             hub.directory.leave(subscriber, audience)
-    for interval_ms, key in keys.items():
+    taken: list[set[Channel]] = []
+    for interval_ms, key in keys.items():  # the shortest first
         if interval_ms not in connection.conflated:
-            connection.conflated[interval_ms] = hub.directory.join_conflated(subscriber, key)
+            connection.conflated[interval_ms] = hub.directory.join_conflated(
+                subscriber, key, reaches[key], taken
+            )
+        taken.append(connection.conflated[interval_ms].channels)
 
 
 def resume(

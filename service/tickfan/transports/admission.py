@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
@@ -20,6 +21,7 @@ from tickfan.core.feed import Upstream
 if TYPE_CHECKING:
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place
+    from tickfan.fanout.finding import Prepared
     from tickfan.fanout.hub import Hub
     from tickfan.session.connections import Connections
     from tickfan.session.grants import Rules
@@ -60,7 +62,7 @@ class Admission:
         self.rules = rules
         self.limits = limits
         self.is_draining = False
-        # Streams that wait for this replica to catch up: not connections yet,
+        # Streams that wait for this replica to catch up, or search: not connections yet,
         # and bounded as if they were.
         self._waiting = 0
 
@@ -95,6 +97,19 @@ class Admission:
         self._waiting += not is_in
         try:
             return await self._caught_up(places)
+        finally:
+            self._waiting -= not is_in
+
+    async def ready(
+        self, prepared: Prepared, transport: asyncio.Transport, *, is_in: bool = False
+    ) -> None:
+        """Let a large command find what it needs, with pauses, while its client is there."""
+        if not prepared.is_large:
+            return
+        steps = takewhile(lambda _: not transport.is_closing(), prepared.steps())
+        self._waiting += not is_in
+        try:
+            await self.hub.background.run(steps)
         finally:
             self._waiting -= not is_in
 

@@ -23,6 +23,7 @@ from tickfan.transports.server import Handler
 
 if TYPE_CHECKING:
     from tickfan.core.closing import Reason
+    from tickfan.fanout.finding import Prepared
     from tickfan.session.grants import Request
     from tickfan.transports.admission import Admission
     from tickfan.wire.base import Format
@@ -109,8 +110,14 @@ async def run(  # noqa: PLR0913 - one call, by the two admission
                 request.cursor
             )
             if reason is None:
+                prepared = admission.connections.prepare(format_, request.until, request)
+                await admission.ready(prepared, transport)
+                if transport.is_closing():  # and not all was found
+                    return
                 # A job of the slices, or a hundred that come at once hold the loop.
-                begin = partial(stream.begin, handler, request, remote, lossless=is_lossless)
+                begin = partial(
+                    stream.begin, handler, request, remote, prepared, lossless=is_lossless
+                )
                 reason = await admission.hub.slices.run(begin)
             if reason is not None and not transport.is_closing():
                 # 200, retry:, status and closing: an EventSource comes back.
@@ -143,7 +150,13 @@ class Stream(Guest):
         self._behind = 0
 
     def begin(
-        self, handler: Handler, request: Request, remote: str, *, lossless: bool
+        self,
+        handler: Handler,
+        request: Request,
+        remote: str,
+        prepared: Prepared,
+        *,
+        lossless: bool,
     ) -> Reason | None:
         """Take the connection and let the hub write; or why not: things change while one waits."""
         admission, format_ = self.admission, self._format
@@ -158,6 +171,7 @@ class Stream(Guest):
                 request,
                 lambda fields: format_.opening("subscribed", fields, admission.retry_ms()),
                 lambda cursor: format_.event("snapshot_end", {}, cursor),
+                prepared,
             )
         except Exception:
             log.exception("a stream failed", transport=self.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -28,11 +29,16 @@ from tickfan.wire.formats import JSON_V1, MSGPACK_V1
 from tickfan.wire.framing import PING_FRAME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tickfan.core.closing import Reason
+    from tickfan.core.pattern import Pattern
+    from tickfan.fanout.finding import Prepared
     from tickfan.session.grants import Request
     from tickfan.transports.admission import Admission
+
+    Mark = str | int | None  # of a command, for its answer
+    Do = Callable[[Reason | None], None]
 
 log = structlog.get_logger("tickfan.websocket")
 
@@ -105,7 +111,7 @@ class Conversation(Guest):
         self._reader = FrameReader(admission.limits.message_bytes_max * HARD_LIMIT)
         # A message is to be taken, or waits for something: those behind it wait, too.
         self._is_busy = False
-        # A command that waits for this replica to catch up.
+        # A command that waits for this replica to catch up, or for its search.
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -231,7 +237,7 @@ class Conversation(Guest):
 
     def _answer(self, kind: int, data: bytes) -> None:
         """Do one command; what is wrong with it is said, and the connection lives on."""
-        mark: str | int | None = None
+        mark: Mark = None
         try:
             if len(data) > self.admission.limits.message_bytes_max:
                 raise Refusal(  # noqa: TRY301 - one way out for every refusal
@@ -248,37 +254,56 @@ class Conversation(Guest):
         except Refusal as refusal:
             self._refuse([refusal], mark)
 
-    def _do(self, op: str, message: dict[str, Any], mark: str | int | None) -> None:
-        assert self.connection is not None
+    def _do(self, op: str, message: dict[str, Any], mark: Mark) -> None:
         if op == "ping":
             self._say("pong", _marked({"server_time": now_ms()}, mark))
         elif op == "unsubscribe":
-            patterns = commands.patterns_of(message)
-            self.admission.connections.unsubscribe(self.connection, patterns)
-            gone = {"channels": [pattern.text for pattern in patterns]}
-            self._say("unsubscribed", _marked(gone, mark))
+            self._unsubscribe(commands.patterns_of(message), mark)
         else:
             self._subscribe(message, mark)
 
-    def _subscribe(self, message: dict[str, Any], mark: str | int | None) -> None:
+    def _subscribe(self, message: dict[str, Any], mark: Mark) -> None:
         admission = self.admission
         request = parse_request({"snapshot": admission.limits.snapshot, **message})
         check_count(request, admission.rules.channels_per_connection_max)
         is_lossless = admission.connections.planner.plan(request).is_lossless
         refused = admission.refuses(lossless=is_lossless, is_in=True)
-        if refused is None and request.cursor is not None:
-            self._task = admission.hub.loop.create_task(self._catch_up(request, mark))
+        prepared = admission.connections.prepare(self.format, None, request, self.connection)
+        grant = partial(self._grant, request, mark, prepared)
+        if refused is not None:
+            grant(refused)
         else:
-            self._grant(request, mark, refused)
+            self._when_ready(prepared, request.cursor, grant, mark)
 
-    async def _catch_up(self, request: Request, mark: str | int | None) -> None:
-        """Subscribe when this replica has read as far as the cursor, then read on."""
+    def _unsubscribe(self, patterns: list[Pattern], mark: Mark) -> None:
+        connections, connection = self.admission.connections, self.connection
+        assert connection is not None
+        prepared = connections.prepare_unsubscribe(connection, patterns)
+
+        def drop(_: Reason | None) -> None:
+            connections.unsubscribe(connection, patterns, prepared)
+            self._say("unsubscribed", _marked({"channels": [p.text for p in patterns]}, mark))
+
+        self._when_ready(prepared, None, drop, mark)
+
+    def _when_ready(self, prepared: Prepared, cursor: str | None, do: Do, mark: Mark) -> None:
+        """Do a command now, or when what it needs is here: those behind it wait, too."""
+        if cursor is None and not prepared.is_large:
+            do(None)
+        else:
+            self._task = self.admission.hub.loop.create_task(self._wait(prepared, cursor, do, mark))
+
+    async def _wait(self, prepared: Prepared, cursor: str | None, do: Do, mark: Mark) -> None:
+        """Do a command when this replica has read as far as the cursor, and has searched."""
         try:
             try:
-                refused = await self.admission.wait_for(request.cursor, is_in=True)
+                refused = await self.admission.wait_for(cursor, is_in=True)
+                if refused is None:
+                    await self.admission.ready(prepared, self.transport, is_in=True)
             finally:
                 self._task = None
-            self._grant(request, mark, refused)
+            if not self.transport.is_closing():  # or not all was found
+                do(refused)
         except Refusal as refusal:
             self._refuse([refusal], mark)
         except Exception:
@@ -286,7 +311,9 @@ class Conversation(Guest):
             self.goodbye(closing.INTERNAL)
         self._read()
 
-    def _grant(self, request: Request, mark: str | int | None, refused: Reason | None) -> None:
+    def _grant(
+        self, request: Request, mark: Mark, prepared: Prepared, refused: Reason | None
+    ) -> None:
         connection, format_ = self.connection, self.format
         assert connection is not None
         if refused is not None:
@@ -297,10 +324,11 @@ class Conversation(Guest):
             request,
             lambda fields: format_.event("subscribed", _marked(fields, mark)),
             lambda cursor: format_.event("snapshot_end", _marked({}, mark), cursor),
+            prepared,
         )
         self._refuse(granted.refusals, mark)
 
-    def _refuse(self, refusals: Sequence[Refusal], mark: str | int | None) -> None:
+    def _refuse(self, refusals: Sequence[Refusal], mark: Mark) -> None:
         """Name what was refused, in one write: many errors are no sign of a slow client."""
         named = list(refusals[:ERRORS_MAX])
         if more := len(refusals) - len(named):
@@ -318,5 +346,5 @@ class Conversation(Guest):
             self.connection.subscriber.control(data)
 
 
-def _marked(fields: dict[str, Any], mark: str | int | None) -> dict[str, Any]:
+def _marked(fields: dict[str, Any], mark: Mark) -> dict[str, Any]:
     return fields if mark is None else {"id": mark, **fields}

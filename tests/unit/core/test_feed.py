@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from itertools import chain
 
-from tests.support.updates import conflated_feed, lossless_feed, update
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.updates import CHANNEL_NAMES, LAW, conflated_feed, lossless_feed, update
 from tickfan.core.cursor import START, Place, parse, place
 from tickfan.core.errors import Poison
 from tickfan.core.feed import Channel, Feed, Upstream
@@ -38,6 +42,33 @@ def test_a_feed_covers_what_any_of_its_patterns_matches() -> None:
     assert [feed.covers(name) for name in names] == [True, True, True, False, False]
     assert feed.overlaps(Pattern("*.a"))
     assert not feed.overlaps(Pattern("quotes.#"))
+
+
+@LAW
+@given(
+    before=st.lists(CHANNEL_NAMES, unique=True, max_size=8),
+    after=st.lists(CHANNEL_NAMES, unique=True, max_size=8),
+    data=st.data(),
+)
+def test_a_feed_finds_its_channels(
+    before: list[str], after: list[str], data: st.DataObject
+) -> None:
+    """By name or by pattern, in the order in which they came; by pattern since some moment, too."""
+    feed = lossless_feed()
+    for name in before:
+        feed.add_channel(name)
+    for name in after:
+        if name not in feed.channels:
+            feed.add_channel(name)
+    some = [*feed.channels]
+    words = st.sampled_from(["*", "#", *(word for name in some for word in name.split("."))])
+    text = data.draw(st.lists(words, min_size=1, max_size=4).map(".".join))
+    pattern = Pattern(text)
+    found = [channel.name for channel in chain.from_iterable(feed.find(pattern))]
+    assert found == [name for name in some if pattern.matches(name)]
+    late = [channel.name for channel in chain.from_iterable(feed.find(pattern, len(before)))]
+    since = len(before) if pattern.is_wild else 0
+    assert late == [name for name in some[since:] if pattern.matches(name)]
 
 
 def test_a_new_feed_is_before_the_start() -> None:

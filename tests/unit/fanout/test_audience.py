@@ -87,13 +87,6 @@ def test_a_selector_stays_within_its_feed() -> None:
     assert not everything.matches(Channel("trades.a", trades))
 
 
-def test_what_is_excluded_is_not_due() -> None:
-    """It comes at a shorter interval, by another audience of the same connection."""
-    both = key([Selector(quotes, Pattern("quotes.#"))], [Selector(quotes, Pattern("quotes.a"))])
-    assert not both.excludes(Channel("quotes.b", quotes))
-    assert both.excludes(Channel("quotes.a", quotes))
-
-
 def test_equal_wishes_are_equal_keys() -> None:
     """In whatever order they came; any difference in what is due is another key."""
     a, b = Selector(quotes, Pattern("quotes.a")), Selector(quotes, Pattern("quotes.b"))

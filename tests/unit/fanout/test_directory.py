@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.fanout import Fanout, skips_time, timers
+from tests.support.updates import LAW
 from tickfan.core.pattern import Pattern
+from tickfan.fanout.audience import MEMBERS_MAX
+from tickfan.fanout.finding import LOOKS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.support.fanout import Client
@@ -50,6 +53,81 @@ async def test_a_channel_reaches_exactly_those_who_match(
     await all_leave(fanout, clients)
 
 
+overlapping = ("#", "quotes.#", "*.a.#", "#.b", "quotes.*.b", "quotes.a.b", "trades.a.*")
+orders = st.tuples(
+    st.integers(0, 1), st.sampled_from(overlapping), st.sampled_from([None, 20, 40, 80])
+)  # which client, what, at which interval; None: not any more
+
+
+@settings(LAW, max_examples=200)
+@given(st.lists(st.sampled_from(("quotes.a.b", "quotes.b.b", "trades.a.b")) | orders, max_size=20))
+@example([(0, "quotes.a.b", 20), (0, "quotes.#", 40), "quotes.a.b"])
+@skips_time
+async def test_whatever_clients_hold_a_channel_comes_once(steps: list[Any]) -> None:
+    """At several intervals, by patterns that overlap, through changes: once, or not at all."""
+    fanout = Fanout()
+    clients = [fanout.client("json") for _ in range(2)]
+    held: list[set[str]] = [set() for _ in clients]
+    for step in steps:
+        if not isinstance(step, str):
+            which, pattern, interval_ms = step
+            if interval_ms is None:
+                clients[which].unsubscribe(pattern)
+                held[which].discard(pattern)
+            else:
+                clients[which].subscribe(pattern, interval_ms=interval_ms, snapshot=False)
+                held[which].add(pattern)
+            continue
+        seen = [len(client.named("update")) for client in clients]
+        fanout.publish(step)
+        await fanout.settle(0.1)
+        for client, wish, since in zip(clients, held, seen, strict=True):
+            is_due = any(Pattern(text).matches(step) for text in wish)
+            came = [one["channel"] for one in client.named("update")[since:]]
+            assert came == [step] * is_due, (step, wish)
+    await all_leave(fanout, clients)
+
+
+@skips_time
+async def test_audiences_that_share_a_key_are_due_the_same() -> None:
+    """More members than one audience has: channels of before and new ones reach all."""
+    fanout = Fanout()
+    fanout.publish("quotes.old")
+    fanout.publish("trades.old")
+    clients = [
+        fanout.client("json", "fast", "quotes.#", "trades.*", snapshot=False)
+        for _ in range(MEMBERS_MAX + 1)
+    ]
+    assert len(fanout.hub.directory) == 4
+    for name in ("quotes.old", "trades.old", "quotes.new", "trades.new", "quotes.new"):
+        fanout.publish(name)
+        await fanout.settle(0.1)
+    for client in clients:
+        came = [one["channel"] for one in client.named("update")]
+        assert came == ["quotes.old", "trades.old", "quotes.new", "trades.new", "quotes.new"]
+    await all_leave(fanout, clients)
+
+
+@skips_time
+async def test_a_large_audience_that_ends_is_let_go() -> None:
+    """Its channels go on meanwhile, for others; then nothing is left of it."""
+    fanout = Fanout()
+    names = [f"trades.{number}" for number in range(LOOKS_AT_ONCE + 500)]
+    for name in names:
+        fanout.publish(name)
+    first = fanout.client("json", "fast", "trades.#")
+    first.leave()
+    assert len(fanout.hub.background) > 0
+    second = fanout.client("json", "fast", "trades.#")
+    due = [(name, fanout.publish(name)) for name in (names[0], names[-1], names[0])]
+    await fanout.turns()
+    due.append((names[-1], fanout.publish(names[-1])))
+    await fanout.settle()
+    assert [(one["channel"], one["seq"]) for one in second.named("update")] == due
+    assert first.named("update") == []
+    await all_leave(fanout, [second])
+
+
 async def all_leave(fanout: Fanout, clients: list[Client]) -> None:
     """Everybody leaves, and nothing is left in any index."""
     for client in clients:
@@ -58,7 +136,13 @@ async def all_leave(fanout: Fanout, clients: list[Client]) -> None:
     directory: Any = fanout.hub.directory
     assert len(directory) == 0
     assert not list(directory)
-    for index in (directory._audiences, directory._home, directory._exact, directory._wild):
+    for index in (
+        directory._audiences,
+        directory._home,
+        directory._exact,
+        directory._wild,
+        directory._waiting,
+    ):
         assert not index
     for feed in fanout.hub.feeds.values():
         assert not any(channel.audiences for channel in feed.channels.values())

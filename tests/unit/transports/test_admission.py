@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import math
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.fanout import RULES, Fanout, skips_time
 from tests.support.raw import connect
 from tests.unit.transports.opened import KINDS, open_stream, transports
 from tickfan.core import closing
 from tickfan.core.closing import REASONS
+from tickfan.fanout.finding import LOOKS_AT_ONCE
+from tickfan.session.grants import Request
+from tickfan.transports.admission import Admission, Limits
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive
@@ -92,3 +98,29 @@ async def test_who_may_come_in(make_live: MakeLive) -> None:
     assert admission.refuses(lossless=True) is closing.OVERLOAD
     admission.is_draining = True
     assert admission.refuses(lossless=True) is closing.DRAIN
+
+
+class Leaving(asyncio.Transport):
+    """The transport of a client that goes after some looks at it."""
+
+    def __init__(self, looks: float) -> None:
+        super().__init__()
+        self.looks = looks
+
+    def is_closing(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+@pytest.mark.parametrize(("looks", "is_whole"), [(math.inf, True), (10, False)])
+@skips_time
+async def test_a_search_ends_with_its_client(looks: float, *, is_whole: bool) -> None:
+    """Who has gone costs no more steps; who stays gets all."""
+    fanout = Fanout()
+    for number in range(LOOKS_AT_ONCE + 500):
+        fanout.publish(f"quotes.{number}")
+    admission = Admission(fanout.hub, fanout.connections, fanout.formats, RULES, Limits())
+    request = Request(("#",))
+    prepared = fanout.connections.prepare(fanout.format("sse"), None, request)
+    await admission.ready(prepared, Leaving(looks))
+    assert prepared.is_large is not is_whole

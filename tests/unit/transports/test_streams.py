@@ -13,6 +13,7 @@ from tests.support.raw import chunks, connect, request
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
 from tickfan.core.feed import Upstream
+from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.fanout.slices import Slices
 from tickfan.session.connections import Connections
 from tickfan.transports.streams import BEHIND_BYTES_MAX
@@ -96,6 +97,36 @@ async def test_a_bad_request_is_refused_before_the_stream(service: Live, kind: s
         assert part in body["error"]["message"], query
         assert body["errors"][0] == body["error"]
     assert not service.hub.tally.connects
+
+
+@BOTH
+async def test_a_large_subscription_is_whole(service: Live, kind: str) -> None:
+    """It is looked for before the stream begins, in many turns of the loop."""
+    names = [f"quotes.n.{number}" for number in range(LOOKS_AT_ONCE + 500)]
+    await service.publish_all(names)
+    url = service.url(f"/v1/{kind}?channels=*.n.%23,%23&interval_ms=100&snapshot=1")
+    async with service.session.get(url) as response:
+        events = reader(kind, response)
+        opening = await events.read_until("snapshot_end")
+        await service.publish("quotes.n.7", "after")
+        await service.publish("trades.new", "after")
+        came = {one["channel"]: one["data"] for one in await events.updates(2)}
+    assert [one["channel"] for one in opening if one["event"] == "update"] == names
+    assert came == {"quotes.n.7": "after", "trades.new": "after"}
+
+
+@BOTH
+async def test_a_client_that_goes_during_its_search_leaves_nothing(
+    service: Live, kind: str
+) -> None:
+    """Its search ends early, and it was never a connection."""
+    await service.publish_all([f"quotes.n.{number}" for number in range(20_000)])
+    for _ in range(5):
+        async with connect(service, request(f"/v1/{kind}?channels=%23,*.%23,%23.*")):
+            await until(lambda: len(service.hub.background) > 0)
+    await until(lambda: len(service.hub.background) == 0)
+    await until(lambda: not service.client.server.runner.server.connections)  # type: ignore[union-attr]
+    assert len(service.hub.directory) == 0
 
 
 @BOTH

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from tests.support.live import Talk, until
 from tests.support.raw import BINARY, CLOSE, PING, PONG, TEXT, connect, request, upgrade
 from tickfan.core.feed import Upstream
+from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.fanout.slices import Slices
 from tickfan.session.connections import Connections
 
@@ -296,6 +297,50 @@ async def test_what_is_unsubscribed_comes_no_more(service: Live, subprotocol: st
     assert answer[-1]["channels"] == ["quotes.A", "trades.A", "never.was"]
     assert answer[-1]["id"] == 1
     assert [event["channel"] for event in rest] == ["trades.B", "quotes.B"]
+
+
+@BOTH
+async def test_a_large_subscription_is_whole_and_answers_stay_in_order(
+    service: Live, subprotocol: str
+) -> None:
+    """It is looked for in many turns of the loop; what is said behind it waits."""
+    names = [f"quotes.n.{number}" for number in range(LOOKS_AT_ONCE + 500)]
+    await service.publish_all(names)
+    async with service.ws(subprotocol) as talk:
+        await talk.say(op="subscribe", id=1, channels=["*.n.#"])
+        await talk.say(op="ping", id=2)
+        await talk.say(op="subscribe", id=3, channels=["*.*.*"], interval_ms=200, snapshot=False)
+        await talk.say(op="unsubscribe", id=4, channels=["*.n.#"])
+        await talk.say(op="ping", id=5)
+        seen: list[dict[str, Any]] = []
+        while not seen or seen[-1].get("id") != 5:
+            seen.append(await talk.next())
+        answers = [(one["event"], one["id"]) for one in seen if "id" in one]
+        assert [answer for answer in answers if answer[0] != "snapshot_end"] == [
+            ("subscribed", 1), ("pong", 2), ("subscribed", 3), ("unsubscribed", 4), ("pong", 5),
+        ]  # fmt: skip
+        if ("snapshot_end", 1) not in answers:
+            seen += await talk.read_until("snapshot_end")
+        assert [one["channel"] for one in seen if one["event"] == "update"] == names
+        await service.publish("quotes.n.7", "after")
+        await service.publish("quotes.n.new", "after")
+        came = {one["channel"]: one["data"] for one in await talk.updates(2)}
+    assert came == {"quotes.n.7": "after", "quotes.n.new": "after"}
+
+
+async def test_a_client_that_goes_during_its_search_leaves_nothing(service: Live) -> None:
+    """Neither an audience nor work that goes on."""
+    await service.publish_all([f"quotes.n.{number}" for number in range(20_000)])
+    command = b'{"op":"subscribe","channels":["#","*.#","#.*"]}'
+    for _ in range(5):
+        async with connect(service, upgrade()) as wire:
+            await handshake(wire)
+            await wire.frame()
+            wire.send_frame(TEXT, command)
+            await until(lambda: len(service.hub.background) > 0)
+    await until(lambda: len(service.hub.background) == 0)
+    await until(lambda: service.hub.tally.closes.total() == 5)
+    assert len(service.hub.directory) == 0
 
 
 async def test_another_interval_moves_the_channel(service: Live) -> None:

@@ -1,0 +1,207 @@
+"""What a command has to find before it is carried out: at once, or in many steps.
+
+Channels only come and never go, so a search may pause anywhere. It is brought
+up to date when what it found is used, by a look at what came meanwhile. Until
+then nothing of it is seen by anybody, and whoever gives up leaves nothing.
+
+Must not know connections, audiences, nor who paces the steps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tickfan.core.conflating import ConflatingQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from tickfan.core.feed import Channel, Feed
+    from tickfan.fanout.audience import Key, Selector
+
+    Keys = tuple[Key | None, dict[int, Key]]
+
+LOOKS_AT_ONCE = 2000
+"""Channels that one command looks at without a pause: some 3 ms at most."""
+
+
+WILD_AT_ONCE = 1000
+"""Wildcards of one command, in each feed and each search, that are planned and carried
+out in the same turn: each of the two takes some 10 us a wildcard."""
+
+
+class Search:
+    """Looks for the channels of some selectors."""
+
+    __slots__ = ("_is_paced", "_selectors", "_since")
+
+    def __init__(self, selectors: Collection[Selector]) -> None:
+        self._selectors = selectors
+        # How many channels the feeds had when the last full look at them began.
+        self._since: dict[Feed, int] = {}
+        self._is_paced = False
+
+    @property
+    def looks(self) -> int:
+        """How many channels it would look at now."""
+        since = self._since
+        return sum(feed.looks(pattern, since.get(feed, 0)) for feed, pattern in self._due())
+
+    @property
+    def wild(self) -> int:
+        """How many of its selectors have wildcards."""
+        return sum(selector.pattern.is_wild for selector in self._selectors)
+
+    def steps(self) -> Iterator[None]:
+        """Look, with a pause after each few channels."""
+        self._is_paced = True
+        yield from self._steps()
+
+    def finish(self) -> None:
+        """Look at what is left, at once."""
+        for _ in self._steps():
+            pass
+
+    def _steps(self) -> Iterator[None]:
+        since = self._since
+        now = _lengths(self._selectors)
+        for selector in self._due():
+            feed, pattern = selector
+            for some in feed.find(pattern, since.get(feed, 0)):
+                if some:
+                    self._found(selector, some)
+                yield
+        self._since = now
+
+    def _due(self) -> Collection[Selector]:
+        return self._selectors
+
+    def _found(self, selector: Selector, some: list[Channel]) -> None:
+        raise NotImplementedError
+
+
+def _lengths(selectors: Collection[Selector]) -> dict[Feed, int]:
+    """How many channels each feed has now."""
+    return {feed: len(feed.index) for feed in {selector.feed for selector in selectors}}
+
+
+class Reach(Search):
+    """All channels that some selectors match: what an audience gets."""
+
+    __slots__ = ("channels",)
+
+    def __init__(self, selectors: Collection[Selector], known: set[Channel] | None = None) -> None:
+        """``known`` are the channels that match, if an audience has them already."""
+        super().__init__(selectors)
+        self.channels: set[Channel] = set() if known is None else known
+        if known is not None:
+            self._since = _lengths(selectors)
+
+    def _found(self, _selector: Selector, some: list[Channel]) -> None:
+        self.channels.update(some)
+
+
+class Survey(Search):
+    """The snapshots of a request: latest values and last full states, each once."""
+
+    __slots__ = ("_gained", "_looked_at", "_lossless", "_oldest", "_witness", "snapshot", "states")
+
+    def __init__(self, conflated: Collection[Selector], lossless: Collection[Selector]) -> None:
+        super().__init__((*conflated, *lossless))
+        self._lossless = frozenset(lossless)
+        self.snapshot: ConflatingQueue[Channel] = ConflatingQueue()
+        # The lossless channels that have a full state, as of the finish.
+        self.states: list[Channel] = []
+        # All lossless channels, with whether they had one when they were looked
+        # at; for each selector one that had; and those that got one since.
+        self._looked_at: dict[Channel, bool] = {}
+        self._witness: dict[Selector, Channel] = {}
+        self._gained: list[Channel] = []
+        # Of all values of a selector: the change that is longest ago.
+        self._oldest: dict[Selector, int] = {}
+
+    def finish(self) -> None:
+        """As any search's; it says what is there now."""
+        super().finish()
+        if any(selector.feed.state_size for selector in self._lossless):
+            looked_at = self._looked_at
+            self.states = [channel for channel in looked_at if channel.state is not None]
+            self._gained = [channel for channel in self.states if not looked_at[channel]]
+
+    def latest(self, selector: Selector) -> str:
+        """What the latest values of a conflated selector are worth."""
+        oldest = self._oldest.get(selector)
+        if oldest is None:
+            return "none"
+        after = selector.feed.confirmed_after
+        return "unconfirmed" if after and oldest <= after else "latest"
+
+    def has_state(self, selector: Selector) -> bool:
+        """Whether the last full state of some channel is known."""
+        witness = self._witness.get(selector)
+        if witness is not None and witness.state is not None:
+            return True
+        return any(map(selector.matches, self._gained if witness is None else self.states))
+
+    def _due(self) -> Collection[Selector]:
+        if self._is_paced or not self._lossless:
+            return self._selectors
+        # Where no channel has a full state now, none has to be looked for. Who
+        # pauses cannot know: one may come meanwhile.
+        return [
+            selector
+            for selector in self._selectors
+            if selector not in self._lossless or selector.feed.state_size
+        ]
+
+    def _found(self, selector: Selector, some: list[Channel]) -> None:
+        if selector in self._lossless:
+            # Lossless channels have no snapshot by latest value: it would be
+            # taken for the beginning of their sequence.
+            for channel in some:
+                has_state = channel.state is not None
+                self._looked_at.setdefault(channel, has_state)
+                if has_state:
+                    self._witness.setdefault(selector, channel)
+            return
+        valued = [channel for channel in some if channel.latest is not None]
+        if valued:
+            self.snapshot.mark_all(valued)
+            oldest = min([channel.version for channel in valued])
+            self._oldest[selector] = min(oldest, self._oldest.get(selector, oldest))
+
+
+class Prepared:
+    """All that one command has to find: its snapshots, and what its audiences get.
+
+    ``keys`` are what the connection is due after it: the lossless one, if any,
+    and those by interval.
+    """
+
+    __slots__ = ("keys", "reaches", "survey")
+
+    def __init__(self, survey: Survey, keys: Keys, reaches: Mapping[Key, Reach]) -> None:
+        self.survey = survey
+        self.keys = keys
+        self.reaches = reaches
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it should take its steps before it is used, or it holds the loop."""
+        wild = sum(search.wild for search in self._searches())
+        return wild > WILD_AT_ONCE or self._looks > LOOKS_AT_ONCE
+
+    @property
+    def _looks(self) -> int:
+        return sum(search.looks for search in self._searches())
+
+    def steps(self) -> Iterator[None]:
+        """Find all but what comes last, with pauses; it need not be used then."""
+        while True:
+            for search in self._searches():
+                yield from search.steps()
+            if self._looks <= LOOKS_AT_ONCE:
+                return
+
+    def _searches(self) -> tuple[Search, ...]:
+        return (self.survey, *self.reaches.values())
