@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from heapq import nsmallest
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tickfan.api.context import CONTEXT, json_response
 from tickfan.api.queries import as_object, check_query, find_channel, no_value, whole_number
 from tickfan.core.pattern import Pattern
+from tickfan.fanout.finding import LOOKS_AT_ONCE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from aiohttp import web
 
     from tickfan.core.feed import Channel, Feed
 
 LIMIT = 1000
 LIMIT_MAX = 10_000
+SORTED_AT_ONCE = 1000
+"""Channels that are found before they are put in order among those of the page."""
+
+_NAME = attrgetter("name")
 
 
 async def list_channels(request: web.Request) -> web.Response:
@@ -30,17 +37,17 @@ async def list_channels(request: web.Request) -> web.Response:
     pattern = Pattern(query.get("pattern", "#"))
     limit = whole_number(query.get("limit"), "limit", LIMIT, LIMIT_MAX)
     after = query.get("after", "")
-    names = [
-        (name, channel)
-        for feed in hub.feeds.values()
-        for name, channel in feed.channels.items()
-        if name > after and pattern.matches(name)
-    ]
-    page = nsmallest(limit + 1, names, key=lambda entry: entry[0])
+    page: list[Channel] = []
+    steps = _first(hub.feeds.values(), pattern, after, limit + 1, page)
+    if sum(feed.looks(pattern) for feed in hub.feeds.values()) > LOOKS_AT_ONCE:
+        await hub.background.run(steps)
+    else:
+        for _ in steps:
+            pass
     return json_response(
         {
-            "channels": [_summary(channel) for _, channel in page[:limit]],
-            "next": page[limit - 1][0] if len(page) > limit else None,
+            "channels": [_summary(channel) for channel in page[:limit]],
+            "next": page[limit - 1].name if len(page) > limit else None,
             "feeds": [_feed(feed) for feed in hub.feeds.values()],
         }
     )
@@ -58,6 +65,28 @@ async def latest_value(request: web.Request) -> web.Response:
         # Not received since the last outage of the broker began.
         fields["unconfirmed"] = True
     return json_response(fields)
+
+
+def _first(
+    feeds: Iterable[Feed], pattern: Pattern, after: str, most: int, page: list[Channel]
+) -> Iterator[None]:
+    """Fill ``page`` with the first ``most`` channels behind a name; pauses on the way."""
+    last = ""  # of a page that is full: what is behind it is not on it
+    more = max(SORTED_AT_ONCE, most // 4)
+    for feed in feeds:
+        for some in feed.find(pattern):
+            page += [
+                channel
+                for channel in some
+                if channel.name > after and (not last or channel.name < last)
+            ]
+            if len(page) >= most + more:
+                page.sort(key=_NAME)
+                del page[most:]
+                last = page[-1].name
+            yield
+    page.sort(key=_NAME)
+    del page[most:]
 
 
 def _summary(channel: Channel) -> dict[str, Any]:

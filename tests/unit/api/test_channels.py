@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tickfan.core.pattern import Pattern
+from tickfan.fanout.finding import LOOKS_AT_ONCE
 
 if TYPE_CHECKING:
     from tests.support.live import Live
@@ -47,6 +51,23 @@ async def test_channels_come_by_name_and_page_by_page(service: Live) -> None:
     }  # fmt: skip
     assert (await get(service, "/v1/channels?limit=26"))["next"] is None
     assert (await get(service, "/v1/channels?after=zzz"))["channels"] == []
+
+
+@pytest.mark.parametrize("limit", [1, 700, 10_000])
+async def test_pages_of_many_channels(service: Live, limit: int) -> None:
+    """In whatever order they came: first by name, behind ``after``, of those that match."""
+    numbers = list(range(3 * LOOKS_AT_ONCE))
+    Random(1).shuffle(numbers)
+    names = [f"quotes.{'xyz'[number % 3]}.{number:05}" for number in numbers]
+    await service.publish_all(names)
+    await service.publish("trades.z.1", 1)
+    names.append("trades.z.1")
+    for pattern, after in (("*.*.*", ""), ("*.y.%23", "quotes.y.01000"), ("%23.none", "")):
+        matches = Pattern(pattern.replace("%23", "#")).matches
+        due = sorted(name for name in names if name > after and matches(name))
+        page = await get(service, f"/v1/channels?pattern={pattern}&after={after}&limit={limit}")
+        assert [channel["channel"] for channel in page["channels"]] == due[:limit]
+        assert page["next"] == (due[limit - 1] if len(due) > limit else None)
 
 
 @pytest.mark.parametrize(
