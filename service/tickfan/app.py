@@ -22,10 +22,18 @@ from tickfan.api.page import Page
 from tickfan.api.prometheus import metrics, registry
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.broker.memory import MemoryBroker
+from tickfan.clock import Clock
 from tickfan.core import closing
+from tickfan.core.changes import ChangeLog
 from tickfan.core.errors import Refusal
+from tickfan.core.feeds import Feeds
+from tickfan.core.tally import Tally
+from tickfan.fanout.background import Background
+from tickfan.fanout.directory import Directory
 from tickfan.fanout.hub import Hub
-from tickfan.fanout.slices import Pulse
+from tickfan.fanout.pump import Pump
+from tickfan.fanout.replay import Pace
+from tickfan.fanout.slices import Pulse, Slices
 from tickfan.ingest import Ingest
 from tickfan.lifecycle import StartError, run
 from tickfan.market import simulated
@@ -46,6 +54,7 @@ if TYPE_CHECKING:
 
     from tickfan.broker.base import Broker, Sink
     from tickfan.config import Settings
+    from tickfan.core.feed import Channel
 
 log = structlog.get_logger("tickfan")
 
@@ -94,31 +103,37 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         stream, http = settings.stream, settings.http
-        self.formats = Formats()
-        self.hub = Hub(
-            asyncio.get_running_loop(),
-            settings.feed_specs(),
-            stall_timeout_s=stream.stall_timeout_s,
-            replays_max=stream.replays_max,
-            replay_bytes_per_s=stream.replay_bytes_per_s,
-        )
+        self.loop = loop = asyncio.get_running_loop()
+        clock = Clock(loop.time)
+        self.tally = tally = Tally()
+        self.feeds = feeds = Feeds(settings.feed_specs())
+        self.slices = slices = Slices(loop, clock.stopwatch)
+        self.background = Background(loop, slices, clock.stopwatch)
+        self.pump = Pump(loop, slices, tally, clock.stopwatch, stream.stall_timeout_s)
+        changes: ChangeLog[Channel] = ChangeLog()
+        self.directory = Directory(loop, slices, self.background, changes, tally, clock)
+        self.pace = Pace(loop.time, stream.replays_max, stream.replay_bytes_per_s)
         rules = Rules(stream.intervals_ms, stream.channels_per_connection_max)
         self.connections = Connections(
-            self.hub, rules, os.urandom(6).hex(), stream.max_connection_age_s
+            feeds, self.directory, self.pump, self.pace, slices, tally, clock,
+            rules=rules, epoch=os.urandom(6).hex(), max_age_s=stream.max_connection_age_s,
+        )  # fmt: skip
+        self.hub = Hub(feeds, changes, self.directory, tally, self.connections.announce)
+        self.broker = build_broker(
+            settings, Ingest(self.hub, clock, settings.broker.message_bytes_max)
         )
-        self.broker = build_broker(settings, Ingest(self.hub, settings.broker.message_bytes_max))
+        self.formats = Formats()
         self.keepalive = Keepalive(
-            self.hub,
+            loop,
             self.connections,
+            clock,
             Times(stream.heartbeat_s, stream.ping_s, stream.pong_timeout_s),
         )
-        self.pulse = Pulse(self.hub.loop, self.hub.tally.loop_lag)
+        self.pulse = Pulse(loop, tally.loop_lag)
         self.admission = Admission(
-            self.hub,
-            self.connections,
-            self.formats,
-            rules,
-            Limits(
+            loop, feeds, slices, self.background, tally, clock,
+            connections=self.connections, formats=self.formats, rules=rules,
+            limits=Limits(
                 stream.connections_max,
                 http.message_bytes_max,
                 stream.notsent_lowat_bytes,
@@ -126,7 +141,7 @@ class Service:
                 stream.closing_timeout_s,
                 stream.snapshot,
             ),
-        )
+        )  # fmt: skip
         # Set when a part that must go on for ever has ended; ``failure`` says why.
         self.failed = asyncio.Event()
         self.failure = ""
@@ -154,7 +169,8 @@ class Service:
             await self.broker.close()
             self.keepalive.stop()
             self.pulse.stop()
-            self.hub.stop()
+            for part in (self.directory, self.pump, self.background, self.slices):
+                part.stop()
 
     @property
     def connected(self) -> int:
@@ -171,7 +187,7 @@ class Service:
         A herd that is told at once comes back at once.
         """
         self.refuse_new()
-        loop = self.hub.loop
+        loop = self.loop
         begin = loop.time()
         leaving = list(self.connections)
         random.shuffle(leaving)
@@ -210,7 +226,7 @@ class Service:
         http = self._settings.http
         app = web.Application(
             middlewares=[
-                errors_as_json(self.hub.tally.refusals),
+                errors_as_json(self.tally.refusals),
                 compressed,
                 few_a_turn(),
                 body_within(http.header_timeout_s),
@@ -238,9 +254,9 @@ class Service:
         return app
 
     def _admin(self) -> web.Application:
-        app = web.Application(middlewares=[errors_as_json(self.hub.tally.refusals), compressed])
+        app = web.Application(middlewares=[errors_as_json(self.tally.refusals), compressed])
         app[CONTEXT] = self._context()
-        own = registry(self.hub, self.connections, self.formats.encodings)
+        own = registry(app[CONTEXT])
         app.add_routes(
             [
                 web.get("/livez", health.livez),
@@ -254,8 +270,13 @@ class Service:
     def _context(self) -> Context:
         token = self._settings.publish.token.get_secret_value()
         return Context(
-            self.hub,
+            self.feeds,
             self.connections,
+            self.directory,
+            self.pump,
+            self.slices,
+            self.background,
+            self.tally,
             self.broker,
             self.formats.encodings,
             # Without a token anybody may publish into the embedded broker.

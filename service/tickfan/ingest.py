@@ -6,13 +6,11 @@ which broker it is, nor who subscribes.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 import structlog
 
-from tickfan.clock import now_ms
 from tickfan.core.errors import Poison
 from tickfan.core.feed import Upstream
 from tickfan.core.pattern import is_channel_name
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tickfan.broker.base import Received
+    from tickfan.clock import Clock
     from tickfan.core.feed import Feed
     from tickfan.fanout.hub import Hub
 
@@ -54,17 +53,20 @@ class Source(NamedTuple):
 class Ingest:
     """Implements :class:`tickfan.broker.base.Sink`."""
 
-    def __init__(self, hub: Hub, message_bytes_max: int) -> None:
+    def __init__(self, hub: Hub, clock: Clock, message_bytes_max: int) -> None:
         """``message_bytes_max``: larger bodies are refused unread."""
         self._hub = hub
+        self._feeds = hub.feeds
+        self._tally = hub.tally
+        self._clock = clock
         self._message_bytes_max = message_bytes_max
         self._logged: dict[tuple[str, str], float] = {}
 
     def deliver(self, feed: str, message: Received, fingerprint: str | None = None) -> None:
         """Publish what is in one message; see :class:`tickfan.broker.base.Sink`."""
-        of = self._hub.feeds[feed]
-        self._hub.tally.messages_in[feed] += 1
-        now = of.heard_ms = now_ms()
+        of = self._feeds[feed]
+        self._tally.messages_in[feed] += 1
+        now = of.heard_ms = self._clock.wall_ms()
         # Unpacked at once: an attribute of a named tuple costs as much as all of it.
         routing_key, body, content_type, type_, _, ts, is_batch, offset, _ = message
         if ts is None:
@@ -72,7 +74,7 @@ class Ingest:
         # What is read back at the start is old on purpose.
         elif of.upstream is not Upstream.STARTING:
             # Clocks differ: a publisher's may be ahead of ours.
-            self._hub.tally.upstream_lag[feed].observe(max(0, now - ts) / 1000)
+            self._tally.upstream_lag[feed].observe(max(0, now - ts) / 1000)
         source = Source(of, routing_key, "", ts, (offset or 0) * MESSAGE_UPDATES_MAX, fingerprint)
         try:
             source = source._replace(type=check_type(type_))
@@ -89,7 +91,7 @@ class Ingest:
             # A conflated feed keeps no more than its newest values: what they take is not asked.
             held = footprint(text) if of.is_lossless else 0
             self._publish(source, 0, item, weigh(text), held)
-        self._hub.tally.updates_in[feed] += len(items)
+        self._tally.updates_in[feed] += len(items)
 
     def _decode(self, message: Received, feed: Feed) -> Sequence[Item | Poison]:
         body = message.body
@@ -108,14 +110,14 @@ class Ingest:
 
     def upstream(self, feed: str, state: Upstream, why: str) -> None:
         """See :class:`tickfan.broker.base.Sink`."""
-        if state is not self._hub.feeds[feed].upstream:
-            self._hub.tally.feed_changes[feed, state.value] += 1
-        self._hub.upstream(self._hub.feeds[feed], state, why, now_ms())
+        if state is not self._feeds[feed].upstream:
+            self._tally.feed_changes[feed, state.value] += 1
+        self._hub.upstream(self._feeds[feed], state, why, self._clock.wall_ms())
 
     def reset(self, feed: str, reason: str) -> None:
         """See :class:`tickfan.broker.base.Sink`."""
         log.warning("the stream cannot be continued", feed=feed, reason=reason)
-        self._hub.reset(self._hub.feeds[feed], reason)
+        self._hub.reset(self._feeds[feed], reason)
 
     def _publish_batch(self, source: Source, body: bytes, items: Sequence[Item | Poison]) -> None:
         if source.feed.is_lossless:
@@ -156,8 +158,8 @@ class Ingest:
         """Count a poison message, log a sample, tell a lossless channel's readers."""
         feed = source.feed
         key = feed.name, poison.reason
-        self._hub.tally.poison[key] += 1
-        now = time.monotonic()
+        self._tally.poison[key] += 1
+        now = self._clock.stopwatch()
         if now - self._logged.get(key, -SAMPLE_S) >= SAMPLE_S:
             self._logged[key] = now
             log.warning(
@@ -167,7 +169,7 @@ class Ingest:
                 detail=poison.detail,
                 channel=channel or source.routing_key,
                 offset_seq=source.seq + index,
-                so_far=self._hub.tally.poison[key],
+                so_far=self._tally.poison[key],
             )
         if feed.is_lossless and poison.reason != "channels_max":
             self._tell_gap(source, index, poison, channel)
@@ -183,4 +185,4 @@ class Ingest:
         try:
             self._hub.gap(feed, channel, poison.reason, source.ts, seq, source.fingerprint)
         except Poison as full:
-            self._hub.tally.poison[feed.name, full.reason] += 1
+            self._tally.poison[feed.name, full.reason] += 1

@@ -16,6 +16,7 @@ from prometheus_client import generate_latest
 
 from tests.chart.rendering import CHART, NAMESPACE, render
 from tests.support.prometheus import promtool
+from tickfan.api.context import CONTEXT
 from tickfan.api.prometheus import registry
 from tickfan.app import Service
 from tickfan.config import load
@@ -39,7 +40,7 @@ BARE = re.compile(r"\b(?:tickfan|process|python)_[a-z_]+\b(?!\{)")
 async def metrics() -> CollectorRegistry:
     """The service's own, before anything has happened."""
     service = Service(load(None, {}))
-    return registry(service.hub, service.connections, service.formats.encodings)
+    return registry(service.admin[CONTEXT])
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ async def test_a_gap_ends_a_state_until_the_next(make_live: MakeLive) -> None:
     service = await make_live()
     publisher = Publisher(service, 1)
     await publisher.publish(10)
-    feed = service.hub.feeds["book"]
+    feed = service.service.feeds["book"]
     await service.service.broker.publish("book", Message(CHANNEL, b"{not json"))
     assert feed.channels[CHANNEL].state is None
     assert feed.state_size == 0
@@ -138,7 +138,7 @@ async def test_a_gap_ends_a_state_until_the_next(make_live: MakeLive) -> None:
 async def test_states_are_bounded_by_bytes(make_live: MakeLive) -> None:
     """Over the feed's bound a state is forgotten, and the count comes back to nothing."""
     service = await make_live()
-    feed = service.hub.feeds["book"]
+    feed = service.service.feeds["book"]
     for number in range(200):
         await service.publish(f"book.{number}", {"bids": [], "asks": []}, type="snapshot")
     full = feed.state_size

@@ -22,7 +22,7 @@ SINCE_MS = 1_700_000_000_000
 
 def _play(service: Live, state: Upstream, feed: str = "quotes", since_ms: int = SINCE_MS) -> None:
     """What the broker says of a feed's source, as it says it."""
-    service.hub.upstream(service.hub.feeds[feed], state, "played", since_ms)
+    service.hub.upstream(service.service.feeds[feed], state, "played", since_ms)
 
 
 @asynccontextmanager
@@ -71,7 +71,7 @@ async def test_status_says_what_is_known(service: Live, wire: str) -> None:
     begin_ms = now_ms()
     await service.publish("quotes.A", 1)
     await service.publish("quotes.B", 1)
-    heard = service.hub.feeds["quotes"].heard_ms
+    heard = service.service.feeds["quotes"].heard_ms
     assert begin_ms <= heard <= now_ms()
     async with _reading(service, wire, "quotes.A") as reader:
         _play(service, Upstream.STALE)
@@ -137,7 +137,7 @@ async def test_the_count_goes_down_as_values_come(service: Live) -> None:
     names = [f"quotes.{letter}" for letter in "ABCD"]
     for name in names:
         await service.publish(name, 1)
-    feed = service.hub.feeds["quotes"]
+    feed = service.service.feeds["quotes"]
     assert "unconfirmed" not in service.hub.status(feed), "there was no outage yet"
     _play(service, Upstream.STALE)
     _play(service, Upstream.LIVE)
@@ -185,7 +185,7 @@ async def test_a_lossless_feed_has_no_unconfirmed_values(service: Live) -> None:
         await events.read_until("snapshot_end")
         _play(service, Upstream.STALE, "trades")
         told = await _status(events)
-        heard = service.hub.feeds["trades"].heard_ms
+        heard = service.service.feeds["trades"].heard_ms
         assert heard
         assert told == {"feed": "trades", "upstream": "stale", "since": SINCE_MS, "heard": heard}
         assert not await _is_unconfirmed(service, "trades.A")
@@ -216,7 +216,7 @@ async def test_a_warm_feed_has_read_the_outage_back(
     warm = '[{"name": "quotes", "bind": ["quotes.#"], "delivery": "conflated", "warm": "1m"}]'
     service = await make_live(FEEDS=warm)
     await service.publish("quotes.A", {"bid": "1"})
-    feed = service.hub.feeds["quotes"]
+    feed = service.service.feeds["quotes"]
     service.hub.upstream(feed, Upstream.STALE, "cut", SINCE_MS)
     assert await _is_unconfirmed(service, "quotes.A")
     service.hub.upstream(feed, Upstream.LIVE, why, SINCE_MS + 1)

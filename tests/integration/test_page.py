@@ -199,7 +199,7 @@ async def test_a_gap_and_a_stale_feed_are_shown(service: Live) -> None:
         assert "bad_number" in (await browser.run(TAPE))[0]
         assert "gap in trades.X" in await browser.run(EVENTS)
 
-        feed = service.hub.feeds["quotes"]
+        feed = service.service.feeds["quotes"]
         service.hub.upstream(feed, Upstream.STALE, "played", 1_700_000_000_000)
         await browser.until(f"{STATE} == 'stale'")
         assert await browser.run(SAID) == "quotes is stale"
@@ -215,7 +215,7 @@ async def test_a_value_that_may_be_out_of_date_looks_it(make_live: MakeLive) -> 
         await live.publish(f"quotes.{name}", {"bid": "1"})
     async with page(live, "?channels=quotes.*") as browser:
         await browser.until(f"{LATEST}.length == 2 && {old}.length == 0")
-        feed = live.hub.feeds["quotes"]
+        feed = live.service.feeds["quotes"]
         for state in (Upstream.STALE, Upstream.LIVE):
             live.hub.upstream(feed, state, "played", 1_700_000_000_000)
         await browser.until(f"{EVENTS}.includes('2 values may have changed unseen')")
@@ -253,7 +253,7 @@ async def test_an_old_time_has_its_date(service: Live) -> None:
 
 async def test_what_comes_while_its_feed_is_stale_is_old(service: Live) -> None:
     """A value that waited for its interval is from before; that of another feed is not."""
-    feed = service.hub.feeds["quotes"]
+    feed = service.service.feeds["quotes"]
     old = "[...document.querySelectorAll('.old td:first-child')].map((one) => one.innerText)"
     async with page(service, "?channels=%23&interval_ms=1000") as browser:
         await service.publish("quotes.A", "first")
@@ -356,8 +356,8 @@ async def test_an_outage_does_not_push_out_what_was_told(make_live: MakeLive) ->
         [connection] = live.service.connections
         connection.subscriber.end(closing.DRAIN)
         await browser.until(f"{STATE} == 'waiting'")
-        seen = live.hub.tally.closes["ws.json", "drain"]
-        await until(lambda: live.hub.tally.closes["ws.json", "drain"] >= seen + 3)
+        seen = live.service.tally.closes["ws.json", "drain"]
+        await until(lambda: live.service.tally.closes["ws.json", "drain"] >= seen + 3)
         live.service.admission.is_draining = False
         await browser.until(f"{STATE} == 'live'")
         told = (await browser.run(EVENTS)).splitlines()

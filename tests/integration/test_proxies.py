@@ -235,9 +235,9 @@ async def test_nothing_is_held_back_and_no_quiet_stream_is_cut(
             assert sse.headers["Content-Type"].startswith("text/event-stream")
             assert "Content-Encoding" not in sse.headers
             # Half as long again as the proxy would wait for a stream that is dead.
-            began = live.hub.loop.time()
+            began = live.service.loop.time()
             beats = 0
-            while live.hub.loop.time() < began + 1.5 * IDLE_TIMEOUT_S:
+            while live.service.loop.time() < began + 1.5 * IDLE_TIMEOUT_S:
                 beats += b"heartbeat" in await asyncio.wait_for(lines.content.readline(), 5)
             assert beats
             await live.publish("trades.A", "the last")
@@ -328,7 +328,7 @@ async def test_a_stalled_client_holds_a_bounded_amount_of_old_data(
                 ]
                 await live.publish_batch("quotes", entries)
                 await asyncio.sleep(0.02)  # the market's pace: a round fits a tick
-            assert len(live.hub.pump) == 1, "the stall has been felt"
+            assert len(live.service.pump) == 1, "the stall has been felt"
             old = 0
             newest: set[str] = set()
             while len(newest) < CHANNELS:

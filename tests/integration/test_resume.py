@@ -52,7 +52,7 @@ async def _publish(service: Live, data: list[Any]) -> list[int]:
     seqs = []
     for each in data:
         await service.publish(CHANNEL, each)
-        seq = service.hub.feeds["trades"].channels[CHANNEL].seq
+        seq = service.service.feeds["trades"].channels[CHANNEL].seq
         assert seq is not None
         seqs.append(seq)
     return seqs
@@ -91,7 +91,7 @@ def _check_chain(updates: list[dict[str, Any]], seqs: list[int], prev: int | Non
 
 
 def _readers(service: Live) -> int:
-    return service.hub.pace.readers
+    return service.service.pace.readers
 
 
 # --- a storm -------------------------------------------------------------------
@@ -125,7 +125,7 @@ async def test_a_storm_of_resumes_is_paced_and_exact(make_live: MakeLive) -> Non
     storm, missed, size, rate = 300, 12, 400, 2**20
     # Heartbeats: on a busy machine a reader waits longer for its turn than for a sign of life.
     service = await make_live(STREAM__RETRY_MS="100", STREAM__HEARTBEAT_S="1")
-    pace = service.hub.pace = Turnstile(service.hub.loop.time, 5, rate)
+    pace = service.service.pace = Turnstile(service.service.loop.time, 5, rate)
     (before,) = await _publish(service, ["before"])
     cursor = await _cursor(service)
     seqs = await _publish(service, ["x" * size] * missed)
@@ -155,13 +155,13 @@ async def test_a_storm_of_resumes_is_paced_and_exact(make_live: MakeLive) -> Non
 
         for _ in range(storm):
             tasks.create_task(resume())
-        await until(lambda: service.hub.tally.resumes[True] == storm, seconds=60)
+        await until(lambda: service.service.tally.resumes[True] == storm, seconds=60)
         await until(lambda: _readers(service) == 5)
         for _ in range(5):
             await publish_one()
         assert (_readers(service), pace.spent) == (5, []), "all in, and none has read"
         pace.is_held = False
-        released = service.hub.loop.time()
+        released = service.service.loop.time()
         while _readers(service) > 0:
             await publish_one()
             await asyncio.sleep(0.1)
@@ -254,7 +254,7 @@ async def test_a_newcomer_waits_for_no_place(make_live: MakeLive) -> None:
 
 async def _overwrite(service: Live) -> list[int]:
     """More than the shortest history holds; returns every ``seq``."""
-    feed = service.hub.feeds["trades"]
+    feed = service.service.feeds["trades"]
     seqs = await _publish(service, [FILLER] * (2 * 2**20 // _publish_cost(FILLER)))
     assert feed.history.evicted is not None
     assert feed.history.size <= 2**20
@@ -335,7 +335,7 @@ async def test_behind_oldest_everything_retained_comes(make_live: MakeLive, wire
     async with _reading(service, wire, old) as reader:
         reset = (await reader.read_until("reset"))[-1]
 
-    feed = service.hub.feeds["trades"]
+    feed = service.service.feeds["trades"]
     oldest = feed.history.oldest
     assert oldest is not None
     assert oldest.seq > seqs[0], "some of it has given way"
@@ -355,7 +355,7 @@ async def test_without_a_history_there_is_no_oldest(service: Live) -> None:
     """A cursor from before the stream was made anew, with nothing in it yet: null."""
     await _publish(service, ["before"])
     old = await _cursor(service)
-    service.hub.reset(service.hub.feeds["trades"], "recreated")
+    service.hub.reset(service.service.feeds["trades"], "recreated")
     # Not known to be read as far: it is waited for first, as a replica that is ahead.
     async with _reading(service, cursor=old) as reader:
         reset = (await reader.read_until("reset"))[-1]
@@ -408,7 +408,7 @@ async def test_ages_are_spread(make_live: MakeLive) -> None:
         for _ in range(40):
             reader = await stack.enter_async_context(_reading(service))
             await reader.read_until("snapshot_end")
-        now = service.hub.loop.time()
+        now = service.service.loop.time()
         ages = [connection.leaves_at - now for connection in service.service.connections]
     assert len(ages) == 40
     assert all(60 < age <= 125 for age in ages)
@@ -437,7 +437,7 @@ async def test_a_resume_that_does_not_read_lets_the_next_one_in(make_live: MakeL
     await loop.sock_connect(stalled, (live.client.host, live.client.port))
     request = f"GET /v1/sse?channels=trades.X&last_event_id={cursor} HTTP/1.1\r\nHost: x\r\n\r\n"
     await loop.sock_sendall(stalled, request.encode())
-    await until(lambda: live.hub.pace.readers == 1, "the stalled client has the place")
+    await until(lambda: live.service.pace.readers == 1, "the stalled client has the place")
 
     async with live.sse("channels=trades.X", headers={"Last-Event-ID": cursor}) as events:
         updates = await events.updates(3000)
@@ -452,11 +452,11 @@ async def test_who_waits_for_its_turn_hears_heartbeats(make_live: MakeLive) -> N
     async with live.sse("channels=trades.X") as events:
         cursor = (await events.read_until("snapshot_end"))[-1]["cursor"]
     await live.publish(CHANNEL, 1)
-    assert live.hub.pace.admit()  # somebody else has the only place
+    assert live.service.pace.admit()  # somebody else has the only place
     async with live.sse("channels=trades.X", headers={"Last-Event-ID": cursor}) as events:
         seen = await events.read_until("heartbeat")
         assert seen[-1]["cursor"] == cursor
-        live.hub.pace.leave()
+        live.service.pace.leave()
         (update,) = await events.updates(1)
     assert update["data"] == 1
 

@@ -17,11 +17,20 @@ import orjson
 
 from tests.support.decoding import decoder
 from tickfan.broker.base import Received
+from tickfan.clock import Clock
 from tickfan.core import closing
+from tickfan.core.changes import ChangeLog
 from tickfan.core.feed import Upstream
+from tickfan.core.feeds import Feeds
 from tickfan.core.spec import Delivery, FeedSpec
+from tickfan.core.tally import Tally
+from tickfan.fanout.background import Background
 from tickfan.fanout.backlog import Backlog
+from tickfan.fanout.directory import Directory
 from tickfan.fanout.hub import Hub
+from tickfan.fanout.pump import Pump
+from tickfan.fanout.replay import Pace
+from tickfan.fanout.slices import Slices
 from tickfan.fanout.subscriber import Phase
 from tickfan.ingest import Ingest
 from tickfan.session.connections import Connections
@@ -34,7 +43,7 @@ if TYPE_CHECKING:
 
     from tests.support.decoding import Event
     from tickfan.core.closing import Reason
-    from tickfan.core.feed import Feed
+    from tickfan.core.feed import Channel, Feed
     from tickfan.session.connections import Granted
     from tickfan.wire.base import Format
 
@@ -255,16 +264,32 @@ class Fanout:
         specs: Sequence[FeedSpec] = FEEDS,
         *,
         rules: Rules = RULES,
-        **limits: Any,
+        stall_timeout_s: float = 60.0,
+        replays_max: int = 100,
+        replay_bytes_per_s: int = 64 * 2**20,
     ) -> None:
-        """``limits`` are those of the hub, by name."""
         self.loop = asyncio.get_running_loop()
-        self.hub = Hub(self.loop, specs, **limits)
+        clock = self.clock = Clock(self.loop.time)
+        self.tally = Tally()
+        self.feeds = Feeds(specs)
+        self.slices = Slices(self.loop, clock.stopwatch)
+        self.background = Background(self.loop, self.slices, clock.stopwatch)
+        self.pump = Pump(self.loop, self.slices, self.tally, clock.stopwatch, stall_timeout_s)
+        changes: ChangeLog[Channel] = ChangeLog()
+        self.directory = Directory(
+            self.loop, self.slices, self.background, changes, self.tally, clock
+        )
+        self.pace = Pace(self.loop.time, replays_max, replay_bytes_per_s)
         self.formats = Formats()
-        self.connections = Connections(self.hub, rules, "epoch")
-        self.ingest = Ingest(self.hub, 2**20)
-        self.offsets = dict.fromkeys(self.hub.feeds, 0)
-        for name in self.hub.feeds:
+        self.encodings = self.formats.encodings
+        self.connections = Connections(
+            self.feeds, self.directory, self.pump, self.pace, self.slices, self.tally, clock,
+            rules=rules, epoch="epoch", max_age_s=0,
+        )  # fmt: skip
+        self.hub = Hub(self.feeds, changes, self.directory, self.tally, self.connections.announce)
+        self.ingest = Ingest(self.hub, clock, 2**20)
+        self.offsets = dict.fromkeys(self.feeds, 0)
+        for name in self.feeds:
             self.ingest.upstream(name, Upstream.LIVE, "")
 
     def format(self, wire: str) -> Format:
@@ -284,7 +309,7 @@ class Fanout:
         return client
 
     def feed(self, channel: str) -> Feed:
-        feed = self.hub.feed_of(channel)
+        feed = self.feeds.covering(channel)
         assert feed is not None
         return feed
 
@@ -300,7 +325,7 @@ class Fanout:
         self.ingest.deliver(feed.name, message, message.fingerprint() if is_lossless else None)
         if feed.is_lossless:
             return int(fields["offset"]) * 1024
-        held = self.hub.channel(channel)
+        held = self.feeds.channel(channel)
         return 0 if held is None else held.seq or 0
 
     def publish(self, channel: str, data: Any = 1, **fields: Any) -> int:

@@ -60,7 +60,7 @@ class Live:
 
     async def publish(self, channel: str, data: Any, **fields: Any) -> None:
         """Publish one update through the broker."""
-        feed = self.hub.feed_of(channel)
+        feed = self.service.feeds.covering(channel)
         assert feed is not None
         message = Message(channel, orjson.dumps(data), **fields)
         await self.service.broker.publish(feed.name, message)
@@ -72,7 +72,7 @@ class Live:
 
     async def publish_all(self, names: Sequence[str]) -> None:
         """One update for each of many channels of a feed."""
-        feed = self.hub.feed_of(names[0])
+        feed = self.service.feeds.covering(names[0])
         assert feed is not None
         for start in range(0, len(names), 1000):
             entries = [{"channel": name, "data": 0} for name in names[start : start + 1000]]
@@ -238,7 +238,7 @@ async def live(
         client = await make_client(server)
         admin = await make_client(service.admin)
         if settings is None or "BROKER__URL" not in settings:  # else: a broker that is not there
-            await until(lambda: service.hub.is_ready)
+            await until(lambda: not service.feeds.is_starting)
         try:
             yield Live(service, client, admin)
         finally:

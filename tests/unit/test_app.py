@@ -43,10 +43,10 @@ async def test_the_simulated_market_runs_on_the_embedded_broker() -> None:
     before = len(asyncio.all_tasks())
     service = Service(load(None, {"TICKFAN_MARKET__RATE": "5000"}))
     async with service.running():
-        feeds = service.hub.feeds.values()
+        feeds = service.feeds.values()
         await until(lambda: all(feed.channels for feed in feeds), "updates on every feed")
     assert len(asyncio.all_tasks()) == before
-    assert not service.hub.tally.poison
+    assert not service.tally.poison
 
 
 async def test_nothing_is_left_running(make_live: MakeLive) -> None:
@@ -54,7 +54,7 @@ async def test_nothing_is_left_running(make_live: MakeLive) -> None:
     before = len(asyncio.all_tasks())
     service = Service(load(None, MARKET_OFF))
     async with service.running():
-        await until(lambda: service.hub.is_ready)
+        await until(lambda: not service.feeds.is_starting)
     assert len(asyncio.all_tasks()) == before
     loop = asyncio.get_running_loop()
     timers = [timer for timer in getattr(loop, "_scheduled", ()) if not timer.cancelled()]
@@ -152,8 +152,8 @@ async def test_each_limit_of_a_connection_arrives() -> None:
         closing_timeout_s=5.5, snapshot=False,
     )  # fmt: skip
     assert service.admission.rules == Rules((90, 10_000), 8)
-    assert service.hub.pace.readers_max == 66
-    assert service.hub.pace.allowed() == 700_000 * BURST_S
+    assert service.pace.readers_max == 66
+    assert service.pace.allowed() == 700_000 * BURST_S
 
 
 async def test_the_settings_reach_what_they_set(make_live: MakeLive) -> None:
@@ -165,9 +165,9 @@ async def test_the_settings_reach_what_they_set(make_live: MakeLive) -> None:
     )  # fmt: skip
     await service.publish("quotes.A", 1)
     await service.publish("quotes.B", "x" * 3900)
-    assert not service.hub.tally.poison
+    assert not service.service.tally.poison
     await service.publish("quotes.B", "x" * 4000)
-    assert service.hub.tally.poison == {("quotes", "too_large"): 1}
+    assert service.service.tally.poison == {("quotes", "too_large"): 1}
     async with service.sse("channels=quotes.A&interval_ms=101") as stream:
         subscribed, _ = await stream.read_until("snapshot_end")
     assert 25_000 <= int(subscribed["retry"]) <= 75_000

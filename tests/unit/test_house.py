@@ -97,6 +97,24 @@ def test_core_has_no_loop_no_clock_and_no_log(source: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        *sorted((SERVICE / "fanout").rglob("*.py")),
+        *sorted((SERVICE / "session").rglob("*.py")),
+        *(SERVICE / "transports" / f"{name}.py" for name in ("admission", "guest", "websocket")),
+        SERVICE / "ingest.py",
+    ],
+    ids=_name,
+)
+def test_time_and_chance_are_handed_in(source: Path) -> None:
+    """So that all of the fan-out can run on virtual time, from a seed."""
+    banned = _imports(source) & {"datetime", "random", "secrets", "time"}
+    assert not banned, (
+        f"{_name(source)} imports {sorted(banned)}: take a tickfan.clock.Clock, and ask it"
+    )
+
+
 @pytest.mark.parametrize("source", SOURCES + CLIENT, ids=_name)
 def test_no_module_is_long(source: Path) -> None:
     """A module can be read in one sitting."""

@@ -44,7 +44,7 @@ async def test_poison_on_a_lossless_channel_is_a_gap_in_its_chain(reason: str) -
     gap = fanout.deliver("trades.a", **POISON[reason])
     last = fanout.publish("trades.a")
     await fanout.settle()
-    tally = fanout.hub.tally
+    tally = fanout.tally
     assert tally.poison == {("trades", reason): 1}
     assert tally.gaps["trades"] == 1
     again = fanout.client("json")
@@ -54,7 +54,7 @@ async def test_poison_on_a_lossless_channel_is_a_gap_in_its_chain(reason: str) -
         chain = [(one["event"], one["seq"], one["prev"]) for one in events]
         assert chain == [("gap", gap, first), ("update", last, gap)]
         assert events[0]["reason"] == reason
-    held = fanout.hub.channel("trades.a")
+    held = fanout.feeds.channel("trades.a")
     assert held is not None
     assert held.latest is not None
     assert held.latest.seq == last, "a gap is nobody's latest value"
@@ -69,7 +69,7 @@ async def test_poison_on_a_conflated_channel_is_only_counted(reason: str) -> Non
     fanout.publish("quotes.a", "good")
     fanout.deliver("quotes.a", **POISON[reason])
     await fanout.settle()
-    assert sum(fanout.hub.tally.poison.values()) == 1
+    assert sum(fanout.tally.poison.values()) == 1
     assert not client.named("gap")
     assert [one["data"] for one in client.named("update")] == ["good"]
 
@@ -88,7 +88,7 @@ async def test_poison_is_logged_once_in_a_while() -> None:
     ]  # fmt: skip
     assert lines[0]["channel"] == "trades.a"
     assert SAMPLE_S > 0
-    assert fanout.hub.tally.poison["quotes", "bad_json"] == 50
+    assert fanout.tally.poison["quotes", "bad_json"] == 50
 
 
 @skips_time
@@ -119,10 +119,10 @@ async def test_a_batch_that_is_partly_bad_yields_its_good_parts() -> None:
         ("update", "trades.b", 4, None),
         ("update", "trades.a", 5, base + 3),
     ]
-    assert fanout.hub.tally.poison == {
+    assert fanout.tally.poison == {
         ("trades", "bad_ts"): 1, ("trades", "bad_batch"): 1, ("trades", "wrong_feed"): 1,
     }  # fmt: skip
-    assert fanout.hub.channel("quotes.a") is None
+    assert fanout.feeds.channel("quotes.a") is None
 
 
 @skips_time
@@ -152,8 +152,8 @@ async def test_a_feed_takes_so_many_channels_and_no_more() -> None:
             fanout.publish(f"{feed}.{name}")
         fanout.deliver(f"{feed}.e", b"{")
     await fanout.settle()
-    assert fanout.hub.tally.poison["trades", "channels_max"] == 3
-    assert fanout.hub.tally.poison["quotes", "channels_max"] == 2
+    assert fanout.tally.poison["trades", "channels_max"] == 3
+    assert fanout.tally.poison["quotes", "channels_max"] == 2
     assert {one["channel"] for one in client.named("update")} == {
         "trades.a", "trades.b", "quotes.a", "quotes.b",
     }  # fmt: skip
@@ -183,14 +183,14 @@ async def test_news_of_the_source_goes_to_the_hub() -> None:
     """upstream and reset are the feed's."""
     fanout = Fanout()
     fanout.ingest.upstream("book", Upstream.STALE, "cut")
-    assert fanout.hub.feeds["book"].upstream is Upstream.STALE
-    assert fanout.hub.feeds["book"].since_ms > 0
+    assert fanout.feeds["book"].upstream is Upstream.STALE
+    assert fanout.feeds["book"].since_ms > 0
     fanout.publish("book.x")
     with structlog.testing.capture_logs() as lines:
         fanout.ingest.reset("book", "truncated")
     assert lines[0]["reason"] == "truncated"
-    assert len(fanout.hub.feeds["book"].history) == 0
-    assert fanout.hub.tally.resets == {("book", "truncated"): 1}
+    assert len(fanout.feeds["book"].history) == 0
+    assert fanout.tally.resets == {("book", "truncated"): 1}
 
 
 values = st.recursive(
@@ -253,7 +253,7 @@ async def test_nothing_gets_out_of_deliver(deliveries: list[tuple[Any, ...]]) ->
             random.Random(offset).choice("ab") * 11,
         )
     await fanout.settle()
-    tally = fanout.hub.tally
+    tally = fanout.tally
     assert sum(tally.messages_in.values()) == len(deliveries)
     seen = [[(one["event"], one["channel"], one["seq"]) for one in client.events if "seq" in one]
             for client in clients]  # fmt: skip

@@ -31,16 +31,17 @@ async def list_channels(request: web.Request) -> web.Response:
     ``pattern`` narrows it, ``limit`` (1 to 10,000) bounds it, and ``after``
     goes on behind a name: ``next`` of the page before.
     """
-    hub = request.app[CONTEXT].hub
+    context = request.app[CONTEXT]
+    feeds = context.feeds.values()
     check_query(request, "pattern", "limit", "after")
     query = request.query
     pattern = Pattern(query.get("pattern", "#"))
     limit = whole_number(query.get("limit"), "limit", LIMIT, LIMIT_MAX)
     after = query.get("after", "")
     page: list[Channel] = []
-    steps = _first(hub.feeds.values(), pattern, after, limit + 1, page)
-    if sum(feed.looks(pattern) for feed in hub.feeds.values()) > LOOKS_AT_ONCE:
-        await hub.background.run(steps)
+    steps = _first(feeds, pattern, after, limit + 1, page)
+    if sum(feed.looks(pattern) for feed in feeds) > LOOKS_AT_ONCE:
+        await context.background.run(steps)
     else:
         for _ in steps:
             pass
@@ -48,7 +49,7 @@ async def list_channels(request: web.Request) -> web.Response:
         {
             "channels": [_summary(channel) for channel in page[:limit]],
             "next": page[limit - 1].name if len(page) > limit else None,
-            "feeds": [_feed(feed) for feed in hub.feeds.values()],
+            "feeds": [_feed(feed) for feed in feeds],
         }
     )
 
@@ -56,8 +57,7 @@ async def list_channels(request: web.Request) -> web.Response:
 async def latest_value(request: web.Request) -> web.Response:
     """The newest update of one channel, as the streams send it."""
     check_query(request)
-    hub = request.app[CONTEXT].hub
-    channel = find_channel(hub, request.match_info["channel"])
+    channel = find_channel(request.app[CONTEXT].feeds, request.match_info["channel"])
     if channel.latest is None:
         raise no_value(channel.name)
     fields = as_object(channel.latest)

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tickfan.broker.base import Broker
-    from tickfan.fanout.hub import Hub
+    from tickfan.core.feeds import Feeds
+    from tickfan.core.tally import Tally
+    from tickfan.fanout.background import Background
+    from tickfan.fanout.directory import Directory
+    from tickfan.fanout.pump import Pump
+    from tickfan.fanout.slices import Slices
     from tickfan.session.connections import Connections
     from tickfan.wire.base import Encodings
 
@@ -28,8 +33,13 @@ class Context:
     nobody may. ``is_draining`` is asked, because it changes.
     """
 
-    hub: Hub
+    feeds: Feeds
     connections: Connections
+    directory: Directory
+    pump: Pump
+    slices: Slices
+    background: Background
+    tally: Tally
     broker: Broker
     encodings: Encodings
     publish_token: str | None

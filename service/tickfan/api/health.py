@@ -27,11 +27,11 @@ async def readyz(request: web.Request) -> web.Response:
     """200 or 503, and why."""
     context = request.app[CONTEXT]
     is_draining = context.is_draining()
-    is_ready = context.hub.is_ready and not is_draining
+    is_ready = not (context.feeds.is_starting or is_draining)
     body = {
         "ready": is_ready,
         "draining": is_draining,
-        "feeds": {feed.name: _state(feed) for feed in context.hub.feeds.values()},
+        "feeds": {feed.name: _state(feed) for feed in context.feeds.values()},
     }
     return json_response(body, 200 if is_ready else 503)
 

@@ -42,7 +42,7 @@ async def history(request: web.Request) -> web.Response:
     JSON, NDJSON or CSV by ``format`` or the Accept header.
     """
     check_query(request, "limit", "format")
-    channel = find_channel(request.app[CONTEXT].hub, request.match_info["channel"])
+    channel = find_channel(request.app[CONTEXT].feeds, request.match_info["channel"])
     if not channel.feed.is_lossless:
         raise Refusal(
             "not_lossless",

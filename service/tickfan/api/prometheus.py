@@ -1,6 +1,6 @@
 """``/metrics`` on the admin port: the process's counts in Prometheus's text format 0.0.4.
 
-Nothing is counted here: the values are read from the hub when a scrape comes,
+Nothing is counted here: the values are read from the parts when a scrape comes,
 so the hot path pays for plain integers only. Must not know who scrapes.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import accumulate, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 from prometheus_client import (
@@ -36,8 +36,11 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from tickfan.core.feed import Feed
-    from tickfan.core.tally import Histogram
-    from tickfan.fanout.hub import Hub
+    from tickfan.core.feeds import Feeds
+    from tickfan.core.tally import Histogram, Tally
+    from tickfan.fanout.directory import Directory
+    from tickfan.fanout.pump import Pump
+    from tickfan.fanout.slices import Slices
     from tickfan.session.connections import Connections
     from tickfan.wire.base import Encodings
 
@@ -45,10 +48,22 @@ UNRECOVERED_REASONS = ("history_lost", "recreated", "unknown_feed")
 """What :meth:`tickfan.core.feed.Feed.why_not` says."""
 
 
-def registry(hub: Hub, connections: Connections, encodings: Encodings) -> CollectorRegistry:
+class Parts(Protocol):
+    """What is looked at when a scrape comes."""
+
+    feeds: Feeds
+    connections: Connections
+    directory: Directory
+    pump: Pump
+    slices: Slices
+    tally: Tally
+    encodings: Encodings
+
+
+def registry(parts: Parts) -> CollectorRegistry:
     """A registry of this service's metrics and its process's."""
     own = CollectorRegistry()
-    own.register(HubCollector(hub, connections, encodings))
+    own.register(ServiceCollector(parts))
     ProcessCollector(registry=own)
     PlatformCollector(registry=own)
     return own
@@ -66,17 +81,15 @@ def metrics(registry: CollectorRegistry) -> Callable[[web.Request], Awaitable[we
     return handler
 
 
-class HubCollector(Collector):
+class ServiceCollector(Collector):
     """Reads the tally. Labels are feeds, formats and reasons: closed sets all."""
 
-    def __init__(self, hub: Hub, connections: Connections, encodings: Encodings) -> None:
-        self._hub = hub
-        self._connections = connections
-        self._encodings = encodings
+    def __init__(self, parts: Parts) -> None:
+        self._of = parts
 
     def collect(self) -> Iterable[Metric]:
         """The families of one scrape."""
-        feeds = list(self._hub.feeds.values())
+        feeds = list(self._of.feeds.values())
         yield from self._upstream(feeds)
         yield from self._feeds(feeds)
         yield from self._fan_out()
@@ -86,7 +99,7 @@ class HubCollector(Collector):
         yield from self._losses(feeds)
 
     def _upstream(self, feeds: list[Feed]) -> Iterator[Metric]:
-        tally = self._hub.tally
+        tally = self._of.tally
         yield _by_feed("tickfan_messages_in", "Messages from the broker", tally.messages_in, feeds)
         yield _by_feed("tickfan_updates_in", "Updates in those messages", tally.updates_in, feeds)
         yield _by_feed(
@@ -107,7 +120,7 @@ class HubCollector(Collector):
             "tickfan_feed_changes",
             "Times that a feed's source became live, or stale",
             ("feed", "state"),
-            self._hub.tally.feed_changes,
+            self._of.tally.feed_changes,
             product((feed.name for feed in feeds), (Upstream.LIVE.value, Upstream.STALE.value)),
         )
         state = GaugeMetricFamily(
@@ -122,7 +135,7 @@ class HubCollector(Collector):
         yield from (state, channels, kept)
 
     def _fan_out(self) -> Iterator[Metric]:
-        tally, encodings = self._hub.tally, self._encodings
+        tally, encodings = self._of.tally, self._of.encodings
         yield _plain("tickfan_updates_out", "Updates written to clients", tally.updates_out)
         yield _plain("tickfan_writes", "Writes of updates to clients", tally.writes)
         yield _plain("tickfan_sent_bytes", "Bytes of updates written to clients", tally.bytes_out)
@@ -132,7 +145,7 @@ class HubCollector(Collector):
         encoded.add_metric(("json_row",), encodings.json_rows)
         encoded.add_metric(("msgpack_row",), encodings.msgpack_rows)
         yield encoded
-        yield GaugeMetricFamily("tickfan_audiences", "Audiences", value=len(self._hub.directory))
+        yield GaugeMetricFamily("tickfan_audiences", "Audiences", value=len(self._of.directory))
         yield _histograms(
             "tickfan_delivery_age_seconds",
             "From the publisher's ts to the write, on the shared path",
@@ -145,18 +158,16 @@ class HubCollector(Collector):
         yield GaugeMetricFamily(
             "tickfan_slice_longest_seconds",
             "Longest time that writing has held the event loop",
-            value=self._hub.slices.longest_s,
+            value=self._of.slices.longest_s,
         )
 
     def _slow(self) -> Iterator[Metric]:
         # There may be as many as connections: what costs is done once.
-        backlogs = [parked.backlog for parked in self._hub.pump if parked.backlog is not None]
+        backlogs = [parked.backlog for parked in self._of.pump if parked.backlog is not None]
         queues = [backlog.queue for backlog in backlogs if backlog.queue]
         now = now_ms()
         oldest = min((next(iter(queue)).ts for queue in queues), default=now)
-        yield GaugeMetricFamily(
-            "tickfan_parked", "Clients off the shared path", len(self._hub.pump)
-        )
+        yield GaugeMetricFamily("tickfan_parked", "Clients off the shared path", len(self._of.pump))
         yield GaugeMetricFamily(
             "tickfan_slow_subscribers",
             "Clients that have not taken what was last written to them",
@@ -180,8 +191,8 @@ class HubCollector(Collector):
         )
 
     def _clients(self) -> Iterator[Metric]:
-        tally = self._hub.tally
-        now = Counter(connection.subscriber.format.name for connection in self._connections)
+        tally = self._of.tally
+        now = Counter(connection.subscriber.format.name for connection in self._of.connections)
         connections = GaugeMetricFamily(
             "tickfan_connections", "Open connections", labels=("format",)
         )
@@ -220,7 +231,7 @@ class HubCollector(Collector):
         )
 
     def _requests(self, feeds: list[Feed]) -> Iterator[Metric]:
-        tally = self._hub.tally
+        tally = self._of.tally
         yield _by_feed(
             "tickfan_published", "Updates published over HTTP, confirmed", tally.published, feeds
         )
@@ -232,7 +243,7 @@ class HubCollector(Collector):
         yield refusals
 
     def _losses(self, feeds: list[Feed]) -> Iterator[Metric]:
-        tally = self._hub.tally
+        tally = self._of.tally
         lossless = [feed.name for feed in feeds if feed.is_lossless]
         labels = ("feed", "reason")
         yield _by_feed("tickfan_gaps", "Gaps told on lossless feeds", tally.gaps, feeds)

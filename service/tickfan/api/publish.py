@@ -30,7 +30,7 @@ async def publish(request: web.Request) -> web.Response:
     _authorize(request, context.publish_token)
     check_query(request, "type")
     name = check_channel_name(request.match_info["channel"])
-    feed = feed_of(context.hub, name)
+    feed = feed_of(context.feeds, name)
     kind = _KINDS.get(request.content_type)
     if kind is None:
         raise Refusal(
@@ -53,7 +53,7 @@ async def publish(request: web.Request) -> web.Response:
         await context.broker.publish(feed.name, Message(name, body, kind, type_, ts))
     except PublishError as error:
         raise Refusal(error.code, str(error), name) from None
-    context.hub.tally.published[feed.name] += 1
+    context.tally.published[feed.name] += 1
     return json_response({"channel": name, "feed": feed.name, "ts": ts, "confirmed": True}, 201)
 
 

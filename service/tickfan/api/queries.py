@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from tickfan.core.feed import Channel, Feed
+    from tickfan.core.feeds import Feeds
     from tickfan.core.update import Update
-    from tickfan.fanout.hub import Hub
 
 
 def check_query(request: web.Request, *names: str) -> None:
@@ -37,25 +37,25 @@ def whole_number(text: str | None, name: str, default: int, most: int) -> int:
     return int(text)
 
 
-def find_channel(hub: Hub, name: str) -> Channel:
+def find_channel(feeds: Feeds, name: str) -> Channel:
     """The channel of that name.
 
     Raises :class:`Refusal`: ``bad_channel``, ``no_feed`` with what the feeds
     bind, ``no_value`` for a channel without an update.
     """
     check_channel_name(name)
-    feed = feed_of(hub, name)
+    feed = feed_of(feeds, name)
     channel = feed.channels.get(name)
     if channel is None:
         raise no_value(name)
     return channel
 
 
-def feed_of(hub: Hub, name: str) -> Feed:
+def feed_of(feeds: Feeds, name: str) -> Feed:
     """The feed that covers the name. Raises :class:`Refusal` (``no_feed``)."""
-    feed = hub.feed_of(name)
+    feed = feeds.covering(name)
     if feed is None:
-        bound = ", ".join(own.text for each in hub.feeds.values() for own in each.patterns)
+        bound = feeds.bindings
         raise Refusal("no_feed", f"no feed covers {name!r}; the feeds bind: {bound}", name)
     return feed
 

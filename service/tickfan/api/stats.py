@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 async def stats(request: web.Request) -> web.Response:
     """Everything that is counted, in one object."""
     context = request.app[CONTEXT]
-    hub, tally = context.hub, context.hub.tally
+    tally = context.tally
     return json_response(
         {
             "epoch": context.connections.epoch,
             "connections": len(context.connections),
             "by_format": Counter(c.subscriber.format.name for c in context.connections),
-            "audiences": len(hub.directory),
-            "parked": len(hub.pump),
+            "audiences": len(context.directory),
+            "parked": len(context.pump),
             "feeds": {
                 feed.name: {
                     "upstream": feed.upstream.value,
@@ -33,7 +33,7 @@ async def stats(request: web.Request) -> web.Response:
                     "history_updates": len(feed.history),
                     "history_bytes": feed.history.size,
                 }
-                for feed in hub.feeds.values()
+                for feed in context.feeds.values()
             },
             "poison": _pairs(tally.poison),
             "resets": _pairs(tally.resets),
@@ -42,7 +42,7 @@ async def stats(request: web.Request) -> web.Response:
             "writes": tally.writes,
             "bytes_out": tally.bytes_out,
             "encodings": context.encodings.total,
-            "longest_slice_ms": round(hub.slices.longest_s * 1000, 3),
+            "longest_slice_ms": round(context.slices.longest_s * 1000, 3),
         }
     )
 

@@ -7,12 +7,11 @@ Must not know what the steps do.
 from __future__ import annotations
 
 from collections import deque
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tickfan.fanout.slices import Slices
 
@@ -23,10 +22,13 @@ PIECE_S = 0.001
 class Background:
     """Takes the steps of all work in turns."""
 
-    __slots__ = ("_is_queued", "_loop", "_slices", "_work")
+    __slots__ = ("_is_queued", "_loop", "_slices", "_stopwatch", "_work")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, slices: Slices) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, slices: Slices, stopwatch: Callable[[], float]
+    ) -> None:
         self._loop = loop
+        self._stopwatch = stopwatch
         self._slices = slices
         self._work: deque[tuple[Iterator[None], asyncio.Future[None]]] = deque()
         self._is_queued = False
@@ -56,7 +58,7 @@ class Background:
             return
         steps, future = self._work.popleft()
         try:
-            if not future.done() and _take(steps):
+            if not future.done() and self._take(steps):
                 self._work.append((steps, future))
             elif not future.done():
                 future.set_result(None)
@@ -68,8 +70,7 @@ class Background:
         else:
             self._is_queued = False
 
-
-def _take(steps: Iterator[None]) -> bool:
-    """Take steps for as long as a piece may take; whether there may be more."""
-    began = perf_counter()
-    return any(perf_counter() - began >= PIECE_S for _ in steps)
+    def _take(self, steps: Iterator[None]) -> bool:
+        """Take steps for as long as a piece may take; whether there may be more."""
+        end = self._stopwatch() + PIECE_S
+        return any(self._stopwatch() >= end for _ in steps)

@@ -14,8 +14,9 @@ from tickfan.fanout.audience import FLUSH_BYTES, note_flush
 from tickfan.fanout.subscriber import SHARED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from tickfan.clock import Clock
     from tickfan.core.feed import Channel
     from tickfan.core.tally import Tally
     from tickfan.core.update import Update
@@ -36,7 +37,7 @@ class ConflatedAudience:
         self,
         key: Key,
         tally: Tally,
-        clock: Callable[[], float],
+        clock: Clock,
         flusher: Flusher,
         moment: int,
     ) -> None:
@@ -126,7 +127,7 @@ class ConflatedAudience:
         updates = self._take_pending()
         if not updates or not self.members:
             return
-        self.flushed_at = now = self._clock()
+        self.flushed_at = now = self._clock.time()
         updates = self._first_of(updates)
         frame = self.key.format.live(updates, None)
         count, size = len(updates), len(frame)
@@ -154,7 +155,9 @@ class ConflatedAudience:
             written += 1
             if is_parked:
                 member.has_newest(_channels(updates))
-        note_flush(self._tally, self._tally.conflated_age, updates, written, size)
+        note_flush(
+            self._tally, self._tally.conflated_age, updates, written, size, self._clock.wall_ms()
+        )
         for member in lost:
             member.end(closing.LOST)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator, Sequence
 
+    from tickfan.clock import Clock
     from tickfan.core.changes import ChangeLog
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.tally import Tally
@@ -41,19 +42,21 @@ REST_MS = 10
 class Directory:
     """Finds or makes the audience of a key, and keeps channels and audiences linked."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made in one place
         self,
         loop: asyncio.AbstractEventLoop,
         slices: Slices,
         background: Background,
         changes: ChangeLog[Channel],
         tally: Tally,
+        clock: Clock,
     ) -> None:
         self._loop = loop
         self._slices = slices
         self._background = background
         self._changes = changes
         self._tally = tally
+        self._clock = clock
         self._audiences: dict[Key, list[Audience]] = {}
         self._flushers: dict[int, Flusher] = {}
         self._groups: dict[int, list[TickGroup]] = {}
@@ -168,12 +171,12 @@ class Directory:
         audience: Audience
         if key.interval_ms is None:
             flush_ms = min(feed.spec.flush_ms for feed in key.feeds)
-            audience = LosslessAudience(key, self._tally, self._loop.time, self._flusher(flush_ms))
+            audience = LosslessAudience(key, self._tally, self._clock, self._flusher(flush_ms))
         else:
             audience = ConflatedAudience(
                 key,
                 self._tally,
-                self._loop.time,
+                self._clock,
                 self._flusher(REST_MS),
                 self._changes.version,
             )

@@ -9,25 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tickfan.core.changes import ChangeLog
-from tickfan.core.feed import Feed, Upstream
-from tickfan.core.tally import Tally
+from tickfan.core.feed import Upstream
 from tickfan.core.update import GAP, SNAPSHOT, UPDATE, Update
-from tickfan.fanout.background import Background
-from tickfan.fanout.directory import Directory
-from tickfan.fanout.pump import Pump
-from tickfan.fanout.replay import Pace
-from tickfan.fanout.slices import Slices
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
-    from tickfan.core.cursor import Place
-    from tickfan.core.feed import Channel
-    from tickfan.core.spec import FeedSpec
-
-    Listener = Callable[[Feed, str, dict[str, Any]], None]
+    from tickfan.core.changes import ChangeLog
+    from tickfan.core.feed import Channel, Feed
+    from tickfan.core.feeds import Feeds
+    from tickfan.core.tally import Tally
+    from tickfan.fanout.directory import Directory
 
 
 ENVELOPE_BYTES = 128
@@ -36,29 +28,22 @@ prev and a cursor. Counted, so that a bound in bytes holds for small updates."""
 
 
 class Hub:
-    """The feeds and their channels, and the machinery that writes them out."""
+    """What happens to the feeds: an update, a gap, a reset, news of a source."""
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
-        feeds: Sequence[FeedSpec],
-        *,
-        stall_timeout_s: float = 60.0,
-        replays_max: int = 100,
-        replay_bytes_per_s: int = 64 * 2**20,
+        feeds: Feeds,
+        changes: ChangeLog[Channel],
+        directory: Directory,
+        tally: Tally,
+        tell: Callable[[Feed, dict[str, Any]], None],
     ) -> None:
-        """Must be made in the loop's thread; the limits are those of the settings' [stream]."""
-        self.loop = loop
-        self.feeds = {spec.name: Feed(spec) for spec in feeds}
-        self.tally = Tally()
-        self.slices = Slices(loop)
-        self.background = Background(loop, self.slices)
-        self.pump = Pump(loop, self.slices, self.tally, stall_timeout_s)
-        self.pace = Pace(loop.time, replays_max, replay_bytes_per_s)
-        self._changes: ChangeLog[Channel] = ChangeLog()
-        self.directory = Directory(loop, self.slices, self.background, self._changes, self.tally)
-        # Told of feed events (status); set by whoever knows the connections.
-        self.listener: Listener | None = None
+        """``tell`` is given each feed whose source has changed, with what it is now."""
+        self.feeds = feeds
+        self.tally = tally
+        self._changes = changes
+        self._directory = directory
+        self._tell = tell
 
     def publish(  # noqa: PLR0913 - the one door of the hot path
         self,
@@ -83,7 +68,7 @@ class Hub:
         channel = feed.channels.get(name)
         if channel is None:
             channel = feed.add_channel(name)
-            self.directory.add_channel(channel)
+            self._directory.add_channel(channel)
         size += len(name) + ENVELOPE_BYTES
         if feed.is_lossless:
             self._publish_lossless(
@@ -135,8 +120,7 @@ class Hub:
             # All that was published meanwhile has been read back.
             feed.confirmed_after = 0
         feed.upstream, feed.why, feed.since_ms = state, why, now_ms
-        if self.listener is not None:
-            self.listener(feed, "status", {"feed": feed.name, **self.status(feed)})
+        self._tell(feed, self.status(feed))
 
     @staticmethod
     def status(feed: Feed) -> dict[str, Any]:
@@ -160,45 +144,5 @@ class Hub:
         """The feed's stream cannot be continued: forget it and say so."""
         self.tally.resets[feed.name, reason] += 1
         feed.restart()
-        for audience in self.directory.lossless_of(feed):
+        for audience in self._directory.lossless_of(feed):
             audience.restart(feed, {"feed": feed.name, "reason": reason})
-
-    def feed_of(self, name: str) -> Feed | None:
-        """The feed that covers a channel name."""
-        for feed in self.feeds.values():
-            if name in feed.channels or feed.covers(name):
-                return feed
-        return None
-
-    def channel(self, name: str) -> Channel | None:
-        """A channel that has had an update."""
-        feed = self.feed_of(name)
-        return None if feed is None else feed.channels.get(name)
-
-    def behind(self, places: Mapping[str, Place]) -> list[Feed]:
-        """The lossless feeds that have not been read as far as a cursor's places."""
-        feeds = (self.feeds.get(name) for name in places)
-        return [feed for feed in feeds if feed is not None and feed.is_lossless
-                and feed.is_behind(places[feed.name])]  # fmt: skip
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether every feed has been read to its tail once.
-
-        An outage of the broker does not end it: clients are told that values
-        are stale, while a service without a ready replica answers 503, after
-        which an EventSource never comes back.
-        """
-        return not self.is_starting
-
-    @property
-    def is_starting(self) -> bool:
-        """Whether some feed has never been live: nobody can be served right."""
-        return any(feed.upstream is Upstream.STARTING for feed in self.feeds.values())
-
-    def stop(self) -> None:
-        """End every timer and drop what is still to be written."""
-        self.directory.stop()
-        self.pump.stop()
-        self.background.stop()
-        self.slices.stop()

@@ -17,8 +17,7 @@ from tickfan.fanout.serving import cut_at
 from tickfan.fanout.subscriber import ENDED, SHARED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from tickfan.clock import Clock
     from tickfan.core.closing import Reason
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.tally import Tally
@@ -40,7 +39,7 @@ class LosslessAudience:
         self,
         key: Key,
         tally: Tally,
-        clock: Callable[[], float],
+        clock: Clock,
         flusher: Flusher,
     ) -> None:
         self.key = key
@@ -109,7 +108,7 @@ class LosslessAudience:
         pending = self._take_pending()
         if not pending or not self.members:
             return
-        self.flushed_at = now = self._clock()
+        self.flushed_at = now = self._clock.time()
         before = self.trail.copy()
         due, is_done = cut_at(pending, self.key.until)
         frame = self.key.format.live(due, self.trail)
@@ -137,7 +136,8 @@ class LosslessAudience:
             written += 1
             if is_done:
                 over.append((member, closing.DONE))
-        note_flush(self._tally, self._tally.lossless_age, due, written, size)
+        ages, now_ms = self._tally.lossless_age, self._clock.wall_ms()
+        note_flush(self._tally, ages, due, written, size, now_ms)
         for member, reason in over:
             member.end(reason)
 

@@ -5,7 +5,6 @@ Must not know why they are.
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from tickfan.core import closing
@@ -13,7 +12,7 @@ from tickfan.fanout.subscriber import ENDED, SHARED
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tickfan.core.tally import Tally
     from tickfan.fanout.slices import Slices
@@ -28,12 +27,28 @@ most; a subscriber that does drain is served again in the next turn."""
 class Pump:
     """Steps every parked subscriber until it is back on the shared path."""
 
-    __slots__ = ("_loop", "_parked", "_queued", "_slices", "_stall_timeout_s", "_tally", "_timer")
+    __slots__ = (
+        "_loop",
+        "_parked",
+        "_queued",
+        "_slices",
+        "_stall_timeout_s",
+        "_stopwatch",
+        "_tally",
+        "_timer",
+    )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, slices: Slices, tally: Tally, stall_timeout_s: float
+        self,
+        loop: asyncio.AbstractEventLoop,
+        slices: Slices,
+        tally: Tally,
+        stopwatch: Callable[[], float],
+        stall_timeout_s: float,
     ) -> None:
+        """A subscriber whose socket takes nothing for ``stall_timeout_s`` ends."""
         self._loop = loop
+        self._stopwatch = stopwatch
         self._slices = slices
         self._tally = tally
         self._stall_timeout_s = stall_timeout_s
@@ -99,9 +114,9 @@ class Pump:
 
     def _round(self, subscribers: list[Subscriber], start: int, *, progress: bool) -> None:
         now = self._loop.time()
-        began = perf_counter()
+        end = self._stopwatch() + STEP_SLICE_S
         index = start
-        while index < len(subscribers) and perf_counter() - began < STEP_SLICE_S:
+        while index < len(subscribers) and self._stopwatch() < end:
             if subscribers[index] in self._parked:
                 progress = self.step(subscribers[index], now) or progress
             index += 1

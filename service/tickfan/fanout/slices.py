@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -28,10 +27,12 @@ The last one may begin at the end of it: an audience's flush, 3 to 6 ms for its
 class Slices:
     """Runs jobs in order, a slice of time in each turn of the loop."""
 
-    __slots__ = ("_began", "_handle", "_jobs", "_loop", "longest_s")
+    __slots__ = ("_began", "_handle", "_jobs", "_loop", "_stopwatch", "longest_s")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, stopwatch: Callable[[], float]) -> None:
+        """``stopwatch`` in seconds, not the loop's clock: uvloop's stands still within a turn."""
         self._loop = loop
+        self._stopwatch = stopwatch
         self._jobs: deque[Callable[[], None]] = deque()
         self._handle: asyncio.Handle | None = None
         self._began: float | None = None
@@ -60,8 +61,8 @@ class Slices:
 
     def _run(self) -> None:
         jobs = self._jobs
-        # Not the loop's clock: uvloop's stands still within a turn.
-        began = now = perf_counter()
+        stopwatch = self._stopwatch
+        began = now = stopwatch()
         if self._began is not None:
             self.longest_s = max(self.longest_s, began - self._began)
         if not jobs:
@@ -73,7 +74,7 @@ class Slices:
         try:
             while jobs and now - began < SLICE_S:
                 jobs.popleft()()
-                now = perf_counter()
+                now = stopwatch()
         finally:
             # Also after a job that failed: the others are still due. And once more
             # without jobs, to see how long this turn took.

@@ -6,12 +6,10 @@ pipe by itself. Must not know HTTP, WebSocket, or how a request was spelled.
 
 from __future__ import annotations
 
-import random
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tickfan.clock import now_ms
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
 from tickfan.core.cursor import Trail
@@ -25,18 +23,27 @@ from tickfan.session.membership import Connection, keys_of, regroup, resume
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from tickfan.clock import Clock
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place
     from tickfan.core.feed import Channel, Feed
+    from tickfan.core.feeds import Feeds
     from tickfan.core.pattern import Pattern
+    from tickfan.core.tally import Tally
     from tickfan.core.update import Update
-    from tickfan.fanout.hub import Hub
+    from tickfan.fanout.directory import Directory
     from tickfan.fanout.ports import Pipe
+    from tickfan.fanout.pump import Pump
+    from tickfan.fanout.replay import Pace
+    from tickfan.fanout.slices import Slices
     from tickfan.session.grants import Grant, Request, Rules
     from tickfan.wire.base import Format
 
 CHUNK = 200
 """Connections that one job writes to."""
+
+MAX_AGE_SPREAD = 0.25
+"""By what share of the greatest age a connection may leave earlier or later."""
 
 
 class Granted(NamedTuple):
@@ -49,17 +56,35 @@ class Granted(NamedTuple):
 class Connections:
     """All connections of the process."""
 
-    def __init__(self, hub: Hub, rules: Rules, epoch: str, max_age_s: float = 0.0) -> None:
+    def __init__(  # noqa: PLR0913 - made in one place
+        self,
+        feeds: Feeds,
+        directory: Directory,
+        pump: Pump,
+        pace: Pace,
+        slices: Slices,
+        tally: Tally,
+        clock: Clock,
+        *,
+        rules: Rules,
+        epoch: str,
+        max_age_s: float,
+    ) -> None:
         """``epoch`` names this run of the process: conflated ``seq`` counts from it.
 
         ``max_age_s``: connections are asked to move on at about this age (0: never).
         """
+        self._feeds = feeds
+        self._directory = directory
+        self._pump = pump
+        self._pace = pace
+        self._slices = slices
+        self._tally = tally
+        self._clock = clock
         self._max_age_s = max_age_s
-        self._hub = hub
-        self.planner = Planner(hub.feeds.values(), rules)
+        self.planner = Planner(feeds, rules)
         self.epoch = epoch
         self._all: dict[Connection, None] = {}
-        hub.listener = self._announce
 
     def __len__(self) -> int:
         return len(self._all)
@@ -81,15 +106,13 @@ class Connections:
 
         ``ping`` are the bytes of its wire's ping; None: it has none.
         """
-        clock = self._hub.loop.time
-        subscriber = Subscriber(
-            format, pipe, on_end, self._hub.pump.serve, clock=clock, until=until
-        )
+        now = self._clock.time
+        subscriber = Subscriber(format, pipe, on_end, self._pump.serve, clock=now, until=until)
         connection = Connection(subscriber, remote, ping)
         if self._max_age_s:
-            connection.leaves_at = clock() + self._max_age_s * random.uniform(0.75, 1.25)
+            connection.leaves_at = now() + self._clock.spread(self._max_age_s, MAX_AGE_SPREAD)
         self._all[connection] = None
-        self._hub.tally.connects[format.name] += 1
+        self._tally.connects[format.name] += 1
         return connection
 
     def leave(self, connection: Connection, reason: Reason) -> None:
@@ -103,8 +126,8 @@ class Connections:
         del self._all[connection]
         subscriber = connection.subscriber
         reason = subscriber.leave(reason)
-        self._hub.pump.forget(subscriber)
-        directory = self._hub.directory
+        self._pump.forget(subscriber)
+        directory = self._directory
         if connection.lossless is not None:
             directory.forget(subscriber, connection.lossless)
         for audience in connection.conflated.values():
@@ -112,10 +135,10 @@ class Connections:
         self._count_end(connection, reason)
 
     def _count_end(self, connection: Connection, reason: Reason) -> None:
-        subscriber, tally = connection.subscriber, self._hub.tally
+        subscriber, tally = connection.subscriber, self._tally
         name = subscriber.format.name
         tally.closes[name, reason.name] += 1
-        tally.durations[name].observe(self._hub.loop.time() - subscriber.opened_at)
+        tally.durations[name].observe(self._clock.time() - subscriber.opened_at)
         # It waited for something, and had nothing before it went.
         is_clients_own = reason is closing.LEFT or reason is closing.LOST
         if is_clients_own and connection.grants and not subscriber.updates:
@@ -164,7 +187,7 @@ class Connections:
             [grant.selector for grant in asked if grant.interval_ms is not None],
             [grant.selector for grant in asked if grant.interval_ms is None],
         )
-        return Prepared(survey, keys, {key: self._hub.directory.reach(key) for key in each})
+        return Prepared(survey, keys, {key: self._directory.reach(key) for key in each})
 
     def subscribe(
         self,
@@ -200,9 +223,9 @@ class Connections:
             )
         prepared.survey.finish()
         fresh = connection.take_grants(result.granted)
-        regroup(connection, self._hub, prepared)
-        recovered = resume(connection, fresh, places, self._hub.pace)
-        if places is not None and any(name not in self._hub.feeds for name in places):
+        regroup(connection, self._directory, prepared)
+        recovered = resume(connection, fresh, places, self._pace)
+        if places is not None and any(name not in self._feeds for name in places):
             # Of a feed that is no more: what was read of it may be one of these.
             recovered |= {feed: False for feed in fresh if feed not in recovered}
         states = [
@@ -214,17 +237,17 @@ class Connections:
         ]
         fields = {
             "epoch": self.epoch,
-            "server_time": now_ms(),
+            "server_time": self._clock.wall_ms(),
             "channels": [_describe(grant, prepared.survey, recovered) for grant in grants],
         }
         resets: list[bytes] = []
         cursor = subscriber.cursor
         for feed, is_recovered in recovered.items():
-            self._hub.tally.resumes[is_recovered] += 1
+            self._tally.resumes[is_recovered] += 1
             if not is_recovered:
                 assert places is not None
                 reset = _reset(feed, places.get(feed.name))
-                self._hub.tally.unrecovered[feed.name, reset["reason"]] += 1
+                self._tally.unrecovered[feed.name, reset["reason"]] += 1
                 resets.append(subscriber.format.event("reset", reset, cursor))
         subscriber.open(
             Opening(
@@ -236,7 +259,7 @@ class Connections:
             )
         )
         # A newcomer's first bytes go out here and now, in one write.
-        self._hub.pump.step(subscriber, self._hub.loop.time())
+        self._pump.step(subscriber, self._clock.time())
         return Granted(fields, result.refusals)
 
     def unsubscribe(
@@ -250,22 +273,23 @@ class Connections:
         if prepared is None:
             prepared = self.prepare_unsubscribe(connection, patterns)
         if connection.drop_grants(patterns):
-            regroup(connection, self._hub, prepared)
+            regroup(connection, self._directory, prepared)
             connection.subscriber.keep_only(connection.is_due())
 
     def each(self, action: Callable[[Connection], None]) -> None:
         """Do something with every connection, a few hundred in one turn of the loop."""
         everybody = iter(tuple(self._all))
         while some := tuple(islice(everybody, CHUNK)):
-            self._hub.slices.add(partial(self._do, some, action))
+            self._slices.add(partial(self._do, some, action))
 
     def _do(self, some: Iterable[Connection], action: Callable[[Connection], None]) -> None:
         for connection in some:
             if connection.subscriber.phase is not ENDED and connection in self._all:
                 action(connection)
 
-    def _announce(self, feed: Feed, event: str, fields: dict[str, Any]) -> None:
-        """Tell the feed's subscribers, with one encoding for each format."""
+    def announce(self, feed: Feed, status: dict[str, Any]) -> None:
+        """Tell the feed's subscribers how its source is doing, encoded once for each format."""
+        fields = {"feed": feed.name, **status}
         frames: dict[Format, bytes] = {}
 
         def tell(connection: Connection) -> None:
@@ -274,7 +298,7 @@ class Connections:
             subscriber = connection.subscriber
             format_ = subscriber.format
             if format_ not in frames:
-                frames[format_] = format_.event(event, fields)
+                frames[format_] = format_.event("status", fields)
             subscriber.control(frames[format_])
 
         self.each(tell)

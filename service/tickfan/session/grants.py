@@ -14,9 +14,10 @@ from tickfan.core.pattern import Pattern
 from tickfan.fanout.audience import Selector
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from tickfan.core.feed import Feed
+    from tickfan.core.feeds import Feeds
 
 REQUEST_FIELDS = ("channels", "cursor", "interval_ms", "snapshot", "until")
 
@@ -127,8 +128,8 @@ def _bad(name: str, allowed: str, value: Any) -> Refusal:
 class Planner:
     """Grants what the feeds have, within the operator's rules."""
 
-    def __init__(self, feeds: Iterable[Feed], rules: Rules) -> None:
-        self._feeds = tuple(feeds)
+    def __init__(self, feeds: Feeds, rules: Rules) -> None:
+        self._feeds = feeds
         self._rules = rules
         # Thousands of clients ask for the same few channels: what is decided and
         # built once costs a subscription neither its time nor its memory again.
@@ -167,7 +168,7 @@ class Planner:
             )
 
     def _no_feed(self, text: str) -> Refusal:
-        bound = ", ".join(own.text for feed in self._feeds for own in feed.patterns)
+        bound = self._feeds.bindings
         return Refusal("no_feed", f"no feed covers {text!r}; the feeds bind: {bound}", text)
 
     def _grants_of(self, text: str, asked_ms: int) -> tuple[Pattern, tuple[Grant, ...]]:
@@ -180,6 +181,6 @@ class Planner:
                 # A client may ask for less than the feed gives, never for more.
                 else self._rules.round_up(max(asked_ms, feed.spec.interval_ms)),
             )
-            for feed in self._feeds
+            for feed in self._feeds.values()
             if feed.overlaps(pattern)
         )

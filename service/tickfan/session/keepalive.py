@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tickfan.clock import now_ms
 from tickfan.core import closing
 from tickfan.fanout.subscriber import Phase
 
 if TYPE_CHECKING:
     import asyncio
 
+    from tickfan.clock import Clock
     from tickfan.core.feed import Feed
-    from tickfan.fanout.hub import Hub
     from tickfan.fanout.lossless import LosslessAudience
     from tickfan.session.connections import Connections
     from tickfan.session.membership import Connection
@@ -36,8 +35,15 @@ class Times(NamedTuple):
 class Keepalive:
     """Beats while it is started."""
 
-    def __init__(self, hub: Hub, connections: Connections, times: Times) -> None:
-        self._hub = hub
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connections: Connections,
+        clock: Clock,
+        times: Times,
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
         self._connections = connections
         self._times = times
         self._timer: asyncio.TimerHandle | None = None
@@ -46,7 +52,7 @@ class Keepalive:
 
     def start(self) -> None:
         """Begin to beat."""
-        self._timer = self._hub.loop.call_later(BEAT_S, self._beat)
+        self._timer = self._loop.call_later(BEAT_S, self._beat)
 
     def stop(self) -> None:
         """No more beats."""
@@ -55,13 +61,13 @@ class Keepalive:
             self._timer = None
 
     def _beat(self) -> None:
-        self._timer = self._hub.loop.call_later(BEAT_S, self._beat)
+        self._timer = self._loop.call_later(BEAT_S, self._beat)
         self._frames.clear()
         self._connections.each(self._look)
 
     def _look(self, connection: Connection) -> None:
         subscriber = connection.subscriber
-        now = self._hub.loop.time()
+        now = self._clock.time()
         if now >= connection.leaves_at:
             subscriber.end(closing.MAX_AGE)
             return
@@ -102,10 +108,9 @@ class Keepalive:
                 self._frames[key] = frame
         return frame
 
-    @staticmethod
-    def _fields(connection: Connection) -> dict[str, Any]:
+    def _fields(self, connection: Connection) -> dict[str, Any]:
         return {
-            "server_time": now_ms(),
+            "server_time": self._clock.wall_ms(),
             "upstream": {
                 feed.name: feed.upstream.value
                 for feed in sorted(connection.feeds, key=lambda feed: feed.name)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tickfan.core.pattern import Pattern
     from tickfan.fanout.audience import Selector
     from tickfan.fanout.conflated import ConflatedAudience
+    from tickfan.fanout.directory import Directory
     from tickfan.fanout.finding import Prepared, Reach
-    from tickfan.fanout.hub import Hub
     from tickfan.fanout.replay import Pace
     from tickfan.fanout.subscriber import Subscriber
     from tickfan.session.grants import Grant
@@ -119,46 +119,49 @@ def _conflated_keys(
     return keys
 
 
-def regroup(connection: Connection, hub: Hub, prepared: Prepared) -> None:
+def regroup(connection: Connection, directory: Directory, prepared: Prepared) -> None:
     """Leave the audiences that no longer fit the grants and join those that do.
 
     What an old audience still owed goes along as backlog: changing a
     subscription loses nothing of the others.
     """
     lossless, conflated = prepared.keys
-    _regroup_lossless(connection, hub, lossless, prepared.reaches)
-    _regroup_conflated(connection, hub, conflated, prepared.reaches)
+    _regroup_lossless(connection, directory, lossless, prepared.reaches)
+    _regroup_conflated(connection, directory, conflated, prepared.reaches)
 
 
 def _regroup_lossless(
-    connection: Connection, hub: Hub, key: Key | None, reaches: Mapping[Key, Reach]
+    connection: Connection, directory: Directory, key: Key | None, reaches: Mapping[Key, Reach]
 ) -> None:
     subscriber, old = connection.subscriber, connection.lossless
     if key is None:
         if old is not None:
             subscriber.leave_lossless()
-            hub.directory.forget(subscriber, old)
+            directory.forget(subscriber, old)
         return
     if old is not None and old.key == key:
         return
     subscriber.step_aside()
     if old is not None:
-        hub.directory.leave(subscriber, old)
-    hub.directory.join_lossless(subscriber, key, reaches[key])
+        directory.leave(subscriber, old)
+    directory.join_lossless(subscriber, key, reaches[key])
 
 
 def _regroup_conflated(
-    connection: Connection, hub: Hub, keys: Mapping[int, Key], reaches: Mapping[Key, Reach]
+    connection: Connection,
+    directory: Directory,
+    keys: Mapping[int, Key],
+    reaches: Mapping[Key, Reach],
 ) -> None:
     subscriber = connection.subscriber
     for interval_ms, audience in list(connection.conflated.items()):
         if keys.get(interval_ms) != audience.key:
             del connection.conflated[interval_ms]
-            hub.directory.leave(subscriber, audience)
+            directory.leave(subscriber, audience)
     taken: list[set[Channel]] = []
     for interval_ms, key in keys.items():  # the shortest first
         if interval_ms not in connection.conflated:
-            connection.conflated[interval_ms] = hub.directory.join_conflated(
+            connection.conflated[interval_ms] = directory.join_conflated(
                 subscriber, key, reaches[key], taken
             )
         taken.append(connection.conflated[interval_ms].channels)

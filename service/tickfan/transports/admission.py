@@ -6,7 +6,6 @@ Must not know SSE, NDJSON or WebSocket.
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,10 +18,14 @@ from tickfan.core import cursor as cursors
 from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
+    from tickfan.clock import Clock
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place
+    from tickfan.core.feeds import Feeds
+    from tickfan.core.tally import Tally
+    from tickfan.fanout.background import Background
     from tickfan.fanout.finding import Prepared
-    from tickfan.fanout.hub import Hub
+    from tickfan.fanout.slices import Slices
     from tickfan.session.connections import Connections
     from tickfan.session.grants import Rules
     from tickfan.session.membership import Connection
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger("tickfan.connection")
 
 POLL_S = 0.02
+
+RETRY_SPREAD = 0.5
+"""By what share of ``retry_ms`` a client is asked to come back earlier or later."""
 
 BEHIND_S = 4.5
 """How long a replica may lag behind a cursor: a half-open link to the broker is
@@ -53,10 +59,26 @@ class Limits(NamedTuple):
 class Admission:
     """The way in and out, for all transports of one process."""
 
-    def __init__(
-        self, hub: Hub, connections: Connections, formats: Formats, rules: Rules, limits: Limits
+    def __init__(  # noqa: PLR0913 - made in one place
+        self,
+        loop: asyncio.AbstractEventLoop,
+        feeds: Feeds,
+        slices: Slices,
+        background: Background,
+        tally: Tally,
+        clock: Clock,
+        *,
+        connections: Connections,
+        formats: Formats,
+        rules: Rules,
+        limits: Limits,
     ) -> None:
-        self.hub = hub
+        self.loop = loop
+        self.feeds = feeds
+        self.slices = slices
+        self.tally = tally
+        self.clock = clock
+        self._background = background
         self.connections = connections
         self.formats = formats
         self.rules = rules
@@ -79,7 +101,7 @@ class Admission:
         count = len(self.connections) + self._waiting
         if not is_in and count >= self.limits.connections_max:
             return closing.OVERLOAD
-        if lossless and self.hub.is_starting:
+        if lossless and self.feeds.is_starting:
             return closing.STARTING
         return None
 
@@ -109,25 +131,25 @@ class Admission:
         steps = takewhile(lambda _: not transport.is_closing(), prepared.steps())
         self._waiting += not is_in
         try:
-            await self.hub.background.run(steps)
+            await self._background.run(steps)
         finally:
             self._waiting -= not is_in
 
     async def _caught_up(self, places: dict[str, Place]) -> Reason | None:
-        deadline = self.hub.loop.time() + BEHIND_S
-        while behind := self.hub.behind(places):
+        deadline = self.clock.time() + BEHIND_S
+        while behind := self.feeds.behind(places):
             if self.is_draining:
                 return closing.DRAIN
             if any(feed.upstream is not Upstream.LIVE for feed in behind):
                 return closing.STARTING
-            if self.hub.loop.time() > deadline:
+            if self.clock.time() > deadline:
                 return None
             await asyncio.sleep(POLL_S)
         return None
 
     def retry_ms(self) -> int:
         """A reconnect delay with jitter, so that a cut does not bring a storm."""
-        return int(self.limits.retry_ms * random.uniform(0.5, 1.5))
+        return int(self.clock.spread(self.limits.retry_ms, RETRY_SPREAD))
 
     def tune(self, transport: asyncio.Transport) -> bool:
         """Bound what the kernel holds back for a client that does not read.
@@ -170,16 +192,16 @@ class Admission:
         A stalled client never empties its buffer, and a transport that is
         closed with bytes left would live on for ever.
         """
-        deadline = self.hub.loop.time() + self.limits.closing_timeout_s
+        deadline = self.clock.time() + self.limits.closing_timeout_s
         while not transport.is_closing() and transport.get_write_buffer_size():
-            if self.hub.loop.time() > deadline:
+            if self.clock.time() > deadline:
                 transport.abort()
                 return
             await asyncio.sleep(POLL_S)
 
     def turned_away(self, format_: Format, reason: Reason, transport: str, remote: str) -> None:
         """Count and log a client that could not come in: one line."""
-        self.hub.tally.closes[format_.name, reason.name] += 1
+        self.tally.closes[format_.name, reason.name] += 1
         log.info("turned away", transport=transport, reason=reason.name, remote=remote)
 
     def farewell(self, connection: Connection, transport: str) -> None:
@@ -190,7 +212,7 @@ class Admission:
             "connection ended",
             transport=transport,
             reason=reason.name,
-            duration_s=round(self.hub.loop.time() - subscriber.opened_at, 3),
+            duration_s=round(self.clock.time() - subscriber.opened_at, 3),
             updates=subscriber.updates,
             folded=subscriber.folded,
             channels=len(connection.grants),

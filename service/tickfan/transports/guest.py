@@ -54,7 +54,7 @@ class Guest(Taker):
 
     def on_end(self, _reason: Reason) -> None:
         """The hub has ended it; an audience may be in the middle of a flush, so: later."""
-        self.admission.hub.loop.call_soon(self._ended)
+        self.admission.loop.call_soon(self._ended)
 
     def _ended(self) -> None:
         if self.connection is not None:
@@ -80,7 +80,7 @@ class Guest(Taker):
     def cut_later(self) -> None:
         """Whatever the client does, the socket is closed within ``closing_timeout_s``."""
         if self._cut is None:
-            self._cut = self.admission.hub.loop.call_later(
+            self._cut = self.admission.loop.call_later(
                 self.admission.limits.closing_timeout_s, self.transport.abort
             )
 

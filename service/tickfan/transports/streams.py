@@ -67,7 +67,7 @@ def finished(admission: Admission, request: Request) -> web.Response | None:
         return None
     patterns = [Pattern(text) for text in request.channels]
     for name, place in cursors.parse(request.cursor).items():
-        feed = admission.hub.feeds.get(name)
+        feed = admission.feeds.get(name)
         if feed is None or not feed.is_lossless or not feed.history.holds(place):
             continue
         update = feed.history.at(place.seq)
@@ -118,10 +118,10 @@ async def run(  # noqa: PLR0913 - one call, by the two admission
                 begin = partial(
                     stream.begin, handler, request, remote, prepared, lossless=is_lossless
                 )
-                reason = await admission.hub.slices.run(begin)
+                reason = await admission.slices.run(begin)
             if reason is not None and not transport.is_closing():
                 # 200, retry:, status and closing: an EventSource comes back.
-                upstream = {feed.name: feed.upstream.value for feed in admission.hub.feeds.values()}
+                upstream = {feed.name: feed.upstream.value for feed in admission.feeds.values()}
                 transport.write(
                     format_.opening("status", {"upstream": upstream}, admission.retry_ms())
                 )

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiohttp import WebSocketError, WSCloseCode, web
 
-from tickfan.clock import now_ms
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.session.grants import parse_request
@@ -175,7 +174,7 @@ class Conversation(Guest):
         return {
             "protocol": self._protocol,
             "epoch": self.admission.connections.epoch,
-            "server_time": now_ms(),
+            "server_time": self.admission.clock.wall_ms(),
             "limits": {
                 "message_bytes_max": limits.message_bytes_max,
                 "channels_per_connection_max": self.admission.rules.channels_per_connection_max,
@@ -185,7 +184,7 @@ class Conversation(Guest):
     def _read_later(self) -> None:
         """Each message is a job of the slices, or many that come at once hold the loop."""
         self._is_busy = True
-        self.admission.hub.slices.add(self._read)
+        self.admission.slices.add(self._read)
 
     def _read(self) -> None:
         """Take one message that is here; the next one after it, and what it waits for."""
@@ -194,7 +193,7 @@ class Conversation(Guest):
         connection = self.connection
         if connection is not None and connection.subscriber.events_waiting >= ANSWERS_MAX:
             # No more answers than it reads; who reads none ends by its stall timeout.
-            self.admission.hub.loop.call_later(LOOK_S, self._read_later)
+            self.admission.loop.call_later(LOOK_S, self._read_later)
             return
         try:
             message = self._reader.next()
@@ -220,7 +219,7 @@ class Conversation(Guest):
         if kind == frames.CLOSE:
             self._close(closing.LEFT, WSCloseCode.OK)
         elif self.connection is not None:
-            self.connection.heard_at = self.admission.hub.loop.time()
+            self.connection.heard_at = self.admission.clock.time()
             if kind == frames.PING:
                 self._send(frames.control_frame(frames.PONG, body))
             elif kind != frames.PONG:
@@ -256,7 +255,7 @@ class Conversation(Guest):
 
     def _do(self, op: str, message: dict[str, Any], mark: Mark) -> None:
         if op == "ping":
-            self._say("pong", _marked({"server_time": now_ms()}, mark))
+            self._say("pong", _marked({"server_time": self.admission.clock.wall_ms()}, mark))
         elif op == "unsubscribe":
             self._unsubscribe(commands.patterns_of(message), mark)
         else:
@@ -291,7 +290,7 @@ class Conversation(Guest):
         if cursor is None and not prepared.is_large:
             do(None)
         else:
-            self._task = self.admission.hub.loop.create_task(self._wait(prepared, cursor, do, mark))
+            self._task = self.admission.loop.create_task(self._wait(prepared, cursor, do, mark))
 
     async def _wait(self, prepared: Prepared, cursor: str | None, do: Do, mark: Mark) -> None:
         """Do a command when this replica has read as far as the cursor, and has searched."""
@@ -333,7 +332,7 @@ class Conversation(Guest):
         named = list(refusals[:ERRORS_MAX])
         if more := len(refusals) - len(named):
             named.append(Refusal("more_refused", f"{more} more channels were refused"))
-        self.admission.hub.tally.refusals.update(refusal.code for refusal in refusals)
+        self.admission.tally.refusals.update(refusal.code for refusal in refusals)
         errors = [_marked(refusal.as_dict(), mark) for refusal in named]
         if errors:
             self._send(b"".join([self.format.event("error", error) for error in errors]))

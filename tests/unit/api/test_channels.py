@@ -130,7 +130,7 @@ async def test_what_is_not_there_is_told_apart(
 async def test_a_lossless_channel_of_gaps_only_has_no_value(service: Live) -> None:
     """A message that could not be delivered is no value."""
     await service.publish("trades.A", 2**60)
-    assert service.hub.tally.gaps["trades"] == 1
+    assert service.service.tally.gaps["trades"] == 1
     assert (await get(service, "/v1/channels/trades.A", 404))["error"]["code"] == "no_value"
     assert (await get(service, "/v1/channels/trades.A/history"))["updates"] == []
     [channel] = (await get(service, "/v1/channels"))["channels"]

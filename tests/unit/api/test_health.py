@@ -24,7 +24,7 @@ async def test_ready_when_every_feed_has_been_read(service: Live) -> None:
     }  # fmt: skip
     assert "why" not in body["feeds"]["quotes"]
 
-    service.hub.upstream(service.hub.feeds["quotes"], Upstream.STALE, "the consumer is gone", 5)
+    service.hub.upstream(service.service.feeds["quotes"], Upstream.STALE, "the consumer is gone", 5)
     answer = await service.admin.get("/readyz")
     assert answer.status == 200
     assert (await answer.json())["feeds"]["quotes"] == {
@@ -43,7 +43,7 @@ async def test_a_draining_replica_is_live_and_not_ready(service: Live) -> None:
 async def test_a_broker_that_is_not_there_makes_it_unready_not_dead(make_live: MakeLive) -> None:
     """It says why, without the password."""
     service = await make_live(BROKER__URL="amqp://me:hush@127.0.0.1:1")
-    await until(lambda: all(feed.why for feed in service.hub.feeds.values()))
+    await until(lambda: all(feed.why for feed in service.service.feeds.values()))
     answer = await service.admin.get("/readyz")
     body = await answer.json()
     assert answer.status == 503

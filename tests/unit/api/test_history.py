@@ -152,7 +152,7 @@ async def test_other_channels_are_passed_over_up_to_a_bound(make_live: MakeLive)
         FEEDS=f'[{{"name": "trades", "bind": ["trades.#"], "delivery": "lossless", '
         f'"history_bytes_max": {held}}}]'
     )
-    feed = service.hub.feeds["trades"]
+    feed = service.service.feeds["trades"]
     for seq in range(SCAN_MAX + 1):
         # The quiet one's updates: just beyond the bound, and just within it.
         name = "trades.A" if seq < 2 else "trades.B"

@@ -12,9 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.fanout import Fanout, skips_time
 from tests.support.live import until
 from tests.support.raw import connect, request
+from tickfan.api.context import CONTEXT
 from tickfan.api.prometheus import UNRECOVERED_REASONS, registry
 from tickfan.broker.base import Received
-from tickfan.clock import now_ms
+from tickfan.clock import Clock, now_ms
 from tickfan.core.closing import REASONS
 from tickfan.core.feed import Upstream
 from tickfan.ingest import Ingest
@@ -29,7 +30,7 @@ LABELS = {"code", "delivery", "encoder", "feed", "format", "le", "reason", "reco
 
 def families(live: Live) -> dict[str, Any]:
     service = live.service
-    own = registry(service.hub, service.connections, service.formats.encodings)
+    own = registry(service.admin[CONTEXT])
     text = generate_latest(own).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
@@ -50,7 +51,7 @@ async def test_names_follow_the_rules(service: Live) -> None:
         await talk.say(op="subscribe", channels=["trades.A"])
         await talk.read_until("snapshot_end")
         await service.publish("trades.A", 2**60)
-    await until(lambda: service.hub.tally.closes)
+    await until(lambda: service.service.tally.closes)
 
     own = {name: family for name, family in families(service).items() if "tickfan" in name}
     assert len(own) >= 30
@@ -99,7 +100,7 @@ async def test_updates_are_counted_from_broker_to_client(service: Live) -> None:
 async def test_a_feed_is_live_only_while_it_is_read(service: Live) -> None:
     """Every alert on a broker that is down rests on this sample."""
     for state, live in ((Upstream.STARTING, 0), (Upstream.LIVE, 1), (Upstream.STALE, 0)):
-        service.hub.upstream(service.hub.feeds["trades"], state, "", now_ms())
+        service.hub.upstream(service.service.feeds["trades"], state, "", now_ms())
         assert value(service, "tickfan_feed_live", feed="trades") == live
         assert value(service, "tickfan_feed_live", feed="quotes") == 1
 
@@ -258,8 +259,8 @@ async def test_ages_are_those_of_the_publishers_clock(service: Live) -> None:
 async def test_a_message_without_a_time_says_nothing_of_the_way(service: Live) -> None:
     """Its ts is that of the receipt; nor does what is read back at the start, old on purpose."""
     await service.publish("trades.A", 1)
-    ingest = Ingest(service.hub, 1000)
-    service.hub.feeds["quotes"].upstream = Upstream.STARTING
+    ingest = Ingest(service.hub, Clock(service.service.loop.time), 1000)
+    service.service.feeds["quotes"].upstream = Upstream.STARTING
     ingest.deliver("quotes", Received("quotes.A", b"1", ts=0))
     for feed in ("quotes", "trades"):
         assert count(service, "tickfan_upstream_lag_seconds", feed=feed) == 0
@@ -267,7 +268,7 @@ async def test_a_message_without_a_time_says_nothing_of_the_way(service: Live) -
 
 async def test_changes_of_a_source_are_counted(service: Live) -> None:
     """Live again is a reconnect; the same news twice is none."""
-    ingest = Ingest(service.hub, 1000)
+    ingest = Ingest(service.hub, Clock(service.service.loop.time), 1000)
     for state in (Upstream.STALE, Upstream.STALE, Upstream.LIVE):
         ingest.upstream("trades", state, "")
     assert value(service, "tickfan_feed_changes_total", feed="trades", state="stale") == 1
@@ -279,7 +280,7 @@ async def test_changes_of_a_source_are_counted(service: Live) -> None:
 async def test_what_waits_for_slow_clients_is_summed_up() -> None:
     """Lossless updates and their bytes, conflated values; a joiner is not slow."""
     fanout = Fanout()
-    own = registry(fanout.hub, fanout.connections, fanout.formats.encodings)
+    own = registry(fanout)
 
     def sample(name: str, **labels: str) -> float | None:
         return own.get_sample_value(name, labels)

@@ -77,8 +77,8 @@ async def test_what_would_be_poison_is_refused_here(
     found, answer = await post(service, channel, body, headers)
     assert (found, answer["error"]["code"]) == (status, code)
     assert answer["error"]["message"]
-    assert not service.hub.tally.messages_in
-    assert not service.hub.tally.poison
+    assert not service.service.tally.messages_in
+    assert not service.service.tally.poison
 
 
 @pytest.mark.parametrize(

@@ -40,13 +40,13 @@ def test_a_number_has_bounds(text: str) -> None:
 @skips_time
 async def test_what_is_not_there_is_told_apart() -> None:
     """No name, no feed, no value; and what is there is found."""
-    hub = (fanout := Fanout()).hub
+    feeds = (fanout := Fanout()).feeds
     fanout.publish("quotes.a", {"bid": 1})
-    assert find_channel(hub, "quotes.a").name == "quotes.a"
-    assert feed_of(hub, "trades.x").name == "trades"
-    assert refusal(lambda: find_channel(hub, "a..b")) == ("bad_channel", "a..b")
-    assert refusal(lambda: find_channel(hub, "x.a")) == ("no_feed", "x.a")
-    assert refusal(lambda: find_channel(hub, "quotes.b")) == ("no_value", "quotes.b")
+    assert find_channel(feeds, "quotes.a").name == "quotes.a"
+    assert feed_of(feeds, "trades.x").name == "trades"
+    assert refusal(lambda: find_channel(feeds, "a..b")) == ("bad_channel", "a..b")
+    assert refusal(lambda: find_channel(feeds, "x.a")) == ("no_feed", "x.a")
+    assert refusal(lambda: find_channel(feeds, "quotes.b")) == ("no_value", "quotes.b")
 
 
 @skips_time
@@ -56,7 +56,7 @@ async def test_an_update_is_shown_as_on_the_streams() -> None:
     fanout.publish("quotes.a", {"bid": 1}, ts=5)
     fanout.publish("trades.a", 2, ts=6)
     fanout.publish("trades.a", 3, ts=7, type="correction")
-    quote, trade = (find_channel(fanout.hub, name).latest for name in ("quotes.a", "trades.a"))
+    quote, trade = (find_channel(fanout.feeds, name).latest for name in ("quotes.a", "trades.a"))
     assert quote is not None
     assert trade is not None
     assert as_object(quote) == {"channel": "quotes.a", "seq": 1, "ts": 5, "data": {"bid": 1}}

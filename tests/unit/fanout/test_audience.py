@@ -46,7 +46,7 @@ async def test_broken_and_stalled_members_harm_nobody(wire: str, channel: str) -
     for index, client in enumerate(clients):
         assert client.seqs(channel) == ([sent] if index % 3 == 2 else [])
         assert client.reason is (None if index % 3 else closing.LOST)
-    assert fanout.hub.tally.parked == 4
+    assert fanout.tally.parked == 4
     for client in clients[1::3]:
         client.pipe.become("fast")
     await fanout.settle()
@@ -58,10 +58,10 @@ async def test_siblings_share_a_key() -> None:
     """Above MEMBERS_MAX another audience begins; it ends when its last member leaves."""
     fanout = Fanout()
     clients = crowd(fanout, "sse", "trades.a", MEMBERS_MAX + 2)
-    assert len(fanout.hub.directory) == 2
+    assert len(fanout.directory) == 2
     for client in clients[-2:]:
         client.leave()
-    assert len(fanout.hub.directory) == 1
+    assert len(fanout.directory) == 1
     sent = fanout.publish("trades.a")
     await fanout.settle()
     assert all(client.seqs("trades.a") == [sent] for client in clients[:-2])

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def background() -> tuple[Background, Slices]:
     loop = asyncio.get_running_loop()
-    slices = Slices(loop)
-    return Background(loop, slices), slices
+    slices = Slices(loop, perf_counter)
+    return Background(loop, slices, perf_counter), slices
 
 
 def work(seen: list[str], name: str, count: int) -> Iterator[None]:

@@ -78,7 +78,7 @@ async def test_a_leaver_takes_along_what_its_tick_has_not_brought(
     for name in names[:count]:
         fanout.publish(name, "new")
     if is_flushing:
-        for group in fanout.hub.directory.groups_of(20):
+        for group in fanout.directory.groups_of(20):
             group.tick()
     client.subscribe("quotes.more")
     await fanout.settle()
@@ -109,7 +109,7 @@ async def test_a_large_tick_is_shared_to_its_end() -> None:
     assert all({one["channel"] for one in client.named("update")} == set(names)
                for client in clients)  # fmt: skip
     await fanout.settle()
-    assert fanout.hub.tally.parked == 0
+    assert fanout.tally.parked == 0
     for client in clients:
         newest = {one["channel"]: one["data"][0] for one in client.named("update")}
         assert newest == dict.fromkeys(names, 9)
@@ -139,7 +139,7 @@ async def test_who_has_fallen_behind_shares_what_is_new(wire: str) -> None:
     since = {client: len(client.events) for client in (fast, slow)}
     for name in names[:10]:
         fanout.publish(name, 2)
-    for group in fanout.hub.directory.groups_of(20):
+    for group in fanout.directory.groups_of(20):
         group.tick()
     await fanout.turns()  # no time passes: nobody has looked at the slow one
     shared = [client.events[since[client] :] for client in (fast, slow)]
@@ -167,7 +167,7 @@ async def test_nothing_new_comes_before_a_snapshot() -> None:
     client.subscribe(*names)
     client.pipe.become("fast")
     fanout.publish(names[5], 1)
-    for group in fanout.hub.directory.groups_of(20):
+    for group in fanout.directory.groups_of(20):
         group.tick()
     await fanout.settle()
     told = [index for index, one in enumerate(client.events) if one["event"] == "subscribed"]
@@ -189,7 +189,7 @@ async def test_who_leaves_between_the_parts_of_a_large_tick_gets_the_rest() -> N
     await fanout.settle()
     for name in names:
         fanout.publish(name, "x" * 1_000)
-    for group in fanout.hub.directory.groups_of(20):
+    for group in fanout.directory.groups_of(20):
         group.tick()
     await fanout.turns()  # the first part
     assert 0 < len(client.named("update")) < 300
@@ -213,7 +213,7 @@ async def test_ticks_add_up_until_one_can_be_written() -> None:
     for changed in (names[:2], names[2:4], names[1:3]):
         for name in changed:
             fanout.publish(name, "new")
-        for group in fanout.hub.directory.groups_of(20):
+        for group in fanout.directory.groups_of(20):
             group.tick()
     await fanout.settle()
     came = [event["channel"] for event in client.events[since:] if event["event"] == "update"]

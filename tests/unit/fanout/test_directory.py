@@ -98,7 +98,7 @@ async def test_audiences_that_share_a_key_are_due_the_same() -> None:
         fanout.client("json", "fast", "quotes.#", "trades.*", snapshot=False)
         for _ in range(MEMBERS_MAX + 1)
     ]
-    assert len(fanout.hub.directory) == 4
+    assert len(fanout.directory) == 4
     for name in ("quotes.old", "trades.old", "quotes.new", "trades.new", "quotes.new"):
         fanout.publish(name)
         await fanout.settle(0.1)
@@ -117,7 +117,7 @@ async def test_a_large_audience_that_ends_is_let_go() -> None:
         fanout.publish(name)
     first = fanout.client("json", "fast", "trades.#")
     first.leave()
-    assert len(fanout.hub.background) > 0
+    assert len(fanout.background) > 0
     second = fanout.client("json", "fast", "trades.#")
     due = [(name, fanout.publish(name)) for name in (names[0], names[-1], names[0])]
     await fanout.turns()
@@ -133,7 +133,7 @@ async def all_leave(fanout: Fanout, clients: list[Client]) -> None:
     for client in clients:
         client.leave()
     await fanout.settle()
-    directory: Any = fanout.hub.directory
+    directory: Any = fanout.directory
     assert len(directory) == 0
     assert not list(directory)
     for index in (
@@ -144,7 +144,7 @@ async def all_leave(fanout: Fanout, clients: list[Client]) -> None:
         directory._waiting,
     ):
         assert not index
-    for feed in fanout.hub.feeds.values():
+    for feed in fanout.feeds.values():
         assert not any(channel.audiences for channel in feed.channels.values())
     for groups in directory._groups.values():
         assert not any(group.audiences for group in groups)
@@ -193,17 +193,17 @@ async def test_lossless_audiences_of_a_feed() -> None:
     fanout = Fanout()
     for channels in (["trades.a"], ["trades.#", "book.x"], ["book.x"], ["quotes.a"], ["#"]):
         fanout.client("json", "fast", *channels)
-    hub = fanout.hub
-    assert len(hub.directory.lossless_of(hub.feeds["trades"])) == 3
-    assert len(hub.directory.lossless_of(hub.feeds["book"])) == 3
-    assert hub.directory.lossless_of(hub.feeds["quotes"]) == []
+    directory, feeds = fanout.directory, fanout.feeds
+    assert len(directory.lossless_of(feeds["trades"])) == 3
+    assert len(directory.lossless_of(feeds["book"])) == 3
+    assert directory.lossless_of(feeds["quotes"]) == []
 
 
 @skips_time
 async def test_a_name_is_waited_for_until_its_channel_is_there() -> None:
     """After that it is in no index, however many audiences have it."""
     fanout = Fanout()
-    directory: Any = fanout.hub.directory
+    directory: Any = fanout.directory
     fanout.publish("quotes.a")
     clients = [
         fanout.client("json", "fast", "quotes.a", f"quotes.{n % 2}", interval_ms=20 + 20 * (n // 2))

@@ -79,8 +79,8 @@ async def play(script: dict[str, Any], *, paced: bool) -> list[tuple[Any, ...]]:
     client.leave()
     other.leave()
     await fanout.settle()
-    assert len(fanout.hub.directory) == 0
-    assert not any(c.audiences for f in fanout.hub.feeds.values() for c in f.channels.values())
+    assert len(fanout.directory) == 0
+    assert not any(c.audiences for f in fanout.feeds.values() for c in f.channels.values())
     # Which channel comes first, of one tick or of those that are new, is left open.
     updates = [one for one in seen if one[0] == "update"]
     rest = [one for one in seen if one[0] != "update"]

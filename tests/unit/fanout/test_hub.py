@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,6 @@ from tickfan.core import closing
 from tickfan.core.feed import Upstream
 from tickfan.core.pattern import Pattern
 from tickfan.core.spec import Delivery, FeedSpec
-from tickfan.fanout.hub import Hub
 from tickfan.session.keepalive import Keepalive, Times
 
 LOSSLESS = ("trades.a", "trades.b", "book.x")
@@ -66,7 +64,10 @@ class World:
     def __init__(self) -> None:
         self.fanout = Fanout(SPECS)
         self.keepalive = Keepalive(
-            self.fanout.hub, self.fanout.connections, Times(heartbeat_s=1.0, ping_s=1e9)
+            self.fanout.loop,
+            self.fanout.connections,
+            self.fanout.clock,
+            Times(heartbeat_s=1.0, ping_s=1e9),
         )
         self.keepalive.start()
         self.count = 0
@@ -125,7 +126,7 @@ class World:
     def status(self) -> None:
         now = (
             Upstream.LIVE
-            if self.fanout.hub.feeds["trades"].upstream is Upstream.STALE
+            if self.fanout.feeds["trades"].upstream is Upstream.STALE
             else Upstream.STALE
         )
         self.fanout.ingest.upstream("trades", now, "")
@@ -193,7 +194,7 @@ class World:
         for name in CONFLATED:
             seqs = client.seqs(name)
             assert seqs == sorted(seqs), f"{name}: an older value after a newer one"
-            channel = self.fanout.hub.channel(name)
+            channel = self.fanout.feeds.channel(name)
             if calm and channel is not None and watch.covers(name) and client.reason is None:
                 assert seqs, f"{name} has never come"
                 assert seqs[-1] == channel.seq, f"{name} got stuck at {seqs[-1]} of {channel.seq}"
@@ -214,7 +215,7 @@ class World:
             watch.client.leave()
         self.keepalive.stop()
         await self.fanout.settle()
-        assert len(self.fanout.hub.directory) == 0
+        assert len(self.fanout.directory) == 0
         assert timers(self.fanout.loop) == 0, "a timer is left behind"
 
 
@@ -335,7 +336,7 @@ async def test_a_thousand_subscribers_cost_one_encoding(wire: str) -> None:
     assert fanout.formats.encodings.total - encoded == 1
     assert sum(client.pipe.writes for client in clients) - before == 1_000
     assert all(client.seqs("trades.a") == [sent] for client in clients)
-    assert len(fanout.hub.directory) == 2
+    assert len(fanout.directory) == 2
 
 
 @skips_time
@@ -379,7 +380,7 @@ async def test_a_busy_conflated_channel_is_encoded_once_a_tick() -> None:
     for client in clients:
         (update,) = client.named("update")
         assert (update["seq"], update["data"]) == (1_000, 999)
-    assert fanout.hub.tally.folded["quotes"] == 999
+    assert fanout.tally.folded["quotes"] == 999
 
 
 @skips_time
@@ -400,29 +401,26 @@ async def test_timers_belong_to_intervals() -> None:
         for client in everybody:
             client.leave()
         await fanout.settle()
-        assert len(fanout.hub.directory) == 0
+        assert len(fanout.directory) == 0
         assert timers(fanout.loop) == 0
     assert counts[1] <= counts[0] + 2 + 4 + 8, counts  # the slots of three intervals
 
 
 @skips_time
-async def test_an_outage_is_told_and_ends_no_readiness() -> None:
-    """Ready once every feed has been live; why it is not is the newest reason."""
-    hub = Hub(asyncio.get_running_loop(), SPECS)
-    states = [(hub.is_ready, hub.is_starting)]
-    for feed in hub.feeds.values():
-        hub.upstream(feed, Upstream.LIVE, "", 1)
-        states.append((hub.is_ready, hub.is_starting))
-    assert states == [(False, True)] * 3 + [(True, False)]
-    book = hub.feeds["book"]
+async def test_an_outage_is_told_once_with_its_newest_reason() -> None:
+    """The time is that of its beginning."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "book.x")
+    book = fanout.feeds["book"]
     for now, why in ((2, "gone"), (3, "still gone")):
-        hub.upstream(book, Upstream.STALE, why, now)
+        fanout.hub.upstream(book, Upstream.STALE, why, now)
         assert (book.why, book.since_ms) == (why, 2)
-    assert (hub.is_ready, hub.is_starting) == (True, False)
+    await fanout.settle()
+    assert [event["upstream"] for event in client.named("status")] == ["stale"]
 
 
 @skips_time
-async def test_a_stopped_hub_is_silent() -> None:
+async def test_a_stopped_fan_out_is_silent() -> None:
     """stop ends every timer, whoever is connected."""
     fanout = Fanout()
     clients = [fanout.client("sse", "fast", "#") for _ in range(3)]
@@ -431,5 +429,6 @@ async def test_a_stopped_hub_is_silent() -> None:
         fanout.publish("trades.a")
         fanout.publish("quotes.a")
         await fanout.turns()
-    fanout.hub.stop()
+    for part in (fanout.directory, fanout.pump, fanout.background, fanout.slices):
+        part.stop()
     assert timers(fanout.loop) == 0

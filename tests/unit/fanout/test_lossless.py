@@ -70,7 +70,7 @@ async def test_quiet_feeds_move_in_the_cursor_with_the_busy_one(wire: str) -> No
     await fanout.settle()
     assert client.cursor is not None
     assert client.cursor == client.connection.subscriber.cursor
-    assert fanout.hub.feeds["book"].place in client.cursor
+    assert fanout.feeds["book"].place in client.cursor
 
 
 async def a_burst_is_pending(fanout: Fanout) -> tuple[Client, list[int]]:
@@ -149,7 +149,7 @@ async def test_a_joiner_that_moves_to_a_quiet_channel_waits_for_nothing(channel:
     joiner.subscribe(channel)
     joiner.unsubscribe("trades.a")
     await fanout.settle()
-    assert len(fanout.hub.pump) == 0
+    assert len(fanout.pump) == 0
 
 
 @pytest.mark.parametrize("wire", WIRES)

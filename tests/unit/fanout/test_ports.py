@@ -25,6 +25,6 @@ async def test_a_queue_has_the_largest_bounds_of_an_audiences_feeds() -> None:
     audience: Lossless | None = client.subscriber.audience
     assert audience is not None
     assert [feed.name for feed in audience.feeds] == ["book", "trades"]
-    specs = [fanout.hub.feeds[name].spec for name in ("book", "trades")]
+    specs = [fanout.feeds[name].spec for name in ("book", "trades")]
     assert audience.queue().items_max == max(spec.queue_updates_max for spec in specs)
     assert audience.queue().size_max == max(spec.queue_bytes_max for spec in specs)

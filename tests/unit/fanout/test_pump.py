@@ -58,12 +58,12 @@ async def test_one_timer_serves_all_and_ends_with_them() -> None:
         client.clog()
     fanout.publish("trades.a")
     await fanout.settle()
-    assert len(fanout.hub.pump) == 200
+    assert len(fanout.pump) == 200
     assert timers(fanout.loop) == 1
     for client in clients:
         client.pipe.become("fast")
     await fanout.settle()
-    assert len(fanout.hub.pump) == 0
+    assert len(fanout.pump) == 0
     assert timers(fanout.loop) == 0
 
 
@@ -84,7 +84,7 @@ async def test_a_broken_parked_client_ends_alone() -> None:
             assert client.reason is closing.LOST
         else:
             assert client.seqs("trades.a") == [sent]
-    assert len(fanout.hub.pump) == 0
+    assert len(fanout.pump) == 0
 
 
 @skips_time

@@ -44,7 +44,7 @@ class Turns:
 @skips_time
 async def test_jobs_run_in_order() -> None:
     """First in, first out, also for jobs that a job adds."""
-    slices = Slices(this_loop())
+    slices = Slices(this_loop(), perf_counter)
     seen: list[int] = []
     slices.add(lambda: (seen.append(1), slices.add(lambda: seen.append(3))))  # type: ignore[arg-type,func-returns-value]
     slices.add(lambda: seen.append(2))
@@ -56,7 +56,7 @@ async def test_jobs_run_in_order() -> None:
 async def test_a_failing_job_stops_nobody() -> None:
     """The others still run; the failure reaches the loop's exception handler."""
     loop = this_loop()
-    slices = Slices(loop)
+    slices = Slices(loop, perf_counter)
     seen: list[int] = []
 
     def fail() -> None:
@@ -75,7 +75,7 @@ async def test_a_failing_job_stops_nobody() -> None:
 async def test_a_turn_holds_one_slice() -> None:
     """However the jobs came in, a turn runs a slice's worth and the job that crosses its end."""
     loop = this_loop()
-    slices = Slices(loop)
+    slices = Slices(loop, perf_counter)
     ran_in: list[int] = []
     turns = Turns(loop)
     done = asyncio.Event()
@@ -101,7 +101,7 @@ async def test_a_turn_holds_one_slice() -> None:
 @skips_time
 async def test_who_waits_for_a_job_gets_what_it_brings() -> None:
     """Its result or its failure; a job that nobody waits for any more is not run."""
-    slices = Slices(this_loop())
+    slices = Slices(this_loop(), perf_counter)
     assert await slices.run(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         await slices.run(lambda: 1 // 0)
@@ -115,7 +115,7 @@ async def test_who_waits_for_a_job_gets_what_it_brings() -> None:
 async def test_a_job_may_end_the_wait_for_it() -> None:
     """As a handler does that hands its connection over; a failure after that is still told."""
     loop = this_loop()
-    slices = Slices(loop)
+    slices = Slices(loop, perf_counter)
 
     async def wait(fails: bool) -> None:
         def job() -> None:
@@ -136,7 +136,7 @@ async def test_a_job_may_end_the_wait_for_it() -> None:
 async def test_what_a_turn_writes_counts() -> None:
     """The loop is held until the next turn begins, not until the jobs have returned."""
     loop = this_loop()
-    slices = Slices(loop)
+    slices = Slices(loop, perf_counter)
     slices.add(lambda: loop.call_soon(busy, 0.03))  # type: ignore[arg-type]
     await asyncio.sleep(0.1)
     assert 0.03 <= slices.longest_s < 1
@@ -151,7 +151,7 @@ async def test_what_a_turn_writes_counts() -> None:
 @skips_time
 async def test_stop_drops_what_has_not_run() -> None:
     """After stop, nothing runs, not even what was queued."""
-    slices = Slices(this_loop())
+    slices = Slices(this_loop(), perf_counter)
     seen: list[int] = []
     slices.add(lambda: seen.append(1))
     slices.stop()

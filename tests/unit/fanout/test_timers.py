@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,7 +39,7 @@ class Batch:
 async def test_a_quiet_batch_is_flushed_at_once_and_a_busy_one_by_window() -> None:
     """At once after a quiet flush_ms; else at the end of a window, with one timer for all."""
     loop = this_loop()
-    flusher = Flusher(loop, Slices(loop), 10)
+    flusher = Flusher(loop, Slices(loop, perf_counter), 10)
     batches = [Batch(loop) for _ in range(50)]
     for batch in batches:
         flusher.due(batch)
@@ -59,7 +60,7 @@ async def test_a_quiet_batch_is_flushed_at_once_and_a_busy_one_by_window() -> No
 async def test_at_once_does_not_wait_for_the_window() -> None:
     """A full batch is flushed in this turn."""
     loop = this_loop()
-    flusher = Flusher(loop, Slices(loop), 10)
+    flusher = Flusher(loop, Slices(loop, perf_counter), 10)
     batch = Batch(loop)
     batch.flushed_at = began = loop.time()
     flusher.due(batch)
@@ -72,7 +73,7 @@ async def test_at_once_does_not_wait_for_the_window() -> None:
 async def test_without_a_window_everything_is_flushed_at_once() -> None:
     """flush_ms = 0 has no timer at all."""
     loop = this_loop()
-    flusher = Flusher(loop, Slices(loop), 0)
+    flusher = Flusher(loop, Slices(loop, perf_counter), 0)
     batch = Batch(loop)
     for _ in range(3):
         flusher.due(batch)
@@ -85,7 +86,7 @@ async def test_without_a_window_everything_is_flushed_at_once() -> None:
 async def test_a_stopped_flusher_is_silent() -> None:
     """stop forgets the timer and those who wait for it."""
     loop = this_loop()
-    flusher = Flusher(loop, Slices(loop), 10)
+    flusher = Flusher(loop, Slices(loop, perf_counter), 10)
     batch = Batch(loop)
     batch.flushed_at = loop.time()
     flusher.due(batch)

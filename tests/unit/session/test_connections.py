@@ -90,7 +90,7 @@ async def test_leaving_is_idempotent_and_counted_once() -> None:
     fanout.ingest.upstream("trades", Upstream.STALE, "")
     await fanout.settle()
     assert client.pipe.writes == writes
-    assert fanout.hub.tally.closes == {("sse", "left"): 1}
+    assert fanout.tally.closes == {("sse", "left"): 1}
     assert len(fanout.connections) == 0
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from tests.support.fanout import FEEDS
 from tickfan.core.errors import Refusal
-from tickfan.core.feed import Feed
+from tickfan.core.feeds import Feeds
 from tickfan.core.pattern import Pattern
 from tickfan.session.grants import Planner, Request, Rules, parse_request
 
 RULES = Rules(intervals_ms=(50, 100, 1000), channels_per_connection_max=3)
-PLANNER = Planner([Feed(spec) for spec in FEEDS], RULES)
+PLANNER = Planner(Feeds(FEEDS), RULES)
 
 
 @pytest.mark.parametrize(

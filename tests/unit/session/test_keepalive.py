@@ -13,7 +13,7 @@ TIMES = Times(heartbeat_s=15.0, ping_s=30.0, pong_timeout_s=10.0)
 
 
 def beating(fanout: Fanout) -> Keepalive:
-    keepalive = Keepalive(fanout.hub, fanout.connections, TIMES)
+    keepalive = Keepalive(fanout.loop, fanout.connections, fanout.clock, TIMES)
     keepalive.start()
     return keepalive
 
@@ -59,7 +59,7 @@ async def test_the_cursor_of_a_quiet_channel_moves_on(wire: str) -> None:
     for _ in range(50):
         fanout.publish("trades.busy")
     await fanout.settle(20.0)
-    assert fanout.hub.feeds["trades"].place in str(client.cursor)
+    assert fanout.feeds["trades"].place in str(client.cursor)
     missed = fanout.publish("trades.quiet")
     again = fanout.client(wire)
     again.subscribe("trades.quiet", cursor=client.cursor)

@@ -120,7 +120,7 @@ async def test_a_change_between_a_tick_and_its_flush_leaves_nothing_stale() -> N
     fanout = Fanout()
     client = fanout.client("json", "fast", "quotes.#", interval_ms=20)
     audience = client.connection.conflated[20]
-    slot = fanout.hub.directory._home[audience].slot
+    slot = fanout.directory._home[audience].slot
     taken: list[bool] = []
 
     def change() -> None:

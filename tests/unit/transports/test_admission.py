@@ -62,7 +62,7 @@ async def test_without_its_bound_a_connection_is_not_served(
         async with connect(service, KINDS[kind]) as wire:
             await wire.up_to(b'"reason":"internal","code":4008')
     assert not service.service.connected
-    assert not service.hub.tally.connects
+    assert not service.service.tally.connects
     told = [line for line in logs if line["event"] != "turned away"]
     if how == "refuses":
         assert [line["detail"] for line in told] == ["[Errno 92] Protocol not available"]
@@ -119,7 +119,10 @@ async def test_a_search_ends_with_its_client(looks: float, *, is_whole: bool) ->
     fanout = Fanout()
     for number in range(LOOKS_AT_ONCE + 500):
         fanout.publish(f"quotes.{number}")
-    admission = Admission(fanout.hub, fanout.connections, fanout.formats, RULES, Limits())
+    admission = Admission(
+        fanout.loop, fanout.feeds, fanout.slices, fanout.background, fanout.tally, fanout.clock,
+        connections=fanout.connections, formats=fanout.formats, rules=RULES, limits=Limits(),
+    )  # fmt: skip
     request = Request(("#",))
     prepared = fanout.connections.prepare(fanout.format("sse"), None, request)
     await admission.ready(prepared, Leaving(looks))

@@ -34,7 +34,7 @@ async def test_who_has_not_read_what_came_before_is_cut(make_live: MakeLive, kin
         transport.write(b"x" * 2**24)
         wire.send(KINDS[kind])
         await until(lambda: not transports(service))
-    assert not service.hub.tally.connects
+    assert not service.service.tally.connects
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -54,7 +54,7 @@ async def test_a_client_that_does_not_read_holds_up_no_goodbye(
         await until(lambda: not transports(service), seconds=2)
     assert held <= 128 * 1024
     assert not service.service.connected
-    assert not len(service.hub.pump)
+    assert not len(service.service.pump)
 
 
 @contextlib.contextmanager
@@ -89,7 +89,7 @@ async def test_who_finds_no_file_left_is_told(service: Live, kind: str) -> None:
     assert [line["log_level"] for line in logs] == ["warning", "info"]
     assert "limit of open files" in logs[0]["event"]
     assert not service.service.connected
-    assert service.hub.tally.closes == {(kind, "overload"): 1}
+    assert service.service.tally.closes == {(kind, "overload"): 1}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -155,7 +155,6 @@ async def test_a_thousand_connects_and_cuts_leave_nothing_behind(
     service: Live, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No task, timer, audience, backlog or socket; and nothing failed on the way."""
-    hub = service.hub
     await service.publish("quotes.A", 1)
     await visit(service, 1)
     await until(lambda: not service.service.connected and not transports(service))
@@ -181,10 +180,12 @@ async def test_a_thousand_connects_and_cuts_leave_nothing_behind(
         await until(lambda: len(asyncio.all_tasks()) <= tasks, "tasks have ended")
         await until(lambda: sockets() <= open_sockets, "sockets are closed")
 
-    assert not len(hub.directory)
-    assert not len(hub.pump)
+    assert not len(service.service.directory)
+    assert not len(service.service.pump)
     assert not any(
-        channel.audiences for feed in hub.feeds.values() for channel in feed.channels.values()
+        channel.audiences
+        for feed in service.service.feeds.values()
+        for channel in feed.channels.values()
     )
     assert [line for line in logs if line["log_level"] in ("warning", "error")] == []
     assert caplog.records == []
@@ -192,4 +193,8 @@ async def test_a_thousand_connects_and_cuts_leave_nothing_behind(
     gc.collect()
     timers = [handle for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled()]
     assert len(timers) < 20, timers
-    assert sum(hub.tally.closes.values()) == sum(hub.tally.connects.values()) > 700
+    assert (
+        sum(service.service.tally.closes.values())
+        == sum(service.service.tally.connects.values())
+        > 700
+    )

@@ -97,7 +97,7 @@ async def test_who_goes_is_noticed_whatever_was_sent_behind(service: Live, kind:
         await wire.up_to(b"snapshot_end")
         assert service.service.connected == 1
     await until(lambda: not service.service.connected)
-    assert service.hub.tally.closes == {(kind, "left"): 1}
+    assert service.service.tally.closes == {(kind, "left"): 1}
 
 
 async def test_a_taker_that_fails_leaves_no_connection(

@@ -96,7 +96,7 @@ async def test_a_bad_request_is_refused_before_the_stream(service: Live, kind: s
         assert (body["error"]["code"], body["error"].get("item")) == (code, item), query
         assert part in body["error"]["message"], query
         assert body["errors"][0] == body["error"]
-    assert not service.hub.tally.connects
+    assert not service.service.tally.connects
 
 
 @BOTH
@@ -123,10 +123,10 @@ async def test_a_client_that_goes_during_its_search_leaves_nothing(
     await service.publish_all([f"quotes.n.{number}" for number in range(20_000)])
     for _ in range(5):
         async with connect(service, request(f"/v1/{kind}?channels=%23,*.%23,%23.*")):
-            await until(lambda: len(service.hub.background) > 0)
-    await until(lambda: len(service.hub.background) == 0)
+            await until(lambda: len(service.service.background) > 0)
+    await until(lambda: len(service.service.background) == 0)
     await until(lambda: not service.client.server.runner.server.connections)  # type: ignore[union-attr]
-    assert len(service.hub.directory) == 0
+    assert len(service.service.directory) == 0
 
 
 @BOTH
@@ -305,7 +305,7 @@ async def test_overload_sends_the_client_away_for_a_while(make_live: MakeLive, k
     assert (end["reason"], end["code"]) == ("overload", 4006)
     assert 1000 <= end["retry_ms"] <= 3000
     assert "cursor" not in status | end
-    assert service.hub.tally.closes[kind, "overload"] == 1
+    assert service.service.tally.closes[kind, "overload"] == 1
     async with service.session.get(service.url(f"/v1/{kind}?channels=quotes.A")) as response:
         assert (await reader(kind, response).next())["event"] == "subscribed"
 
@@ -340,7 +340,7 @@ async def test_draining_tells_everybody_and_turns_newcomers_away(service: Live, 
     assert end["cursor"] == update["cursor"]
     assert end["retry_ms"]
     assert (await read(service, kind, "channels=quotes.A"))[-1]["reason"] == "drain"
-    assert service.hub.tally.closes == {(kind, "drain"): 2}
+    assert service.service.tally.closes == {(kind, "drain"): 2}
 
 
 AHEAD = "channels=trades.A&cursor=1~trades.3zz.AAAAAAAAAAA"
@@ -368,7 +368,7 @@ async def test_those_who_wait_for_their_cursor_take_a_place(make_live: MakeLive,
     async with connect(service, request(f"/v1/{kind}?{AHEAD}")) as wire:
         await wire.head()
         events = await read(service, kind, AHEAD)
-        assert not service.hub.tally.connects, "the first still waited, and took the place"
+        assert not service.service.tally.connects, "the first still waited, and took the place"
     assert events[-1]["reason"] == "overload"
 
 
@@ -382,18 +382,18 @@ async def test_whoever_waited_for_its_cursor_gives_its_place_back(
         async with connect(service, request(f"/v1/{kind}?{AHEAD}")) as wire:
             await wire.head()
             if how == "stale":
-                service.hub.upstream(service.hub.feeds["trades"], Upstream.STALE, "gone", 0)
+                service.hub.upstream(service.service.feeds["trades"], Upstream.STALE, "gone", 0)
                 await wire.up_to(b"closing")
-                service.hub.upstream(service.hub.feeds["trades"], Upstream.LIVE, "", 0)
+                service.hub.upstream(service.service.feeds["trades"], Upstream.LIVE, "", 0)
             elif how == "caught up":
-                while service.hub.behind(cursors.parse(AHEAD.partition("cursor=")[2])):
+                while service.service.feeds.behind(cursors.parse(AHEAD.partition("cursor=")[2])):
                     await service.publish("trades.A", 1)
                 await wire.up_to(b"snapshot_end")
         await until(lambda: not service.client.server.runner.server.connections)  # type: ignore[union-attr]
         async with connect(service, request(f"/v1/{kind}?channels=trades.A")) as wire:
             assert b"overload" not in await wire.up_to(b"snapshot_end")
         await until(lambda: not service.service.connected)
-    assert (kind, "overload") not in service.hub.tally.closes
+    assert (kind, "overload") not in service.service.tally.closes
 
 
 @BOTH
@@ -403,7 +403,7 @@ async def test_who_waits_for_a_feed_that_goes_down_is_sent_elsewhere(
     """This replica will not catch up; another may have what the cursor names."""
     async with connect(service, request(f"/v1/{kind}?{AHEAD}")) as wire:
         await wire.head()
-        service.hub.upstream(service.hub.feeds["trades"], Upstream.STALE, "gone", 0)
+        service.hub.upstream(service.service.feeds["trades"], Upstream.STALE, "gone", 0)
         answer = await wire.rest()
     assert b'"reason":"starting","code":4000' in answer
     assert b"subscribed" not in answer
@@ -418,7 +418,7 @@ async def test_who_waits_for_its_turn_to_begin_may_be_too_late(
     service = await make_live(STREAM__CONNECTIONS_MAX="5")
     jobs: list[Callable[[], None]] = []
     with monkeypatch.context() as patch:
-        patch.setattr(service.hub.slices.__class__, "add", lambda _self, job: jobs.append(job))
+        patch.setattr(service.service.slices.__class__, "add", lambda _self, job: jobs.append(job))
         queries = [f"channels=quotes.{index}" for index in range(12)]
         reading = [asyncio.create_task(read(service, kind, query)) for query in queries]
         await until(lambda: len(jobs) == 12)
@@ -428,7 +428,7 @@ async def test_who_waits_for_its_turn_to_begin_may_be_too_late(
         job()
     await until(lambda: sum(task.done() for task in reading) == (12 if reason == "drain" else 7))
     closes = {(kind, reason): 12 if reason == "drain" else 7}
-    assert service.hub.tally.closes == closes
+    assert service.service.tally.closes == closes
     for task in reading:
         if task.done():
             assert [event["event"] for event in task.result()] == ["status", "closing"]
@@ -447,7 +447,7 @@ async def test_who_uploads_for_ever_is_ended(service: Live, kind: str) -> None:
         for _ in range(5):
             wire.send(b"x" * 2**18)
         await until(lambda: not service.service.connected)
-    assert service.hub.tally.closes == {(kind, "bad_request"): 1}
+    assert service.service.tally.closes == {(kind, "bad_request"): 1}
 
 
 @BOTH
@@ -474,7 +474,7 @@ async def test_a_failure_after_the_headers_is_told(
     assert b"deep" not in last
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["a stream failed"]
     assert not service.service.connected
-    assert not len(service.hub.directory)
+    assert not len(service.service.directory)
 
 
 @BOTH
@@ -521,7 +521,7 @@ async def test_a_late_update_never_reaches_the_next_request(
     assert body.count(b"subscribed") == 1
     assert b"late" not in body
     assert b"HTTP/1.1" not in body
-    await until(lambda: not len(service.hub.directory), "the audience has ended")
+    await until(lambda: not len(service.service.directory), "the audience has ended")
 
 
 @BOTH

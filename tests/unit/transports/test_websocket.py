@@ -101,7 +101,7 @@ async def test_a_conversation_from_welcome_to_close(service: Live, subprotocol: 
     assert (first["data"], first["prev"]) == ({"price": "2"}, None)
     assert (second["type"], second["prev"]) == ("trade_bust", first["seq"])
     assert second["cursor"].startswith("1~trades.")
-    assert service.hub.tally.closes == {
+    assert service.service.tally.closes == {
         ("ws.msgpack" if "msgpack" in subprotocol else "ws.json", "left"): 1
     }
 
@@ -214,7 +214,7 @@ async def test_a_malformed_command_is_answered_and_the_connection_lives_on(
             assert (error["event"], error["code"], error.get("item")) == ("error", code, item), name
             assert error.get("id") == (name if isinstance(message, dict) else None)
         assert await quiet(talk) == []
-    assert not len(service.hub.directory)
+    assert not len(service.service.directory)
 
 
 @BOTH
@@ -255,7 +255,7 @@ async def test_an_oversize_message_is_refused_and_a_huge_one_closes(make_live: M
         "message_too_big", True,
     )  # fmt: skip
     assert (frame.opcode, frame.code) == (CLOSE, 1009)
-    await until(lambda: service.hub.tally.closes == {("ws.json", "bad_request"): 1})
+    await until(lambda: service.service.tally.closes == {("ws.json", "bad_request"): 1})
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ async def test_frames_that_break_the_protocol_close_by_name(
         frame = await wire.frame()
         assert await wire.rest() == b""
     assert (frame.opcode, frame.code) == (CLOSE, code)
-    await until(lambda: service.hub.tally.closes == {("ws.json", "bad_request"): 1})
+    await until(lambda: service.service.tally.closes == {("ws.json", "bad_request"): 1})
 
 
 @BOTH
@@ -337,10 +337,10 @@ async def test_a_client_that_goes_during_its_search_leaves_nothing(service: Live
             await handshake(wire)
             await wire.frame()
             wire.send_frame(TEXT, command)
-            await until(lambda: len(service.hub.background) > 0)
-    await until(lambda: len(service.hub.background) == 0)
-    await until(lambda: service.hub.tally.closes.total() == 5)
-    assert len(service.hub.directory) == 0
+            await until(lambda: len(service.service.background) > 0)
+    await until(lambda: len(service.service.background) == 0)
+    await until(lambda: service.service.tally.closes.total() == 5)
+    assert len(service.service.directory) == 0
 
 
 async def test_another_interval_moves_the_channel(service: Live) -> None:
@@ -350,7 +350,7 @@ async def test_another_interval_moves_the_channel(service: Live) -> None:
             await talk.say(op="subscribe", channels=["quotes.A"], interval_ms=interval_ms)
             opening = await talk.read_until("snapshot_end")
             assert opening[0]["channels"][0]["interval_ms"] == granted
-            assert len(service.hub.directory) == 1
+            assert len(service.service.directory) == 1
         await service.publish("quotes.A", "soon")
         assert [event["data"] for event in await talk.updates(1)] == ["soon"]
 
@@ -417,7 +417,7 @@ async def test_who_does_not_answer_a_ping_is_closed(make_live: MakeLive) -> None
 
     assert (last["t"], last["reason"], last["code"]) == ("closing", "no_pong", 4007)
     assert (close.opcode, close.code, close.body[2:]) == (CLOSE, 4007, b"no_pong")
-    assert service.hub.tally.closes["ws.json", "no_pong"] == 1
+    assert service.service.tally.closes["ws.json", "no_pong"] == 1
 
 
 @BOTH
@@ -454,7 +454,7 @@ async def test_a_newcomer_while_draining_or_overloaded_is_told(make_live: MakeLi
                 await socket.receive()
             assert (message["t"], message["reason"], message["code"]) == ("closing", reason, code)
             assert socket.close_code == code
-            assert service.hub.tally.closes["ws.json", reason] == 1
+            assert service.service.tally.closes["ws.json", reason] == 1
 
 
 async def test_before_the_start_only_lossless_subscriptions_wait(make_live: MakeLive) -> None:
@@ -545,7 +545,7 @@ async def test_commands_wait_behind_one_that_waits_for_its_replica(service: Live
         await until(served.transport.is_reading)
         wire.send_frame(CLOSE, b"")
         await wire.rest()
-    await until(lambda: service.hub.tally.closes == {("ws.json", "left"): 1})
+    await until(lambda: service.service.tally.closes == {("ws.json", "left"): 1})
 
 
 async def test_no_more_is_answered_than_the_client_reads(service: Live) -> None:
@@ -600,7 +600,7 @@ async def test_each_message_is_a_job_of_its_own(
             assert len(held) == 1
         monkeypatch.setattr(Slices, "add", counting)
         for job in held:
-            service.service.hub.slices.add(job)
+            service.service.slices.add(job)
         for number in range(200):
             answer = orjson.loads((await wire.frame()).body)
             assert (answer["t"], answer["id"]) == ("pong", number)
@@ -624,8 +624,8 @@ async def test_who_leaves_while_its_command_waits_is_let_go(service: Live) -> No
     async with connect(service, upgrade()) as wire:
         await wait_ahead(wire)
     await until(lambda: len(asyncio.all_tasks()) <= tasks, seconds=2)
-    assert not len(service.hub.directory)
-    assert service.hub.tally.closes == {("ws.json", "lost"): 1}
+    assert not len(service.service.directory)
+    assert service.service.tally.closes == {("ws.json", "lost"): 1}
 
 
 @pytest.mark.parametrize("behind", [0, 600], ids=["alone", "behind commands"])
@@ -651,7 +651,7 @@ async def test_who_waits_for_a_feed_that_goes_down_is_sent_elsewhere(service: Li
     """This replica will not catch up; another may have what the cursor names."""
     async with connect(service, upgrade()) as wire:
         await wait_ahead(wire)
-        service.hub.upstream(service.hub.feeds["trades"], Upstream.STALE, "gone", 0)
+        service.hub.upstream(service.service.feeds["trades"], Upstream.STALE, "gone", 0)
         end = orjson.loads((await wire.frame()).body)
         assert (await wire.frame()).code == 4000
     assert (end["t"], end["reason"]) == ("closing", "starting")
@@ -670,7 +670,7 @@ async def test_who_says_goodbye_and_reads_no_more_is_cut(service: Live) -> None:
         wire.send_frame(CLOSE, b"\3\xe8")
         runner: Any = service.client.server.runner
         await until(lambda: not runner.server.connections, seconds=2)
-    assert service.hub.tally.closes == {("ws.json", "left"): 1}
+    assert service.service.tally.closes == {("ws.json", "left"): 1}
 
 
 async def test_a_client_that_never_answers_the_close_is_cut(service: Live) -> None:
