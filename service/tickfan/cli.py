@@ -128,7 +128,7 @@ def publish(  # noqa: PLR0913 - one for each option
     from tickfan.commands.publish import Order
     from tickfan.commands.publish import publish as command
     from tickfan.commands.shared import say
-    from tickfan.market.replay import Plan, ReplayError
+    from tickfan.market.csvfile import Replay, ReplayError
 
     plan = None
     misplaced: dict[str, object] = {"--rate": rate, "--seed": seed}
@@ -143,7 +143,7 @@ def publish(  # noqa: PLR0913 - one for each option
     if replay is not None:
         pace = 0.0 if asap else speed
         try:
-            plan = Plan(replay, channel_template, symbol, time_format, pace)
+            plan = Replay(replay, channel_template, symbol, time_format, pace)
         except ReplayError as error:
             say(str(error))
             raise typer.Exit(WRONG) from None

@@ -18,7 +18,7 @@ IN_FLIGHT_MAX = 512
 """Messages that may wait for their confirm; a further one waits for its turn."""
 
 
-class Tally:
+class Outcome:
     """What became of the updates that were published, in updates."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Outbox:
     """Publishes; each message is a task of ``tasks``, so their end is its end too."""
 
     def __init__(self, broker: Broker, tasks: asyncio.TaskGroup) -> None:
-        self.tally = Tally()
+        self.outcome = Outcome()
         self._broker = broker
         self._tasks = tasks
         self._free = asyncio.Semaphore(IN_FLIGHT_MAX)
@@ -52,25 +52,25 @@ class Outbox:
         if self._down is not None:
             raise self._down
         updates = updates_in(message)
-        self.tally.published += updates
-        self.tally.messages += 1
+        self.outcome.published += updates
+        self.outcome.messages += 1
         self._tasks.create_task(self._send(feed, message, updates))
 
     async def _send(self, feed: str, message: Message, updates: int) -> None:
-        tally = self.tally
+        outcome = self.outcome
         try:
             await self._broker.publish(feed, message)
-            tally.confirmed += updates
+            outcome.confirmed += updates
         except Unroutable:
-            tally.unroutable += updates
-            tally.unroutable_feeds.add(feed)
+            outcome.unroutable += updates
+            outcome.unroutable_feeds.add(feed)
         except (PublishError, TopologyError) as error:
-            tally.failed += updates
-            tally.why = tally.why or str(error)
+            outcome.failed += updates
+            outcome.why = outcome.why or str(error)
             if isinstance(error, BrokerDown | TopologyError):
                 self._down = error
         except asyncio.CancelledError:
-            tally.failed += updates
+            outcome.failed += updates
             raise
         finally:
             self._free.release()

@@ -23,10 +23,10 @@ from rich.progress import (
 from tickfan.app import build_broker
 from tickfan.broker.base import BrokerDown, TopologyError
 from tickfan.commands import FAILED, OK, WRONG
-from tickfan.commands.outbox import Outbox, Tally
+from tickfan.commands.outbox import Outbox, Outcome
 from tickfan.commands.shared import say, settings_from, until_signal
 from tickfan.core.errors import Refusal
-from tickfan.market import replay, simulated
+from tickfan.market import csvfile, simulated
 from tickfan.market.routes import Routes
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ MEMORY = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to publish: ``plan`` if given, else the simulated market.
+    """What to publish: ``replay`` if given, else the simulated market.
 
     ``rate`` is updates a second; ``count`` (updates) and ``seconds`` end it.
     """
 
-    plan: replay.Plan | None = None
+    replay: csvfile.Replay | None = None
     rate: float | None = None
     seed: int | None = None
     count: int | None = None
@@ -82,26 +82,26 @@ async def _publish(settings: Settings, order: Order) -> int:
                 await until_signal(
                     _watched(_source(settings, routes, order, outbox), outbox, order)
                 )
-            except (BrokerDown, TopologyError, replay.ReplayError, Refusal) as error:
+            except (BrokerDown, TopologyError, csvfile.ReplayError, Refusal) as error:
                 # Caught in here: what is in flight may still be confirmed.
                 problem = str(error)
     finally:
         await broker.close()
-    tally = outbox.tally
-    problem = problem or tally.why
-    if tally.published:
-        _sum_up(tally, routes, time.monotonic() - begin)
+    outcome = outbox.outcome
+    problem = problem or outcome.why
+    if outcome.published:
+        _sum_up(outcome, routes, time.monotonic() - begin)
     if problem is not None:
         say(problem)
-    return OK if problem is None and _is_well(tally, routes) else FAILED
+    return OK if problem is None and _is_well(outcome, routes) else FAILED
 
 
 def _source(
     settings: Settings, routes: Routes, order: Order, outbox: Outbox
 ) -> Coroutine[object, object, None]:
-    if order.plan is not None:
-        return replay.run(
-            outbox.publish, routes, order.plan, count=order.count, seconds=order.seconds
+    if order.replay is not None:
+        return csvfile.run(
+            outbox.publish, routes, order.replay, count=order.count, seconds=order.seconds
         )
     seed = order.seed if order.seed is not None else settings.market.seed
     return simulated.run(
@@ -133,7 +133,7 @@ async def _watched(source: Coroutine[object, object, None], outbox: Outbox, orde
     async def watch() -> None:
         begin = clock()
         while True:
-            done = outbox.tally.confirmed + outbox.tally.unroutable
+            done = outbox.outcome.confirmed + outbox.outcome.unroutable
             progress.update(bar, completed=done, rate=done / max(REFRESH_S, clock() - begin))
             await asyncio.sleep(REFRESH_S)
 
@@ -145,30 +145,30 @@ async def _watched(source: Coroutine[object, object, None], outbox: Outbox, orde
             watcher.cancel()
 
 
-def _is_well(tally: Tally, routes: Routes) -> bool:
+def _is_well(outcome: Outcome, routes: Routes) -> bool:
     """Unroutable means lost on a lossless feed; on a conflated one, that nobody listens."""
-    return tally.failed == 0 and not any(map(routes.is_lossless, tally.unroutable_feeds))
+    return outcome.failed == 0 and not any(map(routes.is_lossless, outcome.unroutable_feeds))
 
 
-def _sum_up(tally: Tally, routes: Routes, seconds: float) -> None:
-    rate = tally.published / max(seconds, 0.001)
-    messages = "" if tally.messages == tally.published else f" in {tally.messages:,} messages"
+def _sum_up(outcome: Outcome, routes: Routes, seconds: float) -> None:
+    rate = outcome.published / max(seconds, 0.001)
+    messages = "" if outcome.messages == outcome.published else f" in {outcome.messages:,} messages"
     lines = [
-        f"published   {tally.published:>12,} updates{messages}, {seconds:.1f} s, {rate:,.0f}/s",
-        f"confirmed   {tally.confirmed:>12,}",
-        f"unroutable  {tally.unroutable:>12,}{_hint(tally, routes)}",
-        f"failures    {tally.failed:>12,}",
+        f"published   {outcome.published:>12,} updates{messages}, {seconds:.1f} s, {rate:,.0f}/s",
+        f"confirmed   {outcome.confirmed:>12,}",
+        f"unroutable  {outcome.unroutable:>12,}{_hint(outcome, routes)}",
+        f"failures    {outcome.failed:>12,}",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _hint(tally: Tally, routes: Routes) -> str:
-    if not tally.unroutable_feeds:
+def _hint(outcome: Outcome, routes: Routes) -> str:
+    if not outcome.unroutable_feeds:
         return ""
-    lossless = sorted(filter(routes.is_lossless, tally.unroutable_feeds))
+    lossless = sorted(filter(routes.is_lossless, outcome.unroutable_feeds))
     if lossless:
         return (
             f"  ({', '.join(lossless)}: no stream is bound; with broker.declare = true it is made)"
         )
-    feeds = ", ".join(sorted(tally.unroutable_feeds))
+    feeds = ", ".join(sorted(outcome.unroutable_feeds))
     return f"  ({feeds}: no queue is bound; no `tickfan serve` is connected)"

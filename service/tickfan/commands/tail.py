@@ -12,7 +12,7 @@ from rich.console import Console
 
 import tickfan_client
 from tickfan.commands import FAILED, OK, WRONG
-from tickfan.commands.looks import Looks, json_line
+from tickfan.commands.printing import Printer, json_line
 from tickfan.commands.shared import say, until_signal
 from tickfan_client import Closed, Event, Refused, TickfanClientError, Update
 
@@ -81,10 +81,10 @@ def _json(item: Update | Event) -> None:
 
 def _printer() -> Callable[[Update | Event], None]:
     console = Console(highlight=False)
-    looks = Looks()
+    printer = Printer()
 
     def show(item: Update | Event) -> None:
-        line = looks.line(item)
+        line = printer.line(item)
         if line is None:
             return
         if console.is_terminal:

@@ -48,7 +48,7 @@ class BoundedQueue(Generic[T]):
         self._items.append((item, size))
         self.size += size
 
-    def take(self, size_most: int) -> list[T]:
+    def pop(self, size_most: int) -> list[T]:
         """Remove and return items from the front, up to ``size_most`` bytes.
 
         At least one item comes if there is one, whatever its size, so that a

@@ -36,11 +36,11 @@ class Upstream(StrEnum):
     STALE = "stale"  # was live; the broker is out of reach or silent
 
 
-class Taker(Protocol):
+class Reader(Protocol):
     """Whoever is due every update of a channel."""
 
-    def take(self, update: Update) -> None:
-        """Take the channel's next update."""
+    def receive(self, update: Update) -> None:
+        """Here is the channel's next update."""
 
 
 class Channel:
@@ -64,7 +64,7 @@ class Channel:
         self.state: list[Update] | None = None
         # The lossless audiences to touch at each update. Conflated ones are
         # found at their tick and are not listed here.
-        self.audiences: list[Taker] = []
+        self.audiences: list[Reader] = []
 
     def __repr__(self) -> str:
         return f"<Channel {self.name}>"

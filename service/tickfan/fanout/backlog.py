@@ -44,7 +44,7 @@ class Opening(NamedTuple):
     end: Callable[[str | None], bytes]
     resets: tuple[bytes, ...] = ()
 
-    def take(self, size_most: int) -> list[Update]:
+    def next(self, size_most: int) -> list[Update]:
         """The next updates of the snapshots, up to about ``size_most`` bytes; none: all sent."""
         return newest(self.snapshot, size_most) or _next(self.state, size_most)
 
@@ -56,7 +56,7 @@ class Opening(NamedTuple):
 class Replay(Protocol):
     """Where a resuming subscriber reads what it missed."""
 
-    def take(self, size_most: int) -> tuple[list[Update], bool]:
+    def next(self, size_most: int) -> tuple[list[Update], bool]:
         """The next updates, and whether that was all.
 
         Raises :class:`~tickfan.core.errors.QueueFull` if history has moved on

@@ -63,7 +63,7 @@ class ConflatedAudience:
         self.flushed_at = 0.0
         self._feeds = tuple(key.feeds)
 
-    def take(self, changed: set[Channel], moment: int) -> bool:
+    def note(self, changed: set[Channel], moment: int) -> bool:
         """Make the changes that concern it part of the next flush; whether one is to be made.
 
         ``changed`` is what has changed up to ``moment`` since the last tick.

@@ -35,7 +35,7 @@ K = TypeVar("K")
 SLOTS_MAX = 10
 SLOT_MS_MIN = 10
 """Slots of one interval are at least this far apart."""
-REST_MS = 10
+REMAINDER_MS = 10
 """How long after a part of a large tick the next part follows: sockets take time."""
 
 
@@ -177,7 +177,7 @@ class Directory:
                 key,
                 self._tally,
                 self._clock,
-                self._flusher(REST_MS),
+                self._flusher(REMAINDER_MS),
                 self._changes.version,
             )
             group = min(self.groups_of(key.interval_ms), key=lambda c: len(c.audiences))

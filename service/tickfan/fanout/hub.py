@@ -105,7 +105,7 @@ class Hub:
             feed.first_seq = update.seq
         # Before the feed moves on: an audience notes where its batch begins.
         for audience in channel.audiences:
-            audience.take(update)
+            audience.receive(update)
         feed.newest = update
 
     def upstream(self, feed: Feed, state: Upstream, why: str, now_ms: int) -> None:

@@ -63,7 +63,7 @@ class LosslessAudience:
         """The places that the members on the shared path have reached."""
         return self.trail.copy() if self.pending else self.tails()
 
-    def take(self, update: Update) -> None:
+    def receive(self, update: Update) -> None:
         """Make the update part of the next flush. Its feed's place is still the one before it."""
         pending = self.pending
         if not pending:

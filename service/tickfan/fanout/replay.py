@@ -108,7 +108,7 @@ class HistoryReplay:
             self._is_admitted = False
             self._pace.leave()
 
-    def take(self, size_most: int) -> tuple[list[Update], bool]:
+    def next(self, size_most: int) -> tuple[list[Update], bool]:
         """See :class:`tickfan.fanout.backlog.Replay`; nothing while it is not its turn.
 
         Only what was missed is paced. Were the live updates that come meanwhile

@@ -58,7 +58,7 @@ def _open(backlog: Backlog, format_: Format, until: str | None, parts: list[byte
         opening = backlog.openings[0]
         parts += opening.head
         opening.head.clear()
-        while budget > 0 and (updates := opening.take(budget)):
+        while budget > 0 and (updates := opening.next(budget)):
             due, is_done = cut_at(updates, until)
             parts.append(format_.snapshot(due))
             count += len(due)
@@ -92,13 +92,13 @@ def _flow(
     lossless: Sequence[Update] = ()
     if backlog.replay is not None:
         try:
-            lossless, is_all = backlog.replay.take(STEP_BYTES)
+            lossless, is_all = backlog.replay.next(STEP_BYTES)
         except QueueFull:
             return Slice(parts, 0, closing.SLOW)
         if is_all and audience is not None:
             backlog.caught_up(audience)
     elif backlog.queue:
-        lossless = backlog.queue.take(STEP_BYTES)
+        lossless = backlog.queue.pop(STEP_BYTES)
     due, is_done = cut_at(lossless, until)
     if due:
         parts.append(format_.live(due, backlog.trail))

@@ -123,7 +123,7 @@ class Slot:
 class Ticking(Flushable, Protocol):
     """What ticks: a conflated audience."""
 
-    def take(self, changed: set[Channel], moment: int) -> bool:
+    def note(self, changed: set[Channel], moment: int) -> bool:
         """Note what has changed up to ``moment``; whether a flush is to be made."""
 
 
@@ -170,5 +170,5 @@ class TickGroup:
         self._seen = self._changes.seal()
         if changed:
             for audience in self.audiences:
-                if audience.take(changed, self._seen):
+                if audience.note(changed, self._seen):
                     self._slices.add(audience.flush)

@@ -167,7 +167,7 @@ class Market:
         return Tick(TOKENS_CHANNEL, {"token": SENTENCE[at]})
 
 
-class Pace:
+class Meter:
     """How many updates are due, counted from the start, so that nothing drifts."""
 
     def __init__(self, rate: float, now: float) -> None:
@@ -215,10 +215,10 @@ async def run(  # noqa: PLR0913 - the knobs of the publish command
     feeds = _feeds(market, routes)
     clock = asyncio.get_running_loop().time
     begin = clock()
-    pace = Pace(rate, begin)
+    meter = Meter(rate, begin)
     left = count if count is not None else -1
     while left != 0 and (seconds is None or clock() - begin < seconds):
-        due = pace.due(clock())
+        due = meter.due(clock())
         if left > 0:
             due = min(due, left)
             left -= due
@@ -236,7 +236,7 @@ async def run(  # noqa: PLR0913 - the knobs of the publish command
                 market.forget_books()
                 on_failure(feed, error)
         rest = seconds - (clock() - begin) if seconds is not None else TOO_LONG_S
-        await asyncio.sleep(min(pace.wait(clock()), max(0.0, rest)) if left != 0 else 0)
+        await asyncio.sleep(min(meter.wait(clock()), max(0.0, rest)) if left != 0 else 0)
 
 
 def _feeds(market: Market, routes: Routes) -> dict[str, str]:

@@ -55,7 +55,7 @@ async def test_many_in_flight_in_order_and_bounded() -> None:
         broker.answer.set()
     assert broker.most == IN_FLIGHT_MAX
     assert broker.keys == names
-    assert outbox.tally.confirmed == outbox.tally.published == len(names)
+    assert outbox.outcome.confirmed == outbox.outcome.published == len(names)
 
 
 async def test_everything_is_accounted_for() -> None:
@@ -67,11 +67,11 @@ async def test_everything_is_accounted_for() -> None:
         outbox = Outbox(broker, tasks)
         for name in "abc":
             await outbox.publish("quotes", Message(name, b"[1,2,3]", batch=True))
-    tally = outbox.tally
-    assert (tally.published, tally.messages) == (9, 3)
-    assert (tally.confirmed, tally.unroutable, tally.failed) == (3, 3, 3)
-    assert tally.unroutable_feeds == {"quotes"}
-    assert tally.why == "late"
+    outcome = outbox.outcome
+    assert (outcome.published, outcome.messages) == (9, 3)
+    assert (outcome.confirmed, outcome.unroutable, outcome.failed) == (3, 3, 3)
+    assert outcome.unroutable_feeds == {"quotes"}
+    assert outcome.why == "late"
 
 
 async def test_a_broker_that_is_down_ends_it() -> None:
@@ -82,8 +82,8 @@ async def test_a_broker_that_is_down_ends_it() -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         outbox = Outbox(broker, tasks)
         await outbox.publish("trades", Message("a", b"1"))
-        while not outbox.tally.failed:  # noqa: ASYNC110 - the tally tells nobody
+        while not outbox.outcome.failed:  # noqa: ASYNC110 - the outcome tells nobody
             await asyncio.sleep(0)
         with pytest.raises(BrokerDown):
             await outbox.publish("trades", Message("a", b"1"))
-    assert outbox.tally.failed == outbox.tally.published == len(broker.keys) == 1
+    assert outbox.outcome.failed == outbox.outcome.published == len(broker.keys) == 1

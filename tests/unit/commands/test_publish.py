@@ -18,7 +18,7 @@ from tickfan.broker.memory import MemoryBroker
 from tickfan.commands import FAILED, OK, WRONG
 from tickfan.commands import publish as module
 from tickfan.commands.publish import Order, publish
-from tickfan.market.replay import Plan
+from tickfan.market.csvfile import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,10 +176,10 @@ def test_a_file_is_replayed(
     """Each row one update; --count ends it early."""
     path = tmp_path / "prices.csv"
     path.write_text("symbol,date,price\n" + "".join(f"A,2020-01-0{n},{n}\n" for n in range(1, 6)))
-    plan = Plan(path, "trades.{symbol}", None, None, 0.0)
+    replay = Replay(path, "trades.{symbol}", None, None, 0.0)
     for count, expected in ((None, 5), (3, 3)):
         broker = use(monkeypatch, Publisher())
-        assert publish(None, Order(plan=plan, count=count)) == OK
+        assert publish(None, Order(replay=replay, count=count)) == OK
         assert account(capsys.readouterr().out)["confirmed"] == expected
         assert {(feed, m.routing_key) for feed, m in broker.messages} == {("trades", "trades.A")}
 
@@ -191,7 +191,7 @@ def test_a_file_for_no_feed(
     path = tmp_path / "prices.csv"
     path.write_text("symbol,date,price\nA,2020-01-01,1\n")
     broker = use(monkeypatch, Publisher())
-    assert publish(None, Order(plan=Plan(path, "weather.{symbol}", None, None, 0.0))) == FAILED
+    assert publish(None, Order(replay=Replay(path, "weather.{symbol}", None, None, 0.0))) == FAILED
     printed = capsys.readouterr()
     assert "no feed covers 'weather.A'" in printed.err
     assert printed.out == ""

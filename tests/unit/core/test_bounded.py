@@ -37,7 +37,7 @@ def test_it_is_a_list_that_says_no(
                     queue.put(number, amount)
                 assert (refusal.value.updates, refusal.value.size) == (len(model), held)
         elif operation == "take":
-            taken = queue.take(amount)
+            taken = queue.pop(amount)
             assert taken == [item for item, _ in model[: len(taken)]]
             sizes = [size for _, size in model[: len(taken)]]
             assert len(taken) <= 1 or sum(sizes) <= amount
@@ -58,9 +58,9 @@ def test_a_large_item_does_not_block() -> None:
     queue: BoundedQueue[str] = BoundedQueue(10, 100)
     queue.put("large", 90)
     queue.put("small", 1)
-    assert queue.take(10) == ["large"]
-    assert queue.take(10) == ["small"]
-    assert queue.take(10) == []
+    assert queue.pop(10) == ["large"]
+    assert queue.pop(10) == ["small"]
+    assert queue.pop(10) == []
 
 
 def test_a_slice_is_filled_to_its_last_byte() -> None:
@@ -68,7 +68,7 @@ def test_a_slice_is_filled_to_its_last_byte() -> None:
     queue: BoundedQueue[int] = BoundedQueue(10, 100)
     for number, size in enumerate((5, 5, 0, 1)):
         queue.put(number, size)
-    assert queue.take(10) == [0, 1, 2]
+    assert queue.pop(10) == [0, 1, 2]
     assert queue.size == 1
 
 
@@ -85,7 +85,7 @@ def test_bounds_are_reached_exactly() -> None:
 def test_an_empty_queue_holds_no_memory() -> None:
     """Every lossless reader has one, and nearly all are empty."""
     queue: BoundedQueue[int] = BoundedQueue(2, 2)
-    for end in (queue.clear, lambda: queue.take(9)):
+    for end in (queue.clear, lambda: queue.pop(9)):
         queue.put(1, 1)
         end()
         assert queue._items is None

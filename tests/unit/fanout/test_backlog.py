@@ -24,7 +24,7 @@ def test_slices_give_everything_once_in_order(sizes: list[int], size_most: int) 
     opening = Opening([], marks, iter(states), lambda _cursor: b"")  # type: ignore[arg-type]
 
     taken = []
-    while some := opening.take(size_most):
+    while some := opening.next(size_most):
         # One update may pass the bound, so that a large one cannot block.
         assert sum(entry.size for entry in some[:-1]) < size_most
         taken += some
@@ -49,6 +49,6 @@ def test_what_is_not_wanted_any_more_is_left_out() -> None:
     books = lossless_feed("book")
     states = [update(books, f"book.{n % 2}", n, seq=n, size=10) for n in range(6)]
     opening = Opening([], ConflatingQueue(), iter(states), lambda _cursor: b"")
-    assert opening.take(15) == states[:2]
+    assert opening.next(15) == states[:2]
     wanted = states[0].channel
-    assert opening.only(lambda entry: entry.channel is wanted).take(100) == [states[2], states[4]]
+    assert opening.only(lambda entry: entry.channel is wanted).next(100) == [states[2], states[4]]

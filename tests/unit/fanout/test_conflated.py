@@ -102,7 +102,7 @@ async def test_a_large_tick_is_shared_to_its_end() -> None:
         for name in names:
             fanout.publish(name, [value, "x" * 1_000])
         await fanout.settle(0.02)
-    # A part in each REST_MS, whatever ticks meanwhile: sockets take time.
+    # A part in each REMAINDER_MS, whatever ticks meanwhile: sockets take time.
     assert all(
         client.pipe.writes - before <= 20 for client, before in zip(clients, wrote, strict=True)
     )

@@ -27,7 +27,7 @@ from tickfan.market.simulated import (
     SENTENCE,
     TOKENS_CHANNEL,
     Market,
-    Pace,
+    Meter,
     Tick,
     run,
     updates_in,
@@ -138,26 +138,26 @@ def test_tokens_are_one_sentence_again_and_again() -> None:
 
 def test_pace_does_not_drift() -> None:
     """However unevenly the clock is asked, what is due sums up to rate x time."""
-    rng, pace, now, due = Random(1), Pace(333.3, 50.0), 50.0, 0
+    rng, meter, now, due = Random(1), Meter(333.3, 50.0), 50.0, 0
     for _ in range(10_000):
         now += rng.random() * 0.05
-        due += pace.due(now)
+        due += meter.due(now)
     assert due == int((now - 50.0) * 333.3)
 
 
 def test_pace_does_not_hurry_after_a_stall() -> None:
-    """After an hour's stall at most a second's worth is due, then the old pace."""
-    pace = Pace(100, 0.0)
-    assert pace.due(3600.0) == 100
-    assert pace.due(3600.5) == 50
+    """After an hour's stall at most a second's worth is due, then the old meter."""
+    meter = Meter(100, 0.0)
+    assert meter.due(3600.0) == 100
+    assert meter.due(3600.5) == 50
 
 
 @pytest.mark.parametrize("rate", [0.1, 3, 1000, 50_000])
 def test_pace_waits_until_the_next(rate: float) -> None:
     """After the wait that it names, at least one update is due."""
-    pace = Pace(rate, 0.0)
-    pace.due(10.0)
-    assert pace.due(10.0 + pace.wait(10.0) + 1e-6) >= 1
+    meter = Meter(rate, 0.0)
+    meter.due(10.0)
+    assert meter.due(10.0 + meter.wait(10.0) + 1e-6) >= 1
 
 
 class Sent:

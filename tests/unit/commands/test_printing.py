@@ -8,14 +8,14 @@ import time
 import orjson
 import pytest
 
-from tickfan.commands.looks import Looks, clock, json_line
+from tickfan.commands.printing import Printer, clock, json_line
 from tickfan_client import Event, Update
 
 QUOTE = {"bid": "1.10", "last": "1.50"}
 
 
 def plain(item: Update | Event) -> str:
-    line = Looks().line(item)
+    line = Printer().line(item)
     assert line is not None
     return line.plain
 
@@ -30,8 +30,8 @@ def test_an_update_is_time_channel_values() -> None:
 
 def test_columns_align() -> None:
     """Values begin in one column, once the longest channel was seen."""
-    looks = Looks()
-    lines = [looks.line(Update(name, 1, 0, 5)) for name in ("quotes.LONG/NAME-X", "quotes.A")]
+    printer = Printer()
+    lines = [printer.line(Update(name, 1, 0, 5)) for name in ("quotes.LONG/NAME-X", "quotes.A")]
     assert len({len(line.plain) for line in lines if line is not None}) == 1
 
 
@@ -46,16 +46,16 @@ def test_columns_align() -> None:
 )
 def test_up_is_green_and_down_is_red(values: list[object], styles: list[str]) -> None:
     """Compared as decimals with the channel's last value; what is no number has no colour."""
-    looks = Looks()
-    found = [looks._colour("quotes.A", value) for value in values]
+    printer = Printer()
+    found = [printer._colour("quotes.A", value) for value in values]
     assert found == styles
 
 
 def test_the_main_value_has_the_colour() -> None:
     """Only the field that decides is coloured."""
-    looks = Looks()
-    looks.line(Update("quotes.A", 1, 0, QUOTE))
-    line = looks.line(Update("quotes.A", 2, 0, QUOTE | {"bid": "1.60", "last": "1"}))
+    printer = Printer()
+    printer.line(Update("quotes.A", 1, 0, QUOTE))
+    line = printer.line(Update("quotes.A", 2, 0, QUOTE | {"bid": "1.60", "last": "1"}))
     assert line is not None
     coloured = [line.plain[span.start : span.end] for span in line.spans if span.style == "green"]
     assert coloured == ["1.60"]
@@ -79,11 +79,11 @@ def test_a_terminal_is_not_at_the_publishers_mercy() -> None:
 
 def test_events_are_dimmed_and_quiet_ones_left_out() -> None:
     """What a watcher should know is a dim line; heartbeats and the like are not."""
-    line = Looks().line(Event("gap", {"channel": "trades.A", "reason": "bad_json"}))
+    line = Printer().line(Event("gap", {"channel": "trades.A", "reason": "bad_json"}))
     assert line is not None
     assert line.style == "dim"
     assert line.plain == "-- gap        channel trades.A  reason bad_json"
-    assert Looks().line(Event("heartbeat", {})) is None
+    assert Printer().line(Event("heartbeat", {})) is None
 
 
 def test_subscribed_says_what_was_granted() -> None:

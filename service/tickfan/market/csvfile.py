@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Replay:
     """What to replay, and how to read it.
 
     ``template`` makes a channel of a symbol. ``symbol`` serves files of one
@@ -92,7 +92,7 @@ class _Columns(NamedTuple):
     data: list[tuple[int, str]]
 
 
-def rows(plan: Plan) -> Iterator[Row]:
+def rows(replay: Replay) -> Iterator[Row]:
     """The rows of the file, in its order.
 
     Raises :class:`ReplayError` for a file that cannot be read, a missing
@@ -100,25 +100,25 @@ def rows(plan: Plan) -> Iterator[Row]:
     backwards, or a symbol that cannot stand in a channel's name.
     """
     try:
-        with plan.path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _read(plan, csv.reader(_lines(plan, file), strict=True))
+        with replay.path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _read(replay, csv.reader(_lines(replay, file), strict=True))
     except OSError as error:
-        raise ReplayError(f"{plan.path}: {error.strerror or error}") from error
+        raise ReplayError(f"{replay.path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise ReplayError(f"{plan.path}: not UTF-8 text ({error.reason})") from error
+        raise ReplayError(f"{replay.path}: not UTF-8 text ({error.reason})") from error
 
 
-def _lines(plan: Plan, file: TextIO) -> Iterator[str]:
+def _lines(replay: Replay, file: TextIO) -> Iterator[str]:
     """The file's lines, none longer than the limit."""
     number = 0
     while line := file.readline(LINE_CHARS_MAX + 1):
         number += 1
         if len(line) > LINE_CHARS_MAX:
-            raise _bad(plan, number, f"longer than {LINE_CHARS_MAX} characters")
+            raise _bad(replay, number, f"longer than {LINE_CHARS_MAX} characters")
         yield line
 
 
-def _read(plan: Plan, reader: _csv.Reader) -> Iterator[Row]:
+def _read(replay: Replay, reader: _csv.Reader) -> Iterator[Row]:
     columns: _Columns | None = None
     before = None
     try:
@@ -126,12 +126,12 @@ def _read(plan: Plan, reader: _csv.Reader) -> Iterator[Row]:
             if not cells:
                 continue
             if columns is None:
-                columns = _columns(plan, cells)
+                columns = _columns(replay, cells)
                 continue
-            row = _row(plan, columns, reader.line_num, cells)
-            if plan.speed > 0 and before is not None and row.ts < before.ts:
+            row = _row(replay, columns, reader.line_num, cells)
+            if replay.speed > 0 and before is not None and row.ts < before.ts:
                 raise _bad(
-                    plan,
+                    replay,
                     row.line,
                     f"column {columns.names[columns.time]!r}: {cells[columns.time]!r} is earlier "
                     f"than line {before.line}; sort the file by time, or replay it --asap",
@@ -139,62 +139,62 @@ def _read(plan: Plan, reader: _csv.Reader) -> Iterator[Row]:
             before = row
             yield row
     except csv.Error as error:
-        raise _bad(plan, reader.line_num, str(error)) from error
+        raise _bad(replay, reader.line_num, str(error)) from error
     if before is None:
-        raise ReplayError(f"{plan.path}: no rows; wanted a header line and at least one row")
+        raise ReplayError(f"{replay.path}: no rows; wanted a header line and at least one row")
 
 
-def _columns(plan: Plan, header: list[str]) -> _Columns:
+def _columns(replay: Replay, header: list[str]) -> _Columns:
     names = [name.strip() for name in header]
     lower = [name.lower() for name in names]
     twice = {name for name in names if names.count(name) > 1}
     if twice or "" in names:
         what = f"column {min(twice)!r} comes twice" if twice else "a column has no name"
-        raise _bad(plan, 1, f"{what}; each needs a name of its own")
+        raise _bad(replay, 1, f"{what}; each needs a name of its own")
     time = next((lower.index(name) for name in TIME_COLUMNS if name in lower), None)
     if time is None:
         raise _bad(
-            plan, 1, f"no time column; one of {', '.join(TIME_COLUMNS)} is wanted in {names}"
+            replay, 1, f"no time column; one of {', '.join(TIME_COLUMNS)} is wanted in {names}"
         )
     symbol = next((lower.index(name) for name in SYMBOL_COLUMNS if name in lower), None)
-    if symbol is None and plan.symbol is None and "{symbol}" in plan.template:
+    if symbol is None and replay.symbol is None and "{symbol}" in replay.template:
         raise _bad(
-            plan,
+            replay,
             1,
             f"no symbol column; one of {', '.join(SYMBOL_COLUMNS)} is wanted in {names}, "
             "or say --symbol",
         )
     data = [(at, name) for at, name in enumerate(names) if at not in (time, symbol)]
     if not data:
-        raise _bad(plan, 1, "no column is left for data")
+        raise _bad(replay, 1, "no column is left for data")
     return _Columns(names, time, symbol, data)
 
 
-def _row(plan: Plan, columns: _Columns, line: int, cells: list[str]) -> Row:
+def _row(replay: Replay, columns: _Columns, line: int, cells: list[str]) -> Row:
     if len(cells) != len(columns.names):
-        raise _bad(plan, line, f"{len(cells)} cells where the header has {len(columns.names)}")
+        raise _bad(replay, line, f"{len(cells)} cells where the header has {len(columns.names)}")
     try:
-        ts = parse_time(cells[columns.time], plan.time_format)
+        ts = parse_time(cells[columns.time], replay.time_format)
     except ValueError:
         raise _bad(
-            plan,
+            replay,
             line,
             f"column {columns.names[columns.time]!r}: {cells[columns.time]!r} is not a time; "
-            f"allowed is {_allowed(plan)}",
+            f"allowed is {_allowed(replay)}",
         ) from None
-    symbol = plan.symbol
+    symbol = replay.symbol
     if symbol is None and columns.symbol is not None:
         symbol = cells[columns.symbol].strip()
-    channel = plan.template.format(symbol=symbol)
+    channel = replay.template.format(symbol=symbol)
     if not is_channel_name(channel):
         where = f"column {columns.names[columns.symbol]!r}: " if columns.symbol is not None else ""
-        raise _bad(plan, line, f"{where}{channel!r} is not a channel name")
+        raise _bad(replay, line, f"{where}{channel!r} is not a channel name")
     return Row(line, ts, channel, {name: cells[at] for at, name in columns.data})
 
 
-def _allowed(plan: Plan) -> str:
-    if plan.time_format is not None:
-        return f"the --time-format {plan.time_format!r}"
+def _allowed(replay: Replay) -> str:
+    if replay.time_format is not None:
+        return f"the --time-format {replay.time_format!r}"
     return (
         "ISO 8601 from 1970 on (2026-11-20, 2026-11-20T07:10:00.250Z), or s or ms since then; "
         "say --time-format for another"
@@ -231,19 +231,19 @@ def _ms(moment: datetime) -> int:
     return ms
 
 
-def _bad(plan: Plan, line: int, what: str) -> ReplayError:
-    return ReplayError(f"{plan.path}, line {line}: {what}")
+def _bad(replay: Replay, line: int, what: str) -> ReplayError:
+    return ReplayError(f"{replay.path}, line {line}: {what}")
 
 
 async def run(
     publish: Callable[[str, Message], Awaitable[None]],
     routes: Routes,
-    plan: Plan,
+    replay: Replay,
     *,
     count: int | None = None,
     seconds: float | None = None,
 ) -> None:
-    """Publish the file's rows in order, at the plan's speed.
+    """Publish the file's rows in order, at the replay's speed.
 
     Ends after the last row, ``count`` rows or ``seconds``. Raises :class:`ReplayError`, and what
     ``publish`` raises.
@@ -251,12 +251,12 @@ async def run(
     clock = asyncio.get_running_loop().time
     begin = clock()
     first_ts: int | None = None
-    for number, row in enumerate(rows(plan)):
+    for number, row in enumerate(rows(replay)):
         if number == count:
             return
         if first_ts is None:
             first_ts = row.ts
-        at = (row.ts - first_ts) / 1000 / plan.speed if plan.speed > 0 else 0.0
+        at = (row.ts - first_ts) / 1000 / replay.speed if replay.speed > 0 else 0.0
         if seconds is not None and max(at, clock() - begin) >= seconds:
             await asyncio.sleep(max(0.0, begin + seconds - clock()))
             return
@@ -265,5 +265,5 @@ async def run(
         try:
             feed = routes.feed_of(row.channel)
         except Refusal as refusal:
-            raise _bad(plan, row.line, refusal.message) from refusal
+            raise _bad(replay, row.line, refusal.message) from refusal
         await publish(feed, Message(row.channel, orjson.dumps(row.data), ts=row.ts))

@@ -41,7 +41,7 @@ def json_line(item: Update | Event) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)
 
 
-class Looks:
+class Printer:
     """Lines for a person: aligned columns, green for up and red for down."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tickfan.broker.base import Message
 from tickfan.config import Settings
-from tickfan.market.replay import LINE_CHARS_MAX, Plan, ReplayError, Row, parse_time, rows, run
+from tickfan.market.csvfile import LINE_CHARS_MAX, Replay, ReplayError, Row, parse_time, rows, run
 from tickfan.market.routes import Routes
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - without a zone on purpose: UTC is assumed
@@ -42,7 +42,7 @@ def test_rows_are_as_written(write: Write) -> None:
         "2026-11-20T00:00:01.250Z,EUR/USD,0001.2300,\r\n"
     )
     day = 1_795_132_800_000
-    assert list(rows(Plan(path))) == [
+    assert list(rows(Replay(path))) == [
         Row(2, day, "trades.AAPL", {"price": "1.50", "note": 'a, "b"'}),
         Row(4, day + 1250, "trades.EUR/USD", {"price": "0001.2300", "note": ""}),
     ]
@@ -51,15 +51,15 @@ def test_rows_are_as_written(write: Write) -> None:
 def test_one_series_without_a_symbol_column(write: Write) -> None:
     """--symbol names the series; a template without braces is a channel by itself."""
     path = write("time,value\n1,5\n")
-    assert next(rows(Plan(path, "quotes.{symbol}", "SPX"))).channel == "quotes.SPX"
-    assert next(rows(Plan(path, "quotes.fixed"))).channel == "quotes.fixed"
+    assert next(rows(Replay(path, "quotes.{symbol}", "SPX"))).channel == "quotes.SPX"
+    assert next(rows(Replay(path, "quotes.fixed"))).channel == "quotes.fixed"
 
 
 def test_time_format(write: Write) -> None:
     """Times that are not ISO 8601 are read by the format given, as UTC."""
     path = write("symbol,date,price\nMSFT,Jan 1 2000,39.81\n")
-    plan = Plan(path, time_format="%b %d %Y")
-    assert next(rows(plan)).ts == 946_684_800_000
+    replay = Replay(path, time_format="%b %d %Y")
+    assert next(rows(replay)).ts == 946_684_800_000
 
 
 @pytest.mark.parametrize(
@@ -122,14 +122,14 @@ BAD = [
 def test_bad_files(write: Write, text: str | bytes, message: str) -> None:
     """Each says the file, the line and the column, and what to do."""
     with pytest.raises(ReplayError, match=message) as error:
-        list(rows(Plan(write(text))))
+        list(rows(Replay(write(text))))
     assert "prices.csv" in str(error.value)
 
 
 def test_missing_file(tmp_path: Path) -> None:
     """A file that is not there is one sentence."""
     with pytest.raises(ReplayError, match=r"none\.csv: No such file"):
-        list(rows(Plan(tmp_path / "none.csv")))
+        list(rows(Replay(tmp_path / "none.csv")))
 
 
 @pytest.mark.parametrize(
@@ -138,25 +138,25 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_bad_template(template: str) -> None:
     """Only {symbol} may stand in a template."""
     with pytest.raises(ReplayError, match=r"only \{symbol\}"):
-        Plan(Path("x.csv"), template)
+        Replay(Path("x.csv"), template)
 
 
 def test_asap_takes_the_files_order(write: Write) -> None:
     """Without a pace the times need no order: series one after another are fine."""
     path = write(H + "1,A,1\n2,A,2\n1,B,3\n")
-    assert [row.channel for row in rows(Plan(path, speed=0))] == ["trades.A"] * 2 + ["trades.B"]
+    assert [row.channel for row in rows(Replay(path, speed=0))] == ["trades.A"] * 2 + ["trades.B"]
 
 
 def test_rows_are_streamed(tmp_path: Path) -> None:
     """The file is read as its rows are taken, not before."""
     path = tmp_path / "prices.csv"
     path.write_text(H + "1,A,1\n" * 200_000 + "bad\n")
-    stream = rows(Plan(path))
+    stream = rows(Replay(path))
     assert next(stream).line == 2
     stream.close()  # type: ignore[attr-defined]
 
 
-async def collect(plan: Plan, **limits: float) -> list[tuple[float, str, Message]]:
+async def collect(replay: Replay, **limits: float) -> list[tuple[float, str, Message]]:
     clock = asyncio.get_running_loop().time
     begin, sent = clock(), list[tuple[float, str, Message]]()
 
@@ -164,14 +164,14 @@ async def collect(plan: Plan, **limits: float) -> list[tuple[float, str, Message
         sent.append((clock() - begin, feed, message))
 
     async with asyncio.timeout(10):
-        await run(publish, ROUTES, plan, **limits)  # type: ignore[arg-type]
+        await run(publish, ROUTES, replay, **limits)  # type: ignore[arg-type]
     return sent
 
 
 async def test_run_at_speed(write: Write) -> None:
     """Rows leave at their own distances, so many times as fast, never early."""
     path = write(H + "10,A,1\n10,A,2\n16,A,3\n22,B,4\n")
-    sent = await collect(Plan(path, speed=60))
+    sent = await collect(Replay(path, speed=60))
     assert [orjson.loads(message.body)["price"] for *_, message in sent] == ["1", "2", "3", "4"]
     assert [message.ts for *_, message in sent] == [10_000, 10_000, 16_000, 22_000]
     assert {feed for _, feed, _ in sent} == {"trades"}
@@ -181,12 +181,12 @@ async def test_run_at_speed(write: Write) -> None:
 async def test_run_limits(write: Write) -> None:
     """A count and a time end it early."""
     path = write(H + "".join(f"{second},A,1\n" for second in range(100)))
-    assert len(await collect(Plan(path, speed=0), count=7)) == 7
-    assert len(await collect(Plan(path, speed=100), seconds=0.1)) == 10
+    assert len(await collect(Replay(path, speed=0), count=7)) == 7
+    assert len(await collect(Replay(path, speed=100), seconds=0.1)) == 10
 
 
 async def test_run_needs_a_feed(write: Write) -> None:
     """A row whose channel no feed covers is named by its line."""
     path = write(H + "1,A,1\n")
     with pytest.raises(ReplayError, match=r"line 2: no feed covers 'weather\.A'"):
-        await collect(Plan(path, "weather.{symbol}"))
+        await collect(Replay(path, "weather.{symbol}"))
