@@ -9,6 +9,7 @@ import pytest
 
 from tickfan.clock import now_ms
 from tickfan.core.feed import Upstream
+from tickfan.wire import events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -138,14 +139,14 @@ async def test_the_count_goes_down_as_values_come(service: Live) -> None:
     for name in names:
         await service.publish(name, 1)
     feed = service.service.feeds["quotes"]
-    assert "unconfirmed" not in service.hub.status(feed), "there was no outage yet"
+    assert "unconfirmed" not in events.status(feed), "there was no outage yet"
     _play(service, Upstream.STALE)
     _play(service, Upstream.LIVE)
     for number, name in enumerate(names):
         await service.publish(name, 2)
         left = [other for other in names if await _is_unconfirmed(service, other)]
         assert left == names[number + 1 :]
-        assert service.hub.status(feed)["unconfirmed"] == len(left)
+        assert events.status(feed)["unconfirmed"] == len(left)
 
 
 async def test_a_value_that_comes_before_the_source_is_live_is_confirmed(service: Live) -> None:

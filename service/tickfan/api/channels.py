@@ -6,9 +6,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tickfan.api.context import CONTEXT, json_response
-from tickfan.api.queries import as_object, check_query, find_channel, no_value, whole_number
+from tickfan.api.queries import check_query, find_channel, no_value, whole_number
 from tickfan.core.pattern import Pattern
 from tickfan.fanout.finding import LOOKS_AT_ONCE
+from tickfan.wire import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,7 +61,7 @@ async def latest_value(request: web.Request) -> web.Response:
     channel = find_channel(request.app[CONTEXT].feeds, request.match_info["channel"])
     if channel.latest is None:
         raise no_value(channel.name)
-    fields = as_object(channel.latest)
+    fields = events.update(channel.latest)
     if not channel.feed.is_lossless and not channel.feed.is_confirmed(channel):
         # Not received since the last outage of the broker began.
         fields["unconfirmed"] = True

@@ -12,8 +12,9 @@ import orjson
 from aiohttp import web
 
 from tickfan.api.context import CONTEXT, json_response
-from tickfan.api.queries import as_object, check_query, find_channel, whole_number
+from tickfan.api.queries import check_query, find_channel, whole_number
 from tickfan.core.errors import Refusal
+from tickfan.wire import events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,7 @@ async def history(request: web.Request) -> web.Response:
             {
                 "channel": channel.name,
                 "history_start": None if oldest is None else oldest.seq,
-                "updates": [as_object(update) for update in updates],
+                "updates": [events.update(update) for update in updates],
             }
         )
     body, content_type = (
@@ -100,7 +101,7 @@ def _newest(channel: Channel, limit: int) -> list[Update]:
 
 def _ndjson(updates: Sequence[Update]) -> bytes:
     return b"".join(
-        orjson.dumps(as_object(update), option=orjson.OPT_APPEND_NEWLINE) for update in updates
+        orjson.dumps(events.update(update), option=orjson.OPT_APPEND_NEWLINE) for update in updates
     )
 
 

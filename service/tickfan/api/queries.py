@@ -5,7 +5,7 @@ Must not know any one of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tickfan.core.errors import Refusal
 from tickfan.core.pattern import check_channel_name
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.feeds import Feeds
-    from tickfan.core.update import Update
 
 
 def check_query(request: web.Request, *names: str) -> None:
@@ -63,18 +62,3 @@ def feed_of(feeds: Feeds, name: str) -> Feed:
 def no_value(name: str) -> Refusal:
     """The refusal of a channel without an update."""
     return Refusal("no_value", f"{name!r} has had no update since this replica began", name)
-
-
-def as_object(update: Update) -> dict[str, Any]:
-    """An update as a JSON object, as on the streams."""
-    fields: dict[str, Any] = {
-        "channel": update.channel.name,
-        "seq": update.seq,
-        "ts": update.ts,
-        "data": update.data,
-    }
-    if update.channel.feed.is_lossless:
-        fields["prev"] = update.prev
-    if update.type != "update":
-        fields["type"] = update.type
-    return fields

@@ -40,13 +40,6 @@ class Refusal(TickfanError):
         self.message = message
         self.item = item
 
-    def as_dict(self) -> dict[str, str]:
-        """The refusal as the body of an ``error`` message."""
-        body = {"code": self.code, "message": self.message}
-        if self.item is not None:
-            body["item"] = self.item
-        return body
-
 
 RESET_REASONS = ("recreated", "truncated")
 

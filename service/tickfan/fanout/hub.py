@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tickfan.core.feed import Upstream
 from tickfan.core.update import GAP, SNAPSHOT, UPDATE, Update
+from tickfan.wire import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +37,9 @@ class Hub:
         changes: ChangeLog[Channel],
         directory: Directory,
         tally: Tally,
-        tell: Callable[[Feed, dict[str, Any]], None],
+        tell: Callable[[Feed], None],
     ) -> None:
-        """``tell`` is given each feed whose source has changed, with what it is now."""
+        """``tell`` is given each feed whose source has changed."""
         self.feeds = feeds
         self.tally = tally
         self._changes = changes
@@ -120,29 +121,11 @@ class Hub:
             # All that was published meanwhile has been read back.
             feed.confirmed_after = 0
         feed.upstream, feed.why, feed.since_ms = state, why, now_ms
-        self._tell(feed, self.status(feed))
-
-    @staticmethod
-    def status(feed: Feed) -> dict[str, Any]:
-        """The state of a feed's source as clients see it.
-
-        ``heard`` is when its last message came (null: none yet). ``unconfirmed``
-        counts conflated channels whose value was not received since the last
-        outage began.
-        """
-        fields: dict[str, Any] = {
-            "upstream": feed.upstream.value,
-            "since": feed.since_ms,
-            "heard": feed.heard_ms or None,
-        }
-        if not feed.is_lossless and feed.confirmed_after:
-            channels = feed.channels.values()
-            fields["unconfirmed"] = sum(not feed.is_confirmed(channel) for channel in channels)
-        return fields
+        self._tell(feed)
 
     def reset(self, feed: Feed, reason: str) -> None:
         """The feed's stream cannot be continued: forget it and say so."""
         self.tally.resets[feed.name, reason] += 1
         feed.restart()
         for audience in self._directory.lossless_of(feed):
-            audience.restart(feed, {"feed": feed.name, "reason": reason})
+            audience.restart(feed, events.reset(feed, reason))

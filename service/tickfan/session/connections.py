@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
-from tickfan.core.cursor import Trail
 from tickfan.core.errors import Refusal
 from tickfan.fanout.backlog import Opening
 from tickfan.fanout.finding import Prepared, Survey
 from tickfan.fanout.subscriber import ENDED, Subscriber
 from tickfan.session.grants import Planner
 from tickfan.session.membership import Connection, keys_of, regroup, resume
+from tickfan.wire import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tickfan.clock import Clock
     from tickfan.core.closing import Reason
-    from tickfan.core.cursor import Place
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.feeds import Feeds
     from tickfan.core.pattern import Pattern
@@ -235,18 +234,18 @@ class Connections:
             # read already: what waits of it would come after its state.
             if not recovered.get(channel.feed) and channel not in had
         ]
-        fields = {
-            "epoch": self.epoch,
-            "server_time": self._clock.wall_ms(),
-            "channels": [_describe(grant, prepared.survey, recovered) for grant in grants],
-        }
+        fields = events.subscribed(
+            self.epoch,
+            self._clock.wall_ms(),
+            [_describe(grant, prepared.survey, recovered) for grant in grants],
+        )
         resets: list[bytes] = []
         cursor = subscriber.cursor
         for feed, is_recovered in recovered.items():
             self._tally.resumes[is_recovered] += 1
             if not is_recovered:
                 assert places is not None
-                reset = _reset(feed, places.get(feed.name))
+                reset = events.reset_on_resume(feed, places.get(feed.name))
                 self._tally.unrecovered[feed.name, reset["reason"]] += 1
                 resets.append(subscriber.format.event("reset", reset, cursor))
         subscriber.open(
@@ -287,9 +286,9 @@ class Connections:
             if connection.subscriber.phase is not ENDED and connection in self._all:
                 action(connection)
 
-    def announce(self, feed: Feed, status: dict[str, Any]) -> None:
+    def announce(self, feed: Feed) -> None:
         """Tell the feed's subscribers how its source is doing, encoded once for each format."""
-        fields = {"feed": feed.name, **status}
+        fields = events.status(feed)
         frames: dict[Format, bytes] = {}
 
         def tell(connection: Connection) -> None:
@@ -304,20 +303,6 @@ class Connections:
         self.each(tell)
 
 
-def _reset(feed: Feed, at: Place | None) -> dict[str, Any]:
-    """What a client is told whose cursor cannot be continued.
-
-    ``oldest`` is a cursor behind which everything is still held: who wants the
-    rest of the history resumes from there.
-    """
-    oldest = feed.history.oldest
-    return {
-        "feed": feed.name,
-        "reason": "unknown_feed" if at is None else feed.why_not(at),
-        "oldest": None if oldest is None else Trail({feed.name: oldest.place or ""}).text(),
-    }
-
-
 def _states(channels: Iterable[Channel]) -> Iterator[Update]:
     """Each channel's full state and every update since, as of now.
 
@@ -330,20 +315,11 @@ def _states(channels: Iterable[Channel]) -> Iterator[Update]:
 
 def _describe(grant: Grant, survey: Survey, recovered: dict[Feed, bool]) -> dict[str, Any]:
     """What the client is told of one grant."""
-    feed = grant.feed
-    fields: dict[str, Any] = {
-        "channel": grant.pattern.text,
-        "feed": feed.name,
-        "delivery": feed.spec.delivery.value,
-        "upstream": feed.upstream.value,
-    }
+    feed, pattern = grant.feed, grant.pattern
     if grant.interval_ms is None:
-        oldest = feed.history.oldest
-        fields["recovered"] = recovered.get(feed)
-        fields["history_start"] = None if oldest is None else oldest.seq
-        has_state = not recovered.get(feed) and survey.has_state(grant.selector)
-        fields["snapshot"] = "state" if has_state else "none"
-    else:
-        fields["interval_ms"] = grant.interval_ms
-        fields["snapshot"] = survey.latest(grant.selector)
-    return fields
+        is_recovered = recovered.get(feed)
+        has_state = not is_recovered and survey.has_state(grant.selector)
+        snapshot = "state" if has_state else "none"
+        return events.subscribed_lossless(pattern, feed, snapshot, recovered=is_recovered)
+    snapshot = survey.latest(grant.selector)
+    return events.subscribed_conflated(pattern, feed, snapshot, grant.interval_ms)

@@ -5,10 +5,11 @@ Must not know how either looks on a wire.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tickfan.core import closing
 from tickfan.fanout.subscriber import Phase
+from tickfan.wire import events
 
 if TYPE_CHECKING:
     import asyncio
@@ -101,18 +102,9 @@ class Keepalive:
         if frame is None:
             # Not kept from one turn of the loop to the next for a lossless
             # audience: its cursor moves. Quiet ones are what heartbeats are for.
-            frame = format_.event(
-                "heartbeat", self._fields(connection), connection.subscriber.cursor
-            )
+            feeds = sorted(connection.feeds, key=lambda feed: feed.name)
+            fields = events.heartbeat(self._clock.wall_ms(), feeds)
+            frame = format_.event("heartbeat", fields, connection.subscriber.cursor)
             if connection.lossless is None:
                 self._frames[key] = frame
         return frame
-
-    def _fields(self, connection: Connection) -> dict[str, Any]:
-        return {
-            "server_time": self._clock.wall_ms(),
-            "upstream": {
-                feed.name: feed.upstream.value
-                for feed in sorted(connection.feeds, key=lambda feed: feed.name)
-            },
-        }

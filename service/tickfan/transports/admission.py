@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from aiohttp import web
@@ -16,6 +16,7 @@ from aiohttp import web
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
 from tickfan.core.feed import Upstream
+from tickfan.wire import events
 
 if TYPE_CHECKING:
     from tickfan.clock import Clock
@@ -175,16 +176,7 @@ class Admission:
 
     def closing_event(self, format_: Format, reason: Reason, cursor: str | None) -> bytes:
         """The ``closing`` event: why, and when to come back."""
-        return format_.event("closing", self.closing_fields(reason), cursor)
-
-    def closing_fields(self, reason: Reason) -> dict[str, Any]:
-        """The fields of ``closing``. ``retry_ms`` None: do not come back."""
-        return {
-            "reason": reason.name,
-            "code": reason.code,
-            "message": reason.message,
-            "retry_ms": self.retry_ms() if reason.may_reconnect else None,
-        }
+        return format_.event("closing", events.closing(reason, self.retry_ms()), cursor)
 
     async def drained(self, transport: asyncio.Transport) -> None:
         """Wait until all is handed to the kernel; abort what takes too long.

@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from tickfan.core.errors import Refusal
+from tickfan.wire import events
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -55,7 +56,7 @@ class ErrorResponse(web.Response):
 def error_response(refusals: Sequence[Refusal], status: int | None = None) -> ErrorResponse:
     """The answer to a refused request; ``error`` is the first of ``errors``."""
     first = refusals[0]
-    body = {"error": first.as_dict(), "errors": [refusal.as_dict() for refusal in refusals]}
+    body = {"error": events.error(first), "errors": [events.error(each) for each in refusals]}
     response = ErrorResponse(
         body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
         status=status or _STATUS.get(first.code, HTTPStatus.BAD_REQUEST),

@@ -20,6 +20,7 @@ from tickfan.transports.errors import error_response
 from tickfan.transports.guest import Guest
 from tickfan.transports.requests import check_count
 from tickfan.transports.server import Handler
+from tickfan.wire import events
 
 if TYPE_CHECKING:
     from tickfan.core.closing import Reason
@@ -121,10 +122,8 @@ async def run(  # noqa: PLR0913 - one call, by the two admission
                 reason = await admission.slices.run(begin)
             if reason is not None and not transport.is_closing():
                 # 200, retry:, status and closing: an EventSource comes back.
-                upstream = {feed.name: feed.upstream.value for feed in admission.feeds.values()}
-                transport.write(
-                    format_.opening("status", {"upstream": upstream}, admission.retry_ms())
-                )
+                status = events.status_of_all(admission.feeds.values())
+                transport.write(format_.opening("status", status, admission.retry_ms()))
                 admission.turned_away(format_, reason, transport_name, remote)
     except Exception:
         log.exception("a stream failed", transport=transport_name)
@@ -170,7 +169,7 @@ class Stream(Guest):
                 self.connection,
                 request,
                 lambda fields: format_.opening("subscribed", fields, admission.retry_ms()),
-                lambda cursor: format_.event("snapshot_end", {}, cursor),
+                lambda cursor: format_.event("snapshot_end", events.snapshot_end(), cursor),
                 prepared,
             )
         except Exception:

@@ -24,6 +24,7 @@ from tickfan.transports.frames import FrameReader
 from tickfan.transports.guest import Guest
 from tickfan.transports.requests import check_count
 from tickfan.transports.server import Handler
+from tickfan.wire import events
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1
 from tickfan.wire.framing import PING_FRAME
 
@@ -134,7 +135,14 @@ class Conversation(Guest):
                 remote=self._remote,
                 ping=PING_FRAME,
             )
-            self._say("welcome", self._welcome())
+            welcome = events.welcome(
+                self._protocol,
+                admission.connections.epoch,
+                admission.clock.wall_ms(),
+                message_bytes_max=admission.limits.message_bytes_max,
+                channels_per_connection_max=admission.rules.channels_per_connection_max,
+            )
+            self._say("welcome", welcome)
         except Exception:
             log.exception("a conversation failed")
             self.goodbye(closing.INTERNAL)
@@ -168,18 +176,6 @@ class Conversation(Guest):
         """The ``closing`` event and the close frame."""
         event = self.admission.closing_event(self.format, reason, cursor)
         return event + frames.close_frame(reason.code, reason.name)
-
-    def _welcome(self) -> dict[str, Any]:
-        limits = self.admission.limits
-        return {
-            "protocol": self._protocol,
-            "epoch": self.admission.connections.epoch,
-            "server_time": self.admission.clock.wall_ms(),
-            "limits": {
-                "message_bytes_max": limits.message_bytes_max,
-                "channels_per_connection_max": self.admission.rules.channels_per_connection_max,
-            },
-        }
 
     def _read_later(self) -> None:
         """Each message is a job of the slices, or many that come at once hold the loop."""
@@ -255,7 +251,7 @@ class Conversation(Guest):
 
     def _do(self, op: str, message: dict[str, Any], mark: Mark) -> None:
         if op == "ping":
-            self._say("pong", _marked({"server_time": self.admission.clock.wall_ms()}, mark))
+            self._say("pong", events.answering(mark, events.pong(self.admission.clock.wall_ms())))
         elif op == "unsubscribe":
             self._unsubscribe(commands.patterns_of(message), mark)
         else:
@@ -281,7 +277,7 @@ class Conversation(Guest):
 
         def drop(_: Reason | None) -> None:
             connections.unsubscribe(connection, patterns, prepared)
-            self._say("unsubscribed", _marked({"channels": [p.text for p in patterns]}, mark))
+            self._say("unsubscribed", events.answering(mark, events.unsubscribed(patterns)))
 
         self._when_ready(prepared, None, drop, mark)
 
@@ -321,8 +317,10 @@ class Conversation(Guest):
         granted = self.admission.connections.subscribe(
             connection,
             request,
-            lambda fields: format_.event("subscribed", _marked(fields, mark)),
-            lambda cursor: format_.event("snapshot_end", _marked({}, mark), cursor),
+            lambda fields: format_.event("subscribed", events.answering(mark, fields)),
+            lambda cursor: format_.event(
+                "snapshot_end", events.answering(mark, events.snapshot_end()), cursor
+            ),
             prepared,
         )
         self._refuse(granted.refusals, mark)
@@ -333,7 +331,7 @@ class Conversation(Guest):
         if more := len(refusals) - len(named):
             named.append(Refusal("more_refused", f"{more} more channels were refused"))
         self.admission.tally.refusals.update(refusal.code for refusal in refusals)
-        errors = [_marked(refusal.as_dict(), mark) for refusal in named]
+        errors = [events.answering(mark, events.error(refusal)) for refusal in named]
         if errors:
             self._send(b"".join([self.format.event("error", error) for error in errors]))
 
@@ -343,7 +341,3 @@ class Conversation(Guest):
     def _send(self, data: bytes) -> None:
         if self.connection is not None:
             self.connection.subscriber.control(data)
-
-
-def _marked(fields: dict[str, Any], mark: Mark) -> dict[str, Any]:
-    return fields if mark is None else {"id": mark, **fields}

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from tickfan.core.update import GAP, SNAPSHOT, UPDATE
-from tickfan.wire.objects import encode_object, gap_fields
+from tickfan.wire import events
+from tickfan.wire.objects import encode_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +44,7 @@ class EventStream:
                 cursor = trail.follow(update.channel.feed.name, update.place or "")
                 parts.append(f"id: {cursor}\n".encode())
             if update.type == GAP:
-                fields = orjson.dumps(gap_fields(update))
+                fields = orjson.dumps(events.gap(update))
                 parts.append(b"event: gap\ndata: %b\n\n" % fields)
                 continue
             body = update.as_json_object or encode_object(update, self._encodings)

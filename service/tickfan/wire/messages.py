@@ -17,8 +17,9 @@ import orjson
 
 from tickfan.core.cursor import CURSOR_BYTES_MAX
 from tickfan.core.update import GAP, UPDATE
+from tickfan.wire import events
 from tickfan.wire.framing import binary_frame, text_frame
-from tickfan.wire.objects import dumps_to_keep, gap_fields
+from tickfan.wire.objects import dumps_to_keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,7 +68,7 @@ class _Messages(ABC):
         for run, is_gap in _runs(updates):
             if is_gap:
                 parts.extend(
-                    self.event("gap", gap_fields(gap), _cursor_after((gap,), trail)) for gap in run
+                    self.event("gap", events.gap(gap), _cursor_after((gap,), trail)) for gap in run
                 )
             else:
                 parts.append(self._batches(run, b"", trail))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from tickfan.core.update import GAP
-from tickfan.wire.objects import encode_object, gap_fields
+from tickfan.wire import events
+from tickfan.wire.objects import encode_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,7 @@ class Ndjson:
         for update in updates:
             cursor = trail.follow(update.channel.feed.name, update.place or "")
             if update.type == GAP:
-                lines.append(_line("gap", gap_fields(update), cursor))
+                lines.append(_line("gap", events.gap(update), cursor))
                 continue
             body = update.as_json_object or encode_object(update, self._encodings)
             lines.append(b'%b,"cursor":"%b"}\n' % (body[:-1], cursor.encode()))

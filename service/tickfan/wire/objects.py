@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tickfan.core.update import UPDATE
+from tickfan.wire import events
 
 if TYPE_CHECKING:
     from tickfan.core.update import Update
@@ -22,19 +22,8 @@ def encode_object(update: Update, encodings: Encodings) -> bytes:
     Callers look at ``update.as_json_object`` first, so that this call is made
     once an update.
     """
-    channel = update.channel
-    fields: dict[str, Any] = {
-        "channel": channel.name,
-        "seq": update.seq,
-        "ts": update.ts,
-        "data": update.data,
-    }
-    if channel.feed.is_lossless:
-        fields["prev"] = update.prev
-    if update.type != UPDATE:
-        fields["type"] = update.type
     encodings.json_objects += 1
-    update.as_json_object = encoded = dumps_to_keep(fields)
+    update.as_json_object = encoded = dumps_to_keep(events.update(update))
     return encoded
 
 
@@ -46,14 +35,3 @@ def dumps_to_keep(value: Any) -> bytes:
     its size. A join copies; 0.1 us.
     """
     return b"".join((orjson.dumps(value), b""))
-
-
-def gap_fields(update: Update) -> dict[str, Any]:
-    """What a ``gap`` event says of a message that could not be delivered."""
-    return {
-        "channel": update.channel.name,
-        "seq": update.seq,
-        "prev": update.prev,
-        "ts": update.ts,
-        "reason": update.data,
-    }

@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from tests.support.fanout import Fanout, skips_time
-from tickfan.api.queries import as_object, check_query, feed_of, find_channel, whole_number
+from tickfan.api.queries import check_query, feed_of, find_channel, whole_number
 from tickfan.core.errors import Refusal
 
 if TYPE_CHECKING:
@@ -47,19 +47,3 @@ async def test_what_is_not_there_is_told_apart() -> None:
     assert refusal(lambda: find_channel(feeds, "a..b")) == ("bad_channel", "a..b")
     assert refusal(lambda: find_channel(feeds, "x.a")) == ("no_feed", "x.a")
     assert refusal(lambda: find_channel(feeds, "quotes.b")) == ("no_value", "quotes.b")
-
-
-@skips_time
-async def test_an_update_is_shown_as_on_the_streams() -> None:
-    """``prev`` on a lossless feed alone, ``type`` where it is not the usual one."""
-    fanout = Fanout()
-    fanout.publish("quotes.a", {"bid": 1}, ts=5)
-    fanout.publish("trades.a", 2, ts=6)
-    fanout.publish("trades.a", 3, ts=7, type="correction")
-    quote, trade = (find_channel(fanout.feeds, name).latest for name in ("quotes.a", "trades.a"))
-    assert quote is not None
-    assert trade is not None
-    assert as_object(quote) == {"channel": "quotes.a", "seq": 1, "ts": 5, "data": {"bid": 1}}
-    assert as_object(trade) == {
-        "channel": "trades.a", "seq": 1024, "ts": 7, "data": 3, "prev": 0, "type": "correction",
-    }  # fmt: skip

@@ -5,17 +5,6 @@ from __future__ import annotations
 from tickfan.core.errors import Poison, QueueFull, Refusal, TickfanError
 
 
-def test_a_refusal_as_a_body() -> None:
-    """The item is there only where there is one; an empty one is one."""
-    assert Refusal("no_feed", "why").as_dict() == {"code": "no_feed", "message": "why"}
-    assert Refusal("no_feed", "why", "").as_dict() == {
-        "code": "no_feed",
-        "message": "why",
-        "item": "",
-    }
-    assert str(Refusal("no_feed", "why")) == "why"
-
-
 def test_poison_names_its_reason() -> None:
     """For the log: the reason, then what was found."""
     poison = Poison("bad_json", "what was found", "a.b")

@@ -15,7 +15,6 @@ from tests.support.fanout import RULES, Fanout, skips_time
 from tests.support.raw import connect
 from tests.unit.transports.opened import KINDS, open_stream, transports
 from tickfan.core import closing
-from tickfan.core.closing import REASONS
 from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.session.grants import Request
 from tickfan.transports.admission import Admission, Limits
@@ -23,7 +22,6 @@ from tickfan.transports.admission import Admission, Limits
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
-    from tickfan.core.closing import Reason
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -78,14 +76,6 @@ async def test_a_delay_has_jitter(service: Live) -> None:
     assert min(delays) >= 1000
     assert max(delays) <= 3000
     assert len(delays) > 100
-
-
-@pytest.mark.parametrize("reason", REASONS.values(), ids=REASONS)
-async def test_every_reason_can_be_told(service: Live, reason: Reason) -> None:
-    """Only those below 4500 name a time to come back."""
-    fields = service.service.admission.closing_fields(reason)
-    assert (fields["reason"], fields["code"]) == (reason.name, reason.code)
-    assert (fields["retry_ms"] is not None) == (reason.code < 4500)
 
 
 async def test_who_may_come_in(make_live: MakeLive) -> None:

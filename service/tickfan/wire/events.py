@@ -1,0 +1,197 @@
+"""What each event of the protocol says: its fields, in the order of ``docs/protocol.md``.
+
+A function has the name of its event; one that has more than one form has a function
+for each. The fields go out in the order in which they stand here. Must not know
+connections, sockets, or how an event looks on a wire. Rows of updates on WebSockets
+(``updates``) are made in :mod:`tickfan.wire.messages`: they are joined, not built.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tickfan.core.cursor import Trail
+from tickfan.core.update import UPDATE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tickfan.core.closing import Reason
+    from tickfan.core.cursor import Place
+    from tickfan.core.errors import Refusal
+    from tickfan.core.feed import Feed
+    from tickfan.core.pattern import Pattern
+    from tickfan.core.update import Update
+
+Fields = dict[str, Any]
+
+
+def subscribed(epoch: str, server_time: int, channels: list[Fields]) -> Fields:
+    """What was granted. ``channels`` are made by the two functions below.
+
+    ``epoch`` names this run of the process, ``server_time`` is in ms.
+    """
+    return {"epoch": epoch, "server_time": server_time, "channels": channels}
+
+
+def subscribed_lossless(
+    pattern: Pattern, feed: Feed, snapshot: str, *, recovered: bool | None
+) -> Fields:
+    """One pattern in one lossless feed. ``recovered`` None: there was no cursor."""
+    oldest = feed.history.oldest
+    return {
+        **_granted(pattern, feed),
+        "recovered": recovered,
+        "history_start": None if oldest is None else oldest.seq,
+        "snapshot": snapshot,
+    }
+
+
+def subscribed_conflated(pattern: Pattern, feed: Feed, snapshot: str, interval_ms: int) -> Fields:
+    """One pattern in one conflated feed."""
+    return {**_granted(pattern, feed), "interval_ms": interval_ms, "snapshot": snapshot}
+
+
+def _granted(pattern: Pattern, feed: Feed) -> Fields:
+    return {
+        "channel": pattern.text,
+        "feed": feed.name,
+        "delivery": feed.spec.delivery.value,
+        "upstream": feed.upstream.value,
+    }
+
+
+def update(update: Update) -> Fields:
+    """An update as an object: on SSE and NDJSON, and in answers of REST."""
+    channel = update.channel
+    fields = {
+        "channel": channel.name,
+        "seq": update.seq,
+        "ts": update.ts,
+        "data": update.data,
+    }
+    if channel.feed.is_lossless:
+        fields["prev"] = update.prev
+    if update.type != UPDATE:
+        fields["type"] = update.type
+    return fields
+
+
+def snapshot_end() -> Fields:
+    """All snapshots have been sent."""
+    return {}
+
+
+def status(feed: Feed) -> Fields:
+    """The state of a feed's source.
+
+    ``heard`` is when its last message came (null: none yet). ``unconfirmed``
+    counts conflated channels whose value was not received since the last
+    outage began.
+    """
+    fields = {
+        "feed": feed.name,
+        "upstream": feed.upstream.value,
+        "since": feed.since_ms,
+        "heard": feed.heard_ms or None,
+    }
+    if not feed.is_lossless and feed.confirmed_after:
+        channels = feed.channels.values()
+        fields["unconfirmed"] = sum(not feed.is_confirmed(channel) for channel in channels)
+    return fields
+
+
+def status_of_all(feeds: Iterable[Feed]) -> Fields:
+    """The state of every source, for a stream that is turned away at its beginning."""
+    return {"upstream": _upstream(feeds)}
+
+
+def gap(update: Update) -> Fields:
+    """A message that could not be delivered; it has its place in the chain."""
+    return {
+        "channel": update.channel.name,
+        "seq": update.seq,
+        "prev": update.prev,
+        "ts": update.ts,
+        "reason": update.data,
+    }
+
+
+def reset(feed: Feed, reason: str) -> Fields:
+    """The feed's stream cannot be continued."""
+    return {"feed": feed.name, "reason": reason}
+
+
+def reset_on_resume(feed: Feed, at: Place | None) -> Fields:
+    """A cursor of the feed cannot be continued. ``at`` None: it is of another feed.
+
+    ``oldest`` is a cursor behind which everything is still held: a client that
+    wants the rest of the history resumes from there.
+    """
+    oldest = feed.history.oldest
+    return {
+        **reset(feed, "unknown_feed" if at is None else feed.why_not(at)),
+        "oldest": None if oldest is None else Trail({feed.name: oldest.place or ""}).text(),
+    }
+
+
+def heartbeat(server_time: int, feeds: Iterable[Feed]) -> Fields:
+    """Nothing else had to be said. ``server_time`` is in ms."""
+    return {"server_time": server_time, "upstream": _upstream(feeds)}
+
+
+def closing(reason: Reason, retry_ms: int) -> Fields:
+    """Why the connection ends. ``retry_ms`` goes out as null where nobody should come back."""
+    return {
+        "reason": reason.name,
+        "code": reason.code,
+        "message": reason.message,
+        "retry_ms": retry_ms if reason.may_reconnect else None,
+    }
+
+
+def welcome(
+    protocol: str,
+    epoch: str,
+    server_time: int,
+    *,
+    message_bytes_max: int,
+    channels_per_connection_max: int,
+) -> Fields:
+    """The first message on a WebSocket. ``protocol`` is its subprotocol."""
+    return {
+        "protocol": protocol,
+        "epoch": epoch,
+        "server_time": server_time,
+        "limits": {
+            "message_bytes_max": message_bytes_max,
+            "channels_per_connection_max": channels_per_connection_max,
+        },
+    }
+
+
+def unsubscribed(patterns: Iterable[Pattern]) -> Fields:
+    """These patterns were taken back."""
+    return {"channels": [pattern.text for pattern in patterns]}
+
+
+def error(refusal: Refusal) -> Fields:
+    """What was refused: a message on WebSockets, and the body of an HTTP error."""
+    fields = {"code": refusal.code, "message": refusal.message}
+    if refusal.item is not None:
+        fields["item"] = refusal.item
+    return fields
+
+
+def pong(server_time: int) -> Fields:
+    """The answer to the command ``ping``. ``server_time`` is in ms."""
+    return {"server_time": server_time}
+
+
+def answering(command_id: str | int | None, fields: Fields) -> Fields:
+    """The fields of an answer to a command; ``id`` is the client's own, if it gave one."""
+    return fields if command_id is None else {"id": command_id, **fields}
+
+
+def _upstream(feeds: Iterable[Feed]) -> dict[str, str]:
+    return {feed.name: feed.upstream.value for feed in feeds}
