@@ -42,8 +42,7 @@ from tickfan.session.connections import Connections
 from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
 from tickfan.transports.admission import ADMISSION, Admission, Limits
-from tickfan.transports.errors import errors_as_json
-from tickfan.transports.middlewares import body_within, few_a_turn
+from tickfan.transports.middlewares import body_within, errors_as_json, few_a_turn
 from tickfan.transports.ndjson import ndjson
 from tickfan.transports.sse import sse
 from tickfan.transports.websocket import websocket

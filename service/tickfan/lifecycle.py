@@ -10,15 +10,14 @@ import contextlib
 import errno
 import logging
 import signal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from tickfan.config import STOP_MARGIN_S
 from tickfan.core.errors import TickfanError
-from tickfan.transports.server import Runner
+from tickfan.transports.server import HttpLog, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,20 +39,6 @@ class StartError(TickfanError):
 
 class ServiceFailed(StartError):
     """A part of the service that must go on for ever has ended."""
-
-
-class HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """aiohttp's log, without a stack trace for each request that is no HTTP.
-
-    Anybody can send such a thing, as often as they like.
-    """
-
-    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
-        """Log a failure; of a request that could not be read, its kind alone."""
-        if isinstance(exc_info, HttpProcessingError):
-            self.debug("a request could not be read: %s", type(exc_info).__name__)
-            return
-        super().exception(msg, *args, exc_info=exc_info, **more)
 
 
 class Runnable(Protocol):
@@ -140,7 +125,7 @@ async def _first(*events: asyncio.Event) -> None:
             task.cancel()
 
 
-async def _leave(service: Runnable, public: web.AppRunner, settings: Settings, stop: Stop) -> None:
+async def _leave(service: Runnable, public: Runner, settings: Settings, stop: Stop) -> None:
     stopping = settings.stop
     log.info("stopping", connections=service.connected, grace_s=stopping.grace_s)
     service.refuse_new()
@@ -165,7 +150,7 @@ async def _leave(service: Runnable, public: web.AppRunner, settings: Settings, s
         log.warning("cut, the grace is over", connections=left)
 
 
-async def _drain(service: Runnable, public: web.AppRunner, settings: Settings) -> None:
+async def _drain(service: Runnable, public: Runner, settings: Settings) -> None:
     # Still listening: what balances the load needs a moment to see that
     # readiness has failed.
     await asyncio.sleep(settings.stop.drain_delay_s)
@@ -175,19 +160,18 @@ async def _drain(service: Runnable, public: web.AppRunner, settings: Settings) -
     await _gone(public)
 
 
-async def _gone(public: web.AppRunner) -> None:
+async def _gone(public: Runner) -> None:
     """Wait until every connection is closed: being told is not having read it."""
-    if public.server is not None:
-        public.server.pre_shutdown()  # ends those that wait for a next request
+    public.end_idle()
     while _open(public):  # noqa: ASYNC110 - a last look each 50 ms, once in a life
         await asyncio.sleep(POLL_S)
 
 
-def _open(public: web.AppRunner) -> int:
+def _open(public: Runner) -> int:
     return 0 if public.server is None else len(public.server.connections)
 
 
-def _runner(app: web.Application, settings: Settings) -> web.AppRunner:
+def _runner(app: web.Application, settings: Settings) -> Runner:
     return Runner(
         app,
         handle_signals=False,

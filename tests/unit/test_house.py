@@ -27,6 +27,18 @@ WHO = (
 )
 """What a subscriber is called in the code."""
 
+INSIDES = SERVICE / "transports" / "server.py"
+"""The one module that uses what aiohttp does not promise to keep, and names each."""
+
+AIOHTTP = {"aiohttp", "aiohttp.abc", "aiohttp.typedefs"}
+"""The modules of aiohttp that its reference names."""
+
+UNDOCUMENTED = {"loop", "protocol", "task", "writer"}
+"""What a request has beside what aiohttp's reference names."""
+
+NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
+"""Public, whatever they begin with."""
+
 SOURCES = sorted(SERVICE.rglob("*.py"))
 CLIENT = sorted((ROOT / "clients" / "python").rglob("*.py"))
 
@@ -163,6 +175,51 @@ def test_nobody_else_changes_a_subscriber(path: Path) -> None:
         f"{_name(path)} assigns to {found}: give tickfan.fanout.subscriber a method that says "
         "what has happened"
     )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_nobody_touches_what_is_private_to_another(path: Path) -> None:
+    """What begins with _ may change without a word: a field of ours, and of a library's."""
+    found = [
+        f"{ast.unparse(node)} in line {node.lineno}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.endswith("__")
+        and node.attr not in NAMED_TUPLE
+        and ast.unparse(node.value) not in ("self", "cls", "super()")
+    ]
+    assert not found, f"{_name(path)} reaches for {found}: ask the object by a public method"
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path != INSIDES], ids=_name)
+def test_insides_of_aiohttp_are_used_in_one_module(path: Path) -> None:
+    """Whoever upgrades aiohttp reads one file, and its test."""
+    tree = ast.parse(path.read_text())
+    found = sorted(
+        name for name in _imports(path) if name.startswith("aiohttp.") and name not in AIOHTTP
+    )
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and any(_is_aiohttps(base) for base in node.bases):
+            found += [
+                f"{ast.unparse(each)} in line {each.lineno}"
+                for each in ast.walk(node)
+                if isinstance(each, ast.Attribute)
+                and each.attr.startswith("_")
+                and ast.unparse(each.value) in ("self", "super()")
+            ]
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in UNDOCUMENTED
+            and ast.unparse(node.value) in ("request", "web_request")
+        ):
+            found.append(f"{ast.unparse(node)} in line {node.lineno}")
+    assert not found, f"{_name(path)} uses {found}: give {_name(INSIDES)} a function for it"
+
+
+def _is_aiohttps(base: ast.expr) -> bool:
+    """Whether a class that a class is made of is aiohttp's or aiohttp-sse's."""
+    return ast.unparse(base).startswith(("web.", "aiohttp.", "EventSourceResponse"))
 
 
 def _targets(node: ast.AST) -> Iterator[ast.Attribute]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import socket
@@ -16,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp.http_exceptions import BadStatusLine
 
 from tests.support.live import DEADLINE_S, until
 from tests.support.process import ServiceProcess
 from tests.support.raw import CLOSE, connect, request, upgrade
-from tickfan.lifecycle import HttpLog, Stop
+from tickfan.lifecycle import Stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -364,14 +362,3 @@ async def test_the_first_signal_asks_and_the_second_hurries() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.wait_for(stop.hurry.wait(), DEADLINE_S)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
-
-def test_what_is_no_http_gets_no_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Anybody can send it, as often as they like; a failure of ours keeps its trace."""
-    report = HttpLog(logging.getLogger("aiohttp.server"), {}).exception
-    with caplog.at_level(logging.DEBUG):
-        report("Error handling request", exc_info=BadStatusLine("\x16\x03"))
-        report("Unhandled exception", exc_info=ZeroDivisionError())
-    quiet, loud = caplog.records
-    assert (quiet.levelname, quiet.exc_info) == ("DEBUG", None)
-    assert (loud.levelname, loud.exc_info is None) == ("ERROR", False)

@@ -1,4 +1,4 @@
-"""What happens to each request before its handler: a turn of its own, and its body in time.
+"""What happens to each request around its handler: a turn of its own, its body in time, its errors.
 
 Must not know what is asked.
 """
@@ -6,14 +6,22 @@ Must not know what is asked.
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import structlog
 from aiohttp import web
 
 from tickfan.core.errors import Refusal
+from tickfan.transports.errors import ErrorResponse, error_response
+from tickfan.transports.server import has_begun
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from aiohttp.typedefs import Handler, Middleware
+
+log = structlog.get_logger("tickfan.http")
 
 REQUESTS_A_TURN = 16
 
@@ -62,3 +70,61 @@ def body_within(timeout_s: float) -> Middleware:
         return await handler(request)
 
     return read
+
+
+def errors_as_json(refused: Counter[str]) -> Middleware:
+    """Turn refusals, aiohttp's own errors and failures into JSON answers, counted by code."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await _answer(request, handler)
+        if isinstance(response, ErrorResponse):
+            refused[response.code] += 1
+        return response
+
+    return middleware
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return error_response([refusal])
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        response = error_response([_of_http(request, error)], error.status)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception as error:
+        transport = request.transport
+        is_gone = transport is None or transport.is_closing()
+        # That is how writing to a client that has gone fails.
+        if not (is_gone and isinstance(error, ConnectionError)):
+            log.exception("a request failed", method=request.method, route=_route(request))
+        if transport is not None and has_begun(request):
+            # Another response would be read as a part of the one that has begun.
+            transport.abort()
+        failure = Refusal("internal", "the service failed here; it is logged")
+        return error_response([failure], HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _of_http(request: web.Request, error: web.HTTPException) -> Refusal:
+    if isinstance(error, web.HTTPNotFound):
+        return Refusal(
+            "not_found",
+            "there is nothing here; the addresses are /v1/sse, /v1/ws, /v1/ndjson, /v1/channels",
+            request.path[:160],
+        )
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return Refusal("method_not_allowed", f"use {allowed} here", request.method)
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return Refusal("too_large", "the body is over http.body_bytes_max")
+    return Refusal("bad_request", (error.text or error.reason)[:160])
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return request.path if resource is None else resource.canonical

@@ -2,15 +2,43 @@
 
 And the way out of it: a connection that goes on for hours is handed over to a
 small protocol of ours. Must not know applications, routes, or who takes over.
+
+No other module uses insides of aiohttp, which it may change without a word. The
+unit test fails by the name of one that has, and pyproject.toml bounds the version:
+
+``BaseRequest.protocol``                 the connection's handler
+``BaseRequest.writer.output_size``       whether a response has begun
+``RequestHandler._loop``                 the loop of the connection that is handed over
+``RequestHandler._manager``              the server that counts the connection as open
+``RequestHandler._message_tail``         what came behind the request of an upgrade
+``RequestHandler._waiter``               set while no request is here: the client is idle
+``RequestHandler.close``                 called at a stop: it leaves idle connections open
+``RequestHandler.connection_lost``       lets go of a connection, whose socket goes on
+``RequestHandler.connection_made``       called with the transport of a new connection
+``RequestHandler.handle_error``          makes the answer to what could not be read
+``RequestHandler.log_exception``         logs a failure, as the exception itself
+``RequestHandler.set_parser``            called by WebSocketResponse, for a reader of its own
+``RequestHandler.start``                 takes a cancel of the request's handler for its end
+``RequestHandler.transport``             None: there is nothing to close
+``Server.__call__``                      makes the handler of a new connection
+``Server.__class__``                     can be set: ours has no fields in slots
+``Server._kwargs``                       what else a handler is made with
+``Server._loop``                         the loop a handler is made with
+``Server.connections``                   all that are open
+``Server.pre_shutdown``                  closes the idle connections
+``AppRunner._make_server``               makes the server of an application
+``http_exceptions.HttpProcessingError``  a request that could not be read
+``http_exceptions.LineTooLong``          a line of it was too long
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from tickfan.core.errors import Refusal
 from tickfan.transports.errors import error_response
@@ -148,3 +176,34 @@ class Runner(web.AppRunner):
         assert isinstance(server, Server)
         server.taken = set()
         return server
+
+    def end_idle(self) -> None:
+        """Close the connections of clients that have no request under way."""
+        if self.server is not None:
+            self.server.pre_shutdown()
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's log, without a stack trace for each request that is no HTTP.
+
+    Anybody can send such a thing, as often as they like.
+    """
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
+        """Log a failure; of a request that could not be read, its kind alone."""
+        if isinstance(exc_info, HttpProcessingError):
+            self.debug("a request could not be read: %s", type(exc_info).__name__)
+            return
+        super().exception(msg, *args, exc_info=exc_info, **more)
+
+
+def handler_of(request: web.Request) -> Handler:
+    """The handler of the request's connection, which can be handed over."""
+    handler = request.protocol
+    assert isinstance(handler, Handler)
+    return handler
+
+
+def has_begun(request: web.Request) -> bool:
+    """Whether any of a response to it has been written."""
+    return request.writer.output_size > 0

@@ -19,7 +19,7 @@ from tickfan.core.pattern import Pattern
 from tickfan.transports.errors import error_response
 from tickfan.transports.guest import Guest
 from tickfan.transports.requests import check_count
-from tickfan.transports.server import Handler
+from tickfan.transports.server import handler_of
 from tickfan.wire import events
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tickfan.fanout.finding import Prepared
     from tickfan.session.grants import Request
     from tickfan.transports.admission import Admission
+    from tickfan.transports.server import Handler
     from tickfan.wire.base import Format
 
 log = structlog.get_logger("tickfan.stream")
@@ -95,8 +96,7 @@ async def run(  # noqa: PLR0913 - one call, by the two admission
     """
     response.force_close()
     await response.prepare(web_request)
-    transport, handler = web_request.transport, web_request.protocol
-    assert isinstance(handler, Handler)
+    transport, handler = web_request.transport, handler_of(web_request)
     if transport is None:  # gone while the headers were written
         return
     reason: Reason | None = closing.INTERNAL

@@ -23,7 +23,7 @@ from tickfan.transports.admission import ADMISSION
 from tickfan.transports.frames import FrameReader
 from tickfan.transports.guest import Guest
 from tickfan.transports.requests import check_count
-from tickfan.transports.server import Handler
+from tickfan.transports.server import handler_of
 from tickfan.wire import events
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1
 from tickfan.wire.framing import PING_FRAME
@@ -64,8 +64,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         compress=False,  # aiohttp's default is on: a zlib pass for each client
     )
     await socket.prepare(request)
-    handler = request.protocol
-    assert isinstance(handler, Handler)
+    handler = handler_of(request)
     if handler.transport is not None:
         await admission.drained(handler.transport)
     remote = request.remote or ""

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import gc
+import inspect
+import logging
+import re
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
-from tests.support.live import until
+from tests.support.live import DEADLINE_S, until
 from tests.support.raw import connect, request, upgrade
-from tickfan.transports.server import Runner
+from tickfan.transports import server
+from tickfan.transports.server import HttpLog, Runner
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
     from tests.support.live import Live
 
 SUBSCRIBE = b'{"op":"subscribe","channels":["quotes.A"]}'
@@ -133,3 +140,286 @@ async def test_who_goes_before_it_is_told_to_continue_is_no_error(
     connections = partial(getattr, runner.server, "connections")
     await until(lambda: not connections())
     assert caplog.records == []
+
+
+def test_what_is_no_http_gets_no_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Anybody can send it, as often as they like; a failure of ours keeps its trace."""
+    report = HttpLog(logging.getLogger("aiohttp.server"), {}).exception
+    with caplog.at_level(logging.DEBUG):
+        report("Error handling request", exc_info=http_exceptions.BadStatusLine("\x16\x03"))
+        report("Unhandled exception", exc_info=ZeroDivisionError())
+    quiet, loud = caplog.records
+    assert (quiet.levelname, quiet.exc_info) == ("DEBUG", None)
+    assert (loud.levelname, loud.exc_info is None) == ("ERROR", False)
+
+
+class Plain:
+    """aiohttp's own server with nothing of ours, and what its insides were like at a request."""
+
+    def __init__(self) -> None:
+        self.logged: list[object] = []
+        app = web.Application()
+        app.router.add_get("/look", self._look)
+        app.router.add_get("/cancel", self._cancel)
+        app.router.add_get("/lose", self._lose)
+        self.runner = web.AppRunner(
+            app, access_log=None, logger=_Heard(self.logged), handler_cancellation=True
+        )
+        self.seen: dict[str, Any] = {}
+
+    async def ask(self, path: str, behind: bytes = b"", **headers: str) -> bytes:
+        """What comes for a request, and for what is sent behind it, until the end."""
+        reader, self.writer = await asyncio.open_connection(*self.runner.addresses[0])
+        self.writer.write(request(path, **headers) + behind)
+        return await asyncio.wait_for(reader.read(), DEADLINE_S)
+
+    async def idle(self) -> Any:
+        """The handler of a connection that has asked for nothing."""
+        _, self.writer = await asyncio.open_connection(*self.runner.addresses[0])
+        await until(lambda: bool(self.server.connections))
+        return self.server.connections[0]
+
+    @property
+    def server(self) -> web.Server:
+        """aiohttp's."""
+        assert self.runner.server is not None
+        return self.runner.server
+
+    async def _look(self, request: web.Request) -> web.StreamResponse:
+        handler: Any = request.protocol
+        self.seen = {name: getattr(handler, name, None) for name in FIELDS}
+        self.seen["begun"] = [request.writer.output_size]
+        response = web.StreamResponse()
+        response.force_close()
+        await response.prepare(request)
+        self.seen["begun"].append(request.writer.output_size)
+        self.seen["handler"] = handler
+        return response
+
+    async def _cancel(self, _request: web.Request) -> web.Response:
+        raise asyncio.CancelledError
+
+    async def _lose(self, request: web.Request) -> web.Response:
+        handler, transport = request.protocol, request.transport
+        assert transport is not None
+        handler.transport = None
+        handler.connection_lost(None)
+        try:
+            await asyncio.sleep(DEADLINE_S)
+        except asyncio.CancelledError:
+            self.seen["open"] = not transport.is_closing()
+            self.seen["_manager"] = getattr(handler, "_manager")  # noqa: B009 - by its name
+            transport.close()
+            raise
+        return web.Response()
+
+
+class _Heard(logging.LoggerAdapter[logging.Logger]):
+    """A log that keeps what its failures were."""
+
+    def __init__(self, heard: list[object]) -> None:
+        super().__init__(logging.getLogger("tests"))
+        self._heard = heard
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
+        self._heard.append(exc_info)
+
+
+FIELDS = ("_loop", "_manager", "_message_tail", "_waiter", "transport")
+
+
+@pytest.fixture
+async def plain() -> AsyncIterator[Plain]:
+    plain = Plain()
+    await plain.runner.setup()
+    await web.TCPSite(plain.runner, "127.0.0.1", 0).start()
+    yield plain
+    plain.writer.close()
+    await plain.runner.cleanup()
+
+
+async def _looked(plain: Plain) -> dict[str, Any]:
+    assert b" 200 " in await plain.ask(
+        "/look", b"behind", Upgrade="websocket", Connection="Upgrade"
+    )
+    return plain.seen
+
+
+async def _field(plain: Plain, name: str) -> Any:
+    return (await _looked(plain))[name]
+
+
+def _takes(function: Callable[..., Any], *names: str) -> bool:
+    """Whether a function can be called as we call it, or is called as ours is made."""
+    return list(inspect.signature(function).parameters) == ["self", *names]
+
+
+async def _protocol(plain: Plain) -> bool:
+    return isinstance(await _field(plain, "handler"), web.RequestHandler)
+
+
+async def _output_size(plain: Plain) -> bool:
+    before, after = await _field(plain, "begun")
+    return bool(before == 0 < after)
+
+
+async def _handler_loop(plain: Plain) -> bool:
+    return await _field(plain, "_loop") is asyncio.get_running_loop()
+
+
+async def _manager(plain: Plain) -> bool:
+    return await _field(plain, "_manager") is plain.server
+
+
+async def _message_tail(plain: Plain) -> bool:
+    return bool(await _field(plain, "_message_tail") == b"behind")
+
+
+async def _waiter(plain: Plain) -> bool:
+    handler = await plain.idle()
+    await until(lambda: handler._waiter is not None)
+    plain.writer.close()
+    return isinstance(handler._waiter, asyncio.Future) and await _field(plain, "_waiter") is None
+
+
+async def _close(plain: Plain) -> bool:
+    handler = await plain.idle()
+    transport = handler.transport
+    handler.close()
+    return _takes(web.RequestHandler.close) and not transport.is_closing()
+
+
+async def _connection_lost(plain: Plain) -> bool:
+    await plain.ask("/lose")
+    return plain.seen == {"open": True, "_manager": None}
+
+
+async def _connection_made(plain: Plain) -> bool:
+    await plain.idle()
+    return _takes(web.RequestHandler.connection_made, "transport")
+
+
+async def _handle_error(plain: Plain) -> bool:
+    answer = await plain.ask("/look", Bad_Header="\0")
+    takes = _takes(web.RequestHandler.handle_error, "request", "status", "exc", "message")
+    return takes and b" 400 " in answer
+
+
+async def _log_exception(plain: Plain) -> bool:
+    await plain.ask("/look", Bad_Header="\0")
+    return isinstance(plain.logged[0], http_exceptions.HttpProcessingError)
+
+
+async def _set_parser(plain: Plain) -> bool:
+    await plain.idle()
+    return _takes(web.RequestHandler.set_parser, "parser", "data_received_cb")
+
+
+async def _start(plain: Plain) -> bool:
+    return await plain.ask("/cancel") == b"" and plain.logged == []
+
+
+async def _transport(plain: Plain) -> bool:
+    return isinstance(await _field(plain, "transport"), asyncio.Transport)
+
+
+async def _call(plain: Plain) -> bool:
+    await plain.idle()
+    return _takes(web.Server.__call__) and type(plain.server()) is web.RequestHandler
+
+
+async def _class(plain: Plain) -> bool:
+    class Ours(web.Server):
+        added: int
+
+    await plain.idle()
+    plain.server.__class__ = Ours
+    assert isinstance(plain.server, Ours)
+    plain.server.added = 1
+    return len(plain.server.connections) == 1
+
+
+async def _kwargs(plain: Plain) -> bool:
+    await plain.idle()
+    given: dict[str, Any] = getattr(plain.server, "_kwargs")  # noqa: B009 - by its name
+    made = web.RequestHandler(plain.server, loop=asyncio.get_running_loop(), **given)
+    return made.logger is given["logger"]
+
+
+async def _server_loop(plain: Plain) -> bool:
+    await plain.idle()
+    return getattr(plain.server, "_loop") is asyncio.get_running_loop()  # noqa: B009 - by its name
+
+
+async def _connections(plain: Plain) -> bool:
+    handler = await plain.idle()
+    return plain.server.connections == [handler]
+
+
+async def _pre_shutdown(plain: Plain) -> bool:
+    handler = await plain.idle()
+    await until(lambda: handler._waiter is not None)
+    waiter = handler._waiter
+    plain.server.pre_shutdown()
+    return bool(waiter.cancelled())
+
+
+async def _make_server(plain: Plain) -> bool:
+    await plain.idle()
+    make = web.AppRunner._make_server
+    return inspect.iscoroutinefunction(make) and _takes(make) and type(plain.server) is web.Server
+
+
+async def _processing_error(plain: Plain) -> bool:
+    await plain.idle()
+    return issubclass(http_exceptions.BadStatusLine, http_exceptions.HttpProcessingError)
+
+
+async def _line_too_long(plain: Plain) -> bool:
+    await plain.ask("/look?" + "a" * 9000)
+    return isinstance(plain.logged[0], http_exceptions.LineTooLong)
+
+
+INSIDES: dict[str, Callable[[Plain], Awaitable[bool]]] = {
+    "BaseRequest.protocol": _protocol,
+    "BaseRequest.writer.output_size": _output_size,
+    "RequestHandler._loop": _handler_loop,
+    "RequestHandler._manager": _manager,
+    "RequestHandler._message_tail": _message_tail,
+    "RequestHandler._waiter": _waiter,
+    "RequestHandler.close": _close,
+    "RequestHandler.connection_lost": _connection_lost,
+    "RequestHandler.connection_made": _connection_made,
+    "RequestHandler.handle_error": _handle_error,
+    "RequestHandler.log_exception": _log_exception,
+    "RequestHandler.set_parser": _set_parser,
+    "RequestHandler.start": _start,
+    "RequestHandler.transport": _transport,
+    "Server.__call__": _call,
+    "Server.__class__": _class,
+    "Server._kwargs": _kwargs,
+    "Server._loop": _server_loop,
+    "Server.connections": _connections,
+    "Server.pre_shutdown": _pre_shutdown,
+    "AppRunner._make_server": _make_server,
+    "http_exceptions.HttpProcessingError": _processing_error,
+    "http_exceptions.LineTooLong": _line_too_long,
+}
+
+
+@pytest.mark.parametrize("name", INSIDES)
+async def test_aiohttp_still_has_this_inside(plain: Plain, name: str) -> None:
+    """No version promises to keep it: an upgrade fails here by its name, not in production."""
+    assert await INSIDES[name](plain), f"aiohttp's {name} is not what transports/server.py needs"
+
+
+def test_each_inside_is_named_and_held() -> None:
+    """The module's list is that of the checks, and nothing private is used beside it."""
+    named = re.findall(r"(?m)^``(\S+)``", server.__doc__ or "")
+    assert named == list(INSIDES)
+    tree = ast.parse(inspect.getsource(server))
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    private = re.compile(r"_[a-z]\w*")
+    assert set(filter(private.fullmatch, used)) == set(
+        filter(private.fullmatch, (name.rpartition(".")[2] for name in named))
+    )
