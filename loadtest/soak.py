@@ -17,9 +17,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.support.faults import schedule
-from tests.support.rabbitmq import RabbitNode
-from tests.support.survival import SEED, Run
+from loadtest.rig.faults import schedule
+from loadtest.rig.rabbitmq import RabbitNode
+from loadtest.rig.survival import SEED, Run
 
 
 async def soak(messages: int, faults: int, followers: int, seed: int) -> str:

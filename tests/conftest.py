@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.support.rabbitmq import RabbitNode, find_server
+from loadtest.rig.rabbitmq import RabbitNode, find_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

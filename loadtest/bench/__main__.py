@@ -20,7 +20,7 @@ from loadtest.bench.run import Bench, absent, versions
 from loadtest.bench.shapes import NAMES, STEADY
 from loadtest.bench.steady import Row, Span
 from loadtest.releases import commits
-from tests.support.rabbitmq import RabbitNode, find_server
+from loadtest.rig.rabbitmq import RabbitNode, find_server
 
 if TYPE_CHECKING:
     from loadtest.bench.builds import Build

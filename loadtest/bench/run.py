@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from loadtest.bench.shapes import Shape
     from loadtest.bench.steady import Target
-    from tests.support.rabbitmq import RabbitNode
+    from loadtest.rig.rabbitmq import RabbitNode
 
 RAW_S = 3.0
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadtest.bench.run import Bench
-    from tests.support.process import ServiceProcess
+    from loadtest.rig.process import ServiceProcess
 
 E_CLIENTS = 10_000
 E_UPDATES_S = 8

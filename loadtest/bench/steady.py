@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from loadtest.bench.machine import Cores
     from loadtest.bench.publish import PublishSpec
     from loadtest.bench.shapes import Shape
-    from tests.support.process import ServiceProcess
+    from loadtest.rig.process import ServiceProcess
 
 SETTLE_S = 15.0
 STILL_S = 0.7

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.bench.builds import HERE, Build
 from loadtest.bench.machine import prefer
-from tests.support.process import ServiceProcess
+from loadtest.rig.process import ServiceProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -25,11 +25,11 @@ from zipfile import ZipFile
 
 import pytest
 
+from loadtest.rig.rabbitmq import free_port
 from tests.chart.dockerfile import Instruction, Stage, stages
 from tests.chart.tools import isolation, run, tool
 from tests.support.browser import Browser
 from tests.support.programs import require
-from tests.support.rabbitmq import free_port
 from tickfan.api.page import INDEX
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadtest.rig.process import ServiceProcess
 from tests.support.fixtures import make_live, service
-from tests.support.process import ServiceProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import aio_pika
 import pytest
 
+from loadtest.rig.rabbitmq import RabbitNode, free_port
+from loadtest.rig.waiting import until
 from tests.support.amqp import delete, options, proxied, proxy_to
-from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
-from tests.support.rabbitmq import RabbitNode, free_port
+from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker
 from tickfan.broker.base import BrokerDown, Message, Unconfirmed
 from tickfan.core.feed import Upstream
@@ -57,7 +58,7 @@ async def test_stopping_while_the_peer_is_dead(rabbitmq: Rabbit) -> None:
             proxy.half_open()
             began = loop.time()
         assert loop.time() - began < 5
-        await until(lambda: not own_tasks(before), 3)
+        await until(lambda: not own_tasks(before))
 
 
 def own_tasks(before: set[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
@@ -141,20 +142,20 @@ async def test_restarts(own_rabbitmq: RabbitNode) -> None:
         with pytest.raises(BrokerDown, match="no connection to the broker"):
             await publish(0)
         node.launch()
-        await until(lambda: sink.is_live(name), 60)
+        await until(lambda: sink.is_live(name), seconds=60)
         await publish(0)
         node.pause()
         with pytest.raises(Unconfirmed, match="no confirm within"):
             await publish(1)
-        await until(lambda: sink.state(name) is Upstream.STALE, 10)
+        await until(lambda: sink.state(name) is Upstream.STALE)
         node.resume()
         await until(lambda: sink.is_live(name))
         await publish(2)
         await until(lambda: sink.bodies(name)[-1] == b"2")
         node.kill()
-        await until(lambda: sink.state(name) is Upstream.STALE, 5)
+        await until(lambda: sink.state(name) is Upstream.STALE)
         node.launch()
-        await until(lambda: sink.is_live(name), 60)
+        await until(lambda: sink.is_live(name), seconds=60)
         await publish(3)
         await until(lambda: sink.bodies(name)[-1] == b"3")
     # What was never confirmed may have been published or not.

@@ -10,7 +10,8 @@ import aiormq
 import pytest
 from pamqp.commands import Basic
 
-from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
+from loadtest.rig.waiting import until
+from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 
 if TYPE_CHECKING:

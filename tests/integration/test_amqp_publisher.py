@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadtest.rig.waiting import until
 from tests.support.amqp import delete, options, proxied, proxy_to
-from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
+from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker
 from tickfan.broker.base import BrokerDown, Message, Unroutable
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadtest.rig.waiting import until
 from tests.support.amqp import delete, options, proxied, proxy_to
-from tests.support.broker import LOSSLESS, Recorder, running, source, until
+from tests.support.broker import LOSSLESS, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker
 from tickfan.broker.base import FeedSource, Message
 from tickfan.core.feed import Upstream
@@ -145,7 +146,7 @@ async def test_deleted_stream(rabbitmq: Rabbit, feed: FeedSource) -> None:
         await publish(broker, feed, 0, 1, 2)
         await until(lambda: len(sink.deliveries) == 3)
         await delete(rabbitmq.url, feed.queue)
-        await until(lambda: sink.resets == [(feed.spec.name, "recreated")], 5)
+        await until(lambda: sink.resets == [(feed.spec.name, "recreated")])
         await until(lambda: sink.is_live(feed.spec.name))
         await publish(broker, feed, 10, 11)
         await until(lambda: numbers(sink, feed) == [0, 1, 2, 10, 11])
@@ -226,5 +227,5 @@ async def test_acks(rabbitmq: Rabbit) -> None:
         await until(lambda: numbers(sink, feed) == list(range(103)))
         consumer = broker._feeds[0].consumer
         assert consumer is not None
-        await until(lambda: consumer._acked == 103, 2)
+        await until(lambda: consumer._acked == 103)
     await delete(rabbitmq.url, feed.queue)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.support.broker import CONFLATED, Recorder, running, source, until
-from tests.support.rabbitmq import RabbitNode, free_port
+from loadtest.rig.rabbitmq import RabbitNode, free_port
+from loadtest.rig.waiting import until
+from tests.support.broker import CONFLATED, Recorder, running, source
 from tests.support.tls import make_certificates
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.broker.base import Message

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadtest.rig.waiting import until
 from tests.support.amqp import delete, options, proxied, proxy_to
-from tests.support.broker import LOSSLESS, Recorder, running, source, until
+from tests.support.broker import LOSSLESS, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker, stream, tail
 from tickfan.broker.amqp.tail import Seen
 from tickfan.broker.base import FeedSource, Message, PublishError
@@ -19,9 +20,9 @@ from tickfan.core.feed import Upstream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from loadtest.rig.proxy import FaultProxy
+    from loadtest.rig.rabbitmq import RabbitNode
     from tests.conftest import Rabbit
-    from tests.support.proxy import FaultProxy
-    from tests.support.rabbitmq import RabbitNode
 
 FILLER = b" " * 5_000
 SMALL = {"retention_bytes": 100_000, "segment_bytes": 20_000}
@@ -146,7 +147,7 @@ async def test_a_hole_is_no_loss(rabbitmq: Rabbit, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(stream, "HOLE_MAX", 0)
     async with standing(rabbitmq, retention_bytes=10_000_000, segment_bytes=20_000) as stand:
         await stand.publish(*range(15), filler=FILLER)
-        await until(lambda: stand.numbers == [*range(15)], 30)
+        await until(lambda: stand.numbers == [*range(15)])
         await stand.live()
         assert stand.sink.resets == []
         doubts = [why for _, _, why in stand.sink.states if "overtaken" in why]
@@ -255,14 +256,14 @@ async def test_outage_under_load(own_rabbitmq: RabbitNode, outage: str) -> None:
         # An orderly stop takes its time.
         end = {"stopped": node.stop, "killed": node.kill, "frozen": node.pause}[outage]
         stopping = asyncio.ensure_future(asyncio.to_thread(end))
-        await until(lambda: sink.state(name) is Upstream.STALE, 5)
+        await until(lambda: sink.state(name) is Upstream.STALE)
         await stopping
         if outage == "frozen":
             await asyncio.sleep(8 - (clock() - began))  # the outage's length
             node.resume()
         else:
             await asyncio.to_thread(node.start)
-        await until(lambda: sink.is_live(name), 5)
+        await until(lambda: sink.is_live(name))
         seen = len(sink.deliveries)
         await until(lambda: len(sink.deliveries) > seen + 100)
         await load.stop()

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
+from loadtest.rig.waiting import until
 from tests.support.amqp import delete, options, proxied, proxy_to
-from tests.support.broker import CONFLATED, Recorder, running, source, until
+from tests.support.broker import CONFLATED, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker
 from tickfan.broker.base import FeedSource, Message
 from tickfan.core.feed import Upstream

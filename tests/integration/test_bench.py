@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.rabbitmq import RabbitNode
+    from loadtest.rig.rabbitmq import RabbitNode
 
 CLIENTS, RATE, DECODE = 5, 40, 2
 LAYOUTS = 4

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
+from loadtest.rig.waiting import until
+from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.broker.base import (
     JSON,
@@ -209,7 +210,7 @@ async def test_nothing_is_left_behind(stage: Stage) -> None:
         await broker.publish(name, Message(f"{name}.a", b"1"))
         await until(lambda: sink.bodies(name))
     await broker.close()
-    await until(lambda: asyncio.all_tasks() <= before, 2)
+    await until(lambda: asyncio.all_tasks() <= before)
 
 
 async def test_a_publisher_alone(stage: Stage) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadtest.rig.waiting import until
 from tests.support.browser import Browser
-from tests.support.live import until
 from tests.support.programs import require
 from tickfan.clock import now_ms
 from tickfan.core import closing

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from loadtest.rig.follower import Follower
+from loadtest.rig.survival import Publisher
+from loadtest.rig.waiting import until
 from tests.support.browser import Browser
-from tests.support.follower import Follower
 from tests.support.frontproxy import Ports
 from tests.support.haproxy import Haproxy
-from tests.support.live import until
 from tests.support.nginx import Nginx
 from tests.support.raw import connect, request
-from tests.support.survival import Publisher
 from tickfan.app import build_broker
 from tickfan.config import load
 from tickfan.core.closing import REASONS
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from loadtest.rig.process import ServiceProcess
     from tests.integration.conftest import MakeService
     from tests.support.fixtures import MakeLive
     from tests.support.frontproxy import FrontProxy
     from tests.support.live import Live
-    from tests.support.process import ServiceProcess
     from tickfan.broker.base import Broker
 
     Proxy = type[FrontProxy]

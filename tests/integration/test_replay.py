@@ -19,8 +19,8 @@ from websockets.asyncio.client import connect
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from loadtest.rig.process import ServiceProcess
     from tests.integration.conftest import MakeService
-    from tests.support.process import ServiceProcess
 
 STOCKS = Path(str(files("vega_datasets") / "_data" / "stocks.csv"))
 DEADLINE_S = 60

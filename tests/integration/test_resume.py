@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 import pytest
 
-from tests.support.live import until
+from loadtest.rig.waiting import until
 from tickfan.core.history import OVERHEAD_BYTES
 from tickfan.fanout.replay import BURST_S, Pace
 from tickfan.wire.inbound import footprint

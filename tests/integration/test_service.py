@@ -11,7 +11,8 @@ import aiohttp
 import orjson
 import pytest
 
-from tests.support.live import Events, Lines, Talk, until
+from loadtest.rig.waiting import until
+from tests.support.live import Events, Lines, Talk
 from tickfan.app import build_broker
 from tickfan.broker.base import Message
 from tickfan.config import load
@@ -19,9 +20,9 @@ from tickfan.config import load
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from loadtest.rig.process import ServiceProcess
+    from loadtest.rig.rabbitmq import RabbitNode
     from tests.integration.conftest import MakeService
-    from tests.support.process import ServiceProcess
-    from tests.support.rabbitmq import RabbitNode
     from tickfan.broker.base import Broker
 
 TOKEN = "a-publish-token-of-the-tests"

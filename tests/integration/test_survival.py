@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.faults import Fault, schedule
-from tests.support.live import until
-from tests.support.survival import SEED, Run, steadily
+from loadtest.rig.faults import Fault, schedule
+from loadtest.rig.survival import SEED, Run, steadily
+from loadtest.rig.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.rabbitmq import RabbitNode
+    from loadtest.rig.rabbitmq import RabbitNode
 
 
 async def test_nothing_is_lost_in_silence_whatever_fails(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.process import ServiceProcess
+from loadtest.rig.process import ServiceProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from tests.loadtest.tools import BUNDLE, INSTALLED, ROOT, Ended, require, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.process import ServiceProcess
+    from loadtest.rig.process import ServiceProcess
 
 SOURCES = ROOT / "loadtest" / "k6"
 FAILED_THRESHOLD = 99

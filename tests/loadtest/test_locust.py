@@ -13,7 +13,7 @@ from tests.loadtest.tools import INSTALLED, ROOT, Ended, require, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.process import ServiceProcess
+    from loadtest.rig.process import ServiceProcess
 
 PROGRAM = ROOT / "loadtest" / "locust" / "run"
 

@@ -10,7 +10,7 @@ from typing import Any
 import aio_pika
 from yarl import URL
 
-from tests.support.proxy import FaultProxy
+from loadtest.rig.proxy import FaultProxy
 from tickfan.broker.amqp import AmqpOptions
 
 

@@ -16,7 +16,7 @@ from tickfan.core.spec import Delivery as Policy
 from tickfan.core.spec import FeedSpec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from tickfan.broker.base import Broker, Received
 
@@ -81,14 +81,6 @@ class Recorder:
     def offsets(self, feed: str) -> list[int]:
         """The offsets that came for the feed."""
         return [d.offset for d in self.deliveries if d.feed == feed and d.offset is not None]
-
-
-async def until(condition: Callable[[], Any], timeout_s: float = 15.0) -> None:
-    """Wait for a condition; fail with its name when the time is over."""
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, f"never came true: {condition}"
-        await asyncio.sleep(0.01)
 
 
 def source(policy: Policy, name: str | None = None, **settings: Any) -> FeedSource:

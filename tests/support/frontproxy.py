@@ -10,7 +10,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
-from tests.support.rabbitmq import free_port
+from loadtest.rig.rabbitmq import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

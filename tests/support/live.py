@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -15,6 +14,7 @@ import orjson
 from aiohttp import WSMsgType
 from aiohttp.test_utils import TestServer
 
+from loadtest.rig.waiting import DEADLINE_S, until
 from tickfan.app import Service
 from tickfan.broker.base import Message
 from tickfan.config import load
@@ -29,19 +29,6 @@ if TYPE_CHECKING:
 
     AnyClient = TestClient[Request, Application]
     MakeClient = Callable[..., Awaitable[AnyClient]]
-
-DEADLINE_S = 10.0
-"""How long anything may take before a test fails."""
-
-
-async def until(
-    condition: Callable[[], object], what: str = "", *, seconds: float = DEADLINE_S
-) -> None:
-    """Wait until ``condition()`` is true; fail after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what or condition}"
-        await asyncio.sleep(0.005)
 
 
 class Live:

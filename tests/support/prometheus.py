@@ -15,8 +15,8 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from loadtest.rig.rabbitmq import free_port
 from tests.support.programs import require
-from tests.support.rabbitmq import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

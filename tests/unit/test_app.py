@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadtest.rig.waiting import until
 from tests.support.fanout import Fanout, skips_time
-from tests.support.live import until
 from tests.support.raw import connect, request
 from tickfan.app import Service, build_broker
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions

@@ -40,6 +40,7 @@ NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
 """Public, whatever they begin with."""
 
 SOURCES = sorted(SERVICE.rglob("*.py"))
+LOADTEST = sorted((ROOT / "loadtest").rglob("*.py"))
 CLIENT = sorted((ROOT / "clients" / "python").rglob("*.py"))
 
 
@@ -125,6 +126,13 @@ def test_time_and_chance_are_handed_in(source: Path) -> None:
     assert not banned, (
         f"{_name(source)} imports {sorted(banned)}: take a tickfan.clock.Clock, and ask it"
     )
+
+
+@pytest.mark.parametrize("source", LOADTEST, ids=_name)
+def test_load_tests_do_not_import_tests(source: Path) -> None:
+    """They run without them: on another machine, against another build."""
+    found = sorted(module for module in _imports(source) if module.partition(".")[0] == "tests")
+    assert not found, f"{_name(source)} imports {found}: move what both need to loadtest/rig"
 
 
 @pytest.mark.parametrize("source", SOURCES + CLIENT, ids=_name)

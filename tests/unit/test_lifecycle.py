@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.live import DEADLINE_S, until
-from tests.support.process import ServiceProcess
+from loadtest.rig.process import ServiceProcess
+from loadtest.rig.waiting import DEADLINE_S, until
 from tests.support.raw import CLOSE, connect, request, upgrade
 from tickfan.lifecycle import Stop
 

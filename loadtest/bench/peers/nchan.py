@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-from tests.support.rabbitmq import free_port
+from loadtest.rig.rabbitmq import free_port
 
 _MODULES = ("/usr/lib/nginx/modules/ngx_nchan_module.so",)
 START_TIMEOUT_S = 10.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from loadtest.bench.amqp import Publisher
-from tests.support.rabbitmq import RabbitNode, find_server, free_port
+from loadtest.rig.rabbitmq import RabbitNode, find_server, free_port
 
 PLUGIN = "rabbitmq_web_stomp"
 EXCHANGE = "prices"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.live import until
+from loadtest.rig.waiting import until
 from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:

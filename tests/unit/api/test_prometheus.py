@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadtest.rig.waiting import until
 from tests.support.fanout import Fanout, skips_time
-from tests.support.live import until
 from tests.support.raw import connect, request
 from tickfan.api.context import CONTEXT
 from tickfan.api.prometheus import UNRECOVERED_REASONS, registry

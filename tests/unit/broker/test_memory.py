@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
+from loadtest.rig.waiting import until
+from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
 from tickfan.broker.base import BrokerDown, Message
 from tickfan.broker.memory import MemoryBroker
 from tickfan.core.cursor import fingerprint

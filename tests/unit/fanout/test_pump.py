@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadtest.rig.waiting import until
 from tests.support.fanout import Fanout, skips_time, timers
-from tests.support.live import until
 from tickfan.core import closing
 from tickfan.fanout.serving import STEP_BYTES
 from tickfan.fanout.subscriber import Phase

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.live import until
+from loadtest.rig.waiting import until
 from tests.support.raw import PONG, connect
 from tests.unit.transports.opened import KINDS, open_stream, transports
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvloop
 
-from tests.support.live import until
+from loadtest.rig.waiting import until
 from tickfan.transports.line import Line, take_over
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import orjson
 import pytest
 from aiohttp import http_exceptions, web
 
-from tests.support.live import DEADLINE_S, until
+from loadtest.rig.waiting import DEADLINE_S, until
 from tests.support.raw import connect, request, upgrade
 from tickfan.transports import server
 from tickfan.transports.server import HttpLog, Runner

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from tests.support.live import Events, until
+from loadtest.rig.waiting import until
+from tests.support.live import Events
 from tests.support.raw import chunks, connect, events, request
 
 if TYPE_CHECKING:

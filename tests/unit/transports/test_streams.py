@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.live import Events, Lines, Reader, until
+from loadtest.rig.waiting import until
+from tests.support.live import Events, Lines, Reader
 from tests.support.raw import chunks, connect, request
 from tickfan.core import closing
 from tickfan.core import cursor as cursors

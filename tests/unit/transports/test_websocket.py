@@ -10,7 +10,8 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.live import Talk, until
+from loadtest.rig.waiting import until
+from tests.support.live import Talk
 from tests.support.raw import BINARY, CLOSE, PING, PONG, TEXT, connect, request, upgrade
 from tickfan.core.feed import Upstream
 from tickfan.fanout.finding import LOOKS_AT_ONCE

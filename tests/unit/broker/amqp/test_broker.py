@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source, until
-from tests.support.rabbitmq import free_port
+from loadtest.rig.rabbitmq import free_port
+from loadtest.rig.waiting import until
+from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.core.errors import TickfanError
 from tickfan.core.feed import Upstream
@@ -25,7 +26,7 @@ async def test_a_broker_that_is_away() -> None:
         assert sink.state(name) is Upstream.STARTING
         assert f"127.0.0.1:{port}" in sink.why(name)
         assert "secret" not in sink.why(name)
-    await until(lambda: asyncio.all_tasks() <= before, 2)
+    await until(lambda: asyncio.all_tasks() <= before)
 
 
 async def test_a_publisher_alone_does_not_consume() -> None:

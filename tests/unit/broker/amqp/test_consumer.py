@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from tests.support.broker import until
+from loadtest.rig.waiting import until
 from tests.unit.broker.amqp.fakes import FakeChannel, message
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 

@@ -17,7 +17,7 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from tests.support.broker import until
+from loadtest.rig.waiting import until
 from tickfan.broker.amqp import incoming as module
 from tickfan.broker.amqp.incoming import TURN_S, Incoming
 from tickfan.broker.base import Received

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from loadtest.rig.rabbitmq import free_port
 from tests.support.broker import LOSSLESS, source
-from tests.support.rabbitmq import free_port
 from tickfan.broker.amqp.connection import AmqpOptions
 from tickfan.broker.amqp.publisher import Publisher
 from tickfan.broker.base import BrokerDown, Message, PublishError, Unroutable

@@ -34,7 +34,7 @@ class Follower:
     between two reads, at most.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but three by name
         self,
         name: str,
         urls: Sequence[str],
@@ -137,7 +137,7 @@ class Follower:
         async with self._session.ws_connect(
             f"{url}/v1/ws", protocols=["tickfan.msgpack.v1"], max_msg_size=0
         ) as socket:
-            connection = socket._response.connection
+            connection = socket._response.connection  # noqa: SLF001 - aiohttp has no other way to it
             self._transport = connection and connection.transport
             command: dict[str, Any] = {"op": "subscribe", "channels": list(self.channels)}
             if self.cursor:

@@ -11,16 +11,16 @@ import random
 import time
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from tests.support.process import ServiceProcess
-from tests.support.proxy import FaultProxy
+from loadtest.rig.process import ServiceProcess
+from loadtest.rig.proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
-    from tests.support.follower import Follower
-    from tests.support.rabbitmq import RabbitNode
+    from loadtest.rig.follower import Follower
+    from loadtest.rig.rabbitmq import RabbitNode
 
 
 class Fault(NamedTuple):
@@ -72,6 +72,7 @@ class Stage:
 
     @property
     def urls(self) -> list[str]:
+        """Where the replicas are, in their order."""
         return [replica.url for replica in self.replicas]
 
     async def __aenter__(self) -> Self:

@@ -106,9 +106,9 @@ class RabbitNode:
         if self._epmd is None:
             epmd = shutil.which("epmd")
             assert epmd is not None, "epmd comes with Erlang"
-            self._epmd = subprocess.Popen([epmd], env=environment)
+            self._epmd = subprocess.Popen([epmd], env=environment)  # noqa: S603 - the system's
         with (self.directory / "output").open("wb") as output:
-            self._server = subprocess.Popen(
+            self._server = subprocess.Popen(  # noqa: S603 - the system's
                 [server, "-noinput"],
                 env=environment,
                 cwd=self.directory,

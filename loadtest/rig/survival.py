@@ -12,9 +12,9 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from tests.support.faults import Stage
-from tests.support.follower import Follower
-from tests.support.live import until
+from loadtest.rig.faults import Stage
+from loadtest.rig.follower import Follower
+from loadtest.rig.waiting import until
 from tickfan.app import build_broker
 from tickfan.broker.base import Message, PublishError
 from tickfan.config import load
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.support.rabbitmq import RabbitNode
+    from loadtest.rig.rabbitmq import RabbitNode
     from tickfan.broker.base import Broker
 
 SEED = 20261120
@@ -115,6 +115,7 @@ class Run:
 
     @property
     def followers(self) -> list[Follower]:
+        """Those of the stage."""
         return self.stage.followers
 
     def everything(self, channel: str) -> set[int]:
@@ -122,6 +123,7 @@ class Run:
         return set(range(self.channels.index(channel), self.publisher.count, len(self.channels)))
 
     def has_all(self, follower: Follower) -> bool:
+        """Whether all is published, and the follower has seen all of its channels."""
         return self.is_over and all(
             # Cheap first: sets are compared when the counts say so.
             len(seen) >= len(range(0, self.publisher.count, len(self.channels))) - 1
@@ -156,6 +158,7 @@ class Run:
         return all(entry["feeds"]["trades"]["upstream"] == "live" for entry in stats)
 
     def describe(self) -> str:
+        """What was done and seen, in figures."""
         updates = sum(len(run) for f in self.followers for run in f.seen.values())
         resets = [reset for f in self.followers for reset in f.resets]
         return (
@@ -176,6 +179,7 @@ class Run:
 
 
 async def steadily(run: Run, messages_per_s: int, stop: asyncio.Event) -> None:
+    """Publish at a pace, ten times a second, until ``stop``."""
     while not stop.is_set():
         begin = time.monotonic()
         await run.publisher.publish(messages_per_s // 10)

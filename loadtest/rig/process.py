@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.support.rabbitmq import free_port
+from loadtest.rig.rabbitmq import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,16 +57,18 @@ class ServiceProcess:
 
     @property
     def url(self) -> str:
+        """Where clients connect."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def output(self) -> str:
+        """What it has printed so far."""
         return self._output.read_text(errors="replace") if self._output.exists() else ""
 
     def start(self, *, wait_ready: bool = True) -> Self:
         """Start it and wait until it is ready (or only listens)."""
         with self._output.open("ab") as output:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 - our own program
                 self._runs,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
