@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "service" / "tickfan"
 TESTS = ROOT / "tests" / "unit"
+LIVE_TESTS = ROOT / "tests" / "service"
 LINES_MAX = 350
 WHO = (
     "subscriber",
@@ -64,23 +65,27 @@ def _imports(path: Path) -> set[str]:
     [path for path in SOURCES if path.name not in ("__init__.py", "__main__.py")],
     ids=_name,
 )
-def test_each_module_has_its_unit_test(source: Path) -> None:
-    """Whoever opens a module finds its tests at the mirrored path."""
+def test_each_module_has_its_test(source: Path) -> None:
+    """Whoever opens a module finds its tests at the mirrored path, in one tree or both."""
     inside = source.relative_to(SERVICE)
-    mirror = TESTS / inside.parent / f"test_{inside.name}"
-    assert mirror.is_file(), f"{_name(source)} has no unit test: write {_name(mirror)}"
+    mirrors = [tree / inside.parent / f"test_{inside.name}" for tree in (TESTS, LIVE_TESTS)]
+    assert any(mirror.is_file() for mirror in mirrors), (
+        f"{_name(source)} has no test: write {_name(mirrors[0])}, or {_name(mirrors[1])} "
+        "if it needs a running service, a socket or a process"
+    )
 
 
-def test_each_unit_test_has_its_module() -> None:
+@pytest.mark.parametrize("tree", [TESTS, LIVE_TESTS], ids=_name)
+def test_each_test_has_its_module(tree: Path) -> None:
     """A module that moves takes its tests along."""
     rooms = {path.relative_to(SERVICE).parent for path in SOURCES}
     strays = [
         _name(test)
-        for test in TESTS.rglob("test_*.py")
-        if test.relative_to(TESTS).parent in rooms
+        for test in tree.rglob("test_*.py")
+        if (inside := test.relative_to(tree)).parent in rooms
         and test != Path(__file__)
-        and not (SERVICE / test.relative_to(TESTS).parent / test.name[5:]).is_file()
-        and not (SERVICE / test.relative_to(TESTS).parent / test.stem[5:]).is_dir()
+        and not (SERVICE / inside.parent / inside.name[5:]).is_file()
+        and not (SERVICE / inside.parent / inside.stem[5:]).is_dir()
     ]
     assert not strays, f"{strays} test no module of this name: move them beside what they test"
 

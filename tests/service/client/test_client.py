@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 import tickfan_client
-from tests.unit.client.fakeservice import FakeService, take
+from tests.service.client.fakeservice import FakeService, take
 from tickfan_client import Closed, Event, ProtocolError, Refused, Update
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from tests.service.transports.opened import KINDS, open_stream, transports
 from tests.support.fanout import RULES, Fanout, skips_time
 from tests.support.raw import connect
-from tests.unit.transports.opened import KINDS, open_stream, transports
 from tickfan.core import closing
 from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.session.grants import Request

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 import tickfan_client
-from tests.unit.client.fakeservice import FakeService
+from tests.service.client.fakeservice import FakeService
 
 if TYPE_CHECKING:
     from pytest_aiohttp.plugin import AiohttpClient

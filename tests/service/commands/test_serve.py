@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tickfan_client
-from tests.unit.client.fakeservice import take
+from tests.service.client.fakeservice import take
 
 if TYPE_CHECKING:
     from collections.abc import Callable

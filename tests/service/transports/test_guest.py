@@ -14,8 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from loadtest.rig.waiting import until
+from tests.service.transports.opened import KINDS, open_stream, transports
 from tests.support.raw import PONG, connect
-from tests.unit.transports.opened import KINDS, open_stream, transports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
