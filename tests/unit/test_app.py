@@ -10,7 +10,6 @@ import pytest
 
 from loadtest.rig.waiting import until
 from tests.support.fanout import Fanout, skips_time
-from tests.support.raw import connect, request
 from tickfan.app import Service, build_broker
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.broker.memory import MemoryBroker
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.fixtures import MakeLive
-    from tests.support.live import Live
 
 MARKET_OFF = {"TICKFAN_MARKET__ENABLED": "false"}
 
@@ -49,7 +46,7 @@ async def test_the_simulated_market_runs_on_the_embedded_broker() -> None:
     assert not service.tally.poison
 
 
-async def test_nothing_is_left_running(make_live: MakeLive) -> None:
+async def test_nothing_is_left_running() -> None:
     """Neither a task nor a timer of ours, also with clients that have not gone."""
     before = len(asyncio.all_tasks())
     service = Service(load(None, MARKET_OFF))
@@ -59,28 +56,6 @@ async def test_nothing_is_left_running(make_live: MakeLive) -> None:
     loop = asyncio.get_running_loop()
     timers = [timer for timer in getattr(loop, "_scheduled", ()) if not timer.cancelled()]
     assert [timer for timer in timers if "service" in repr(timer)] == []
-
-
-async def test_clients_are_told_over_the_time_that_is_given(service: Live) -> None:
-    """A herd that is told at once comes back at once."""
-    loop = asyncio.get_running_loop()
-    told: list[float] = []
-
-    async def client() -> None:
-        async with connect(service, request("/v1/sse?channels=quotes.A")) as wire:
-            await wire.up_to(b"drain")
-            told.append(loop.time())
-
-    clients = [asyncio.create_task(client()) for _ in range(20)]
-    await until(lambda: service.service.connected == 20)
-    began = loop.time()
-    await service.service.drain(0.5)
-    await asyncio.gather(*clients)
-
-    assert told[-1] - began > 0.4
-    halfway = [moment for moment in told if moment - began < 0.25]
-    assert len(halfway) <= 15
-    await until(lambda: not service.service.connected)
 
 
 @pytest.mark.parametrize(("no", "yes"), [("declare", "tls_verify"), ("tls_verify", "declare")])
@@ -154,43 +129,3 @@ async def test_each_limit_of_a_connection_arrives() -> None:
     assert service.admission.rules == Rules((90, 10_000), 8)
     assert service.pace.readers_max == 66
     assert service.pace.allowed() == 700_000 * BURST_S
-
-
-async def test_the_settings_reach_what_they_set(make_live: MakeLive) -> None:
-    """Each limit of a connection is the operator's."""
-    service = await make_live(
-        STREAM__RETRY_MS="50000", STREAM__SNAPSHOT="false", STREAM__INTERVALS_MS="[100, 777]",
-        HTTP__BODY_BYTES_MAX="2048", HTTP__MESSAGE_BYTES_MAX="2000",
-        STREAM__CHANNELS_PER_CONNECTION_MAX="3", BROKER__MESSAGE_BYTES_MAX="4000",
-    )  # fmt: skip
-    await service.publish("quotes.A", 1)
-    await service.publish("quotes.B", "x" * 3900)
-    assert not service.service.tally.poison
-    await service.publish("quotes.B", "x" * 4000)
-    assert service.service.tally.poison == {("quotes", "too_large"): 1}
-    async with service.sse("channels=quotes.A&interval_ms=101") as stream:
-        subscribed, _ = await stream.read_until("snapshot_end")
-    assert 25_000 <= int(subscribed["retry"]) <= 75_000
-    assert subscribed["channels"][0]["interval_ms"] == 777
-    assert subscribed["channels"][0]["snapshot"] == "none"
-    async with service.ws() as talk:
-        assert talk.messages[0]["limits"] == {
-            "message_bytes_max": 2000, "channels_per_connection_max": 3,
-        }  # fmt: skip
-    url = service.url("/v1/channels/quotes.A")
-    async with service.session.post(url, json="x" * 2100) as response:
-        assert response.status == 413
-
-
-async def test_the_root_says_where_to_go(service: Live) -> None:
-    """Until the page is there."""
-    async with service.session.get(service.url("/")) as response:
-        assert response.status == 200
-        assert "/v1/sse" in (await response.json())["streams"]
-
-
-@pytest.mark.parametrize("path", ["/v1/sse", "/v1/ws", "/v1/ndjson"])
-async def test_a_stream_has_no_head(service: Live, path: str) -> None:
-    """It would subscribe and send nothing."""
-    async with service.session.head(service.url(path)) as response:
-        assert response.status == 405

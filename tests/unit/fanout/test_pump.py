@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
-from loadtest.rig.waiting import until
 from tests.support.fanout import Fanout, skips_time, timers
 from tickfan.core import closing
-from tickfan.fanout.serving import STEP_BYTES
-from tickfan.fanout.subscriber import Phase
-
-if TYPE_CHECKING:
-    from tests.support.live import Live
-
-SIZE = 50_000
 
 
 @pytest.mark.parametrize("channel", ["quotes.a", "trades.a"])
@@ -124,44 +114,3 @@ async def test_a_stalled_client_delays_nobody() -> None:
         assert len(fast.seqs("trades.a")) == count + 1
         await fanout.settle(0.011)
     assert len(stalled.backlog.queue or ()) == 50
-
-
-async def test_a_real_socket_that_is_not_read_holds_little_and_harms_nobody(service: Live) -> None:
-    """Over TCP: bounded on our side, one mark a channel, the newest value at the end."""
-    async with (
-        service.ndjson("channels=quotes.%23") as stalled,
-        service.ndjson("channels=quotes.fast") as fast,
-    ):
-        await stalled.read_until("snapshot_end")
-        await fast.read_until("snapshot_end")
-        (slow,) = (
-            one.subscriber
-            for one in service.service.connections
-            if any(pattern.text == "quotes.#" for pattern in one.grants)
-        )
-        connection = stalled.response.connection
-        assert connection is not None
-        transport: Any = connection.transport
-        transport.pause_reading()
-        peak = count = 0
-        while slow.backlog is None or len(slow.backlog.marks) < 20:
-            for index in range(20):
-                await service.publish(f"quotes.{index}", [count, "x" * SIZE])
-            count += 1
-            await service.publish("quotes.fast", count)
-            (update,) = await fast.updates(1)
-            assert update["data"] == count
-            peak = max(peak, slow.pipe.get_write_buffer_size())
-            assert count < 100, "the client was never slow"
-        for index in range(20):
-            await service.publish(f"quotes.{index}", "newest")
-        assert slow.backlog is None or len(slow.backlog.marks) <= 21
-        assert peak <= 2 * STEP_BYTES + SIZE
-        assert slow.ended is None
-        transport.resume_reading()
-        newest: set[str] = set()
-        while len(newest) < 20:
-            (update,) = await stalled.updates(1)
-            if update["data"] == "newest":
-                newest.add(update["channel"])
-        await until(lambda: slow.phase is Phase.SHARED)

@@ -1,39 +1,13 @@
-"""tickfan.transports.middlewares"""
+"""tickfan.transports.middlewares: a turn of its own for each request."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from typing import TYPE_CHECKING
 
-import orjson
-import pytest
-from aiohttp import ClientConnectionError, ClientPayloadError, web
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
-from structlog.testing import capture_logs
 
-from tests.support.raw import connect, request
-from tickfan.transports.middlewares import errors_as_json, few_a_turn
-
-if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
-
-    from tests.support.fixtures import MakeLive
-    from tests.support.live import MakeClient
-
-    AnyClient = TestClient[web.Request, web.Application]
-
-
-@pytest.mark.parametrize("path", ["/v1/sse", "/v1/ndjson", "/v1/channels/quotes.A"])
-async def test_a_body_that_does_not_come_is_refused(make_live: MakeLive, path: str) -> None:
-    """The client is told, and let go: it would hold a place, and a stop, for ever."""
-    service = await make_live(HTTP__HEADER_TIMEOUT_S="1")
-    head = request(path, method="POST", Content_Type="application/json", Content_Length="100")
-    async with connect(service, head + b"{") as wire:
-        status, headers = await wire.head()
-        assert status == 408
-        assert headers["connection"].lower() == "close"
-        assert b"request_timeout" in await wire.up_to(b"}")
+from tickfan.transports.middlewares import few_a_turn
 
 
 async def test_a_few_requests_begin_in_a_turn() -> None:
@@ -59,83 +33,3 @@ async def test_a_few_requests_begin_in_a_turn() -> None:
     turns = [when for when, _ in began]
     assert max(turns.count(when) for when in turns) == 8
     assert [number for _, number in began] == list(range(100))
-
-
-async def _fails(_request: web.Request) -> web.Response:
-    raise ZeroDivisionError("secret detail")
-
-
-async def _fails_late(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse()
-    await response.prepare(request)
-    await response.write(b"begun")
-    raise ZeroDivisionError
-
-
-async def _is_left(request: web.Request) -> web.Response:
-    assert request.transport is not None
-    request.transport.abort()
-    raise ConnectionResetError
-
-
-async def _breaks(_request: web.Request) -> web.Response:
-    raise ConnectionResetError("to a broker, say")
-
-
-async def _moves(_request: web.Request) -> web.Response:
-    raise web.HTTPFound("/elsewhere")
-
-
-@pytest.fixture
-async def client(aiohttp_client: MakeClient) -> AnyClient:
-    app = web.Application(middlewares=[errors_as_json(Counter())])
-    app.router.add_get("/fails/{name}", _fails)
-    app.router.add_get("/late", _fails_late)
-    app.router.add_get("/left", _is_left)
-    app.router.add_get("/breaks", _breaks)
-    app.router.add_get("/moves", _moves)
-    return await aiohttp_client(app)
-
-
-async def test_a_failure_is_logged_and_tells_nothing(client: AnyClient) -> None:
-    """500 with a code; the log names the route, not the query."""
-    with capture_logs() as logs:
-        response = await client.get("/fails/x?token=hush")
-    assert response.status == 500
-    body = await response.text()
-    assert orjson.loads(body)["error"]["code"] == "internal"
-    assert "secret" not in body
-    [line] = logs
-    assert (line["event"], line["route"]) == ("a request failed", "/fails/{name}")
-    assert "hush" not in str(line)
-
-
-async def test_a_failure_after_the_headers_is_no_second_response(
-    client: AnyClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The connection is cut: what follows would be read as the body's rest."""
-    with capture_logs() as logs:
-        async with client.session.get(client.make_url("/late")) as response:
-            with pytest.raises(ClientPayloadError):
-                await response.read()
-    assert [line["event"] for line in logs] == ["a request failed"]
-    assert caplog.records == []
-
-
-async def test_a_client_that_has_gone_is_no_failure(
-    client: AnyClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nobody to answer and nothing to log; another lost connection is a failure."""
-    with capture_logs() as logs:
-        with pytest.raises(ClientConnectionError):
-            await client.get("/left")
-        assert logs == []
-        assert (await client.get("/breaks")).status == 500
-    assert [line["event"] for line in logs] == ["a request failed"]
-    assert caplog.records == []
-
-
-async def test_a_redirect_stays_one(client: AnyClient) -> None:
-    """Only what is 400 and above is an error."""
-    response = await client.get("/moves", allow_redirects=False)
-    assert (response.status, response.headers["Location"]) == (302, "/elsewhere")

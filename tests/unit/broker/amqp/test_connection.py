@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 
 import pytest
 
 from tickfan.broker.amqp.connection import (
     AmqpOptions,
     Backoff,
-    Hosts,
     LinkLost,
     answer,
     reason,
@@ -54,16 +52,6 @@ async def test_a_busy_link_is_alive() -> None:
     """As long as something else is received, the answer may take longer."""
     count = itertools.count()
     assert await answer(asyncio.sleep(0.2, "late"), 0.05, lambda: next(count)) == "late"
-
-
-async def test_a_silent_host_is_given_up() -> None:
-    """A host that takes the connection and says nothing is left after the time-out."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        options = AmqpOptions(urls=(f"amqp://u:secret@127.0.0.1:{port}/",), connect_timeout_s=0.1)
-        with pytest.raises(LinkLost, match=str(port)) as lost:
-            await asyncio.wait_for(Hosts(options, "test").dial(), 5)
-    assert "secret" not in str(lost.value)
 
 
 def test_reasons_are_never_empty() -> None:

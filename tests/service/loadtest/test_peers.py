@@ -1,0 +1,49 @@
+"""The modules of a peer in Node are brought once, by npm."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from loadtest.bench.peers import nodejs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+LOCK = nodejs.SOURCES / "package-lock.json"
+
+
+def test_an_npm_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In one line, and nothing counts as installed."""
+    for name, script in (("node", "exit 0"), ("npm", "echo no network >&2; echo more >&2; exit 1")):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(nodejs, "BUILT", tmp_path / "built")
+
+    assert nodejs.missing() == "its modules cannot be brought: no network"
+    assert not (tmp_path / "built" / ".installed").exists()
+
+
+def test_modules_that_are_there_are_not_brought_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As long as they are newer than the lock: then npm is run, and here it fails."""
+    for name, script in (("node", "exit 0"), ("npm", "exit 1")):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(nodejs, "BUILT", tmp_path)
+    stamp = tmp_path / ".installed"
+    stamp.touch()
+    locked = LOCK.stat().st_mtime
+
+    os.utime(stamp, (locked + 1, locked + 1))
+    assert nodejs.missing() is None
+    os.utime(stamp, (locked - 1, locked - 1))
+    assert nodejs.missing() == "its modules cannot be brought: no word of why"

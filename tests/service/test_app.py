@@ -1,0 +1,77 @@
+"""The composition root, seen from outside."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadtest.rig.waiting import until
+from tests.support.raw import connect, request
+
+if TYPE_CHECKING:
+    from tests.support.fixtures import MakeLive
+    from tests.support.live import Live
+
+
+async def test_clients_are_told_over_the_time_that_is_given(service: Live) -> None:
+    """A herd that is told at once comes back at once."""
+    loop = asyncio.get_running_loop()
+    told: list[float] = []
+
+    async def client() -> None:
+        async with connect(service, request("/v1/sse?channels=quotes.A")) as wire:
+            await wire.up_to(b"drain")
+            told.append(loop.time())
+
+    clients = [asyncio.create_task(client()) for _ in range(20)]
+    await until(lambda: service.service.connected == 20)
+    began = loop.time()
+    await service.service.drain(0.5)
+    await asyncio.gather(*clients)
+
+    assert told[-1] - began > 0.4
+    halfway = [moment for moment in told if moment - began < 0.25]
+    assert len(halfway) <= 15
+    await until(lambda: not service.service.connected)
+
+
+async def test_the_settings_reach_what_they_set(make_live: MakeLive) -> None:
+    """Each limit of a connection is the operator's."""
+    service = await make_live(
+        STREAM__RETRY_MS="50000", STREAM__SNAPSHOT="false", STREAM__INTERVALS_MS="[100, 777]",
+        HTTP__BODY_BYTES_MAX="2048", HTTP__MESSAGE_BYTES_MAX="2000",
+        STREAM__CHANNELS_PER_CONNECTION_MAX="3", BROKER__MESSAGE_BYTES_MAX="4000",
+    )  # fmt: skip
+    await service.publish("quotes.A", 1)
+    await service.publish("quotes.B", "x" * 3900)
+    assert not service.service.tally.poison
+    await service.publish("quotes.B", "x" * 4000)
+    assert service.service.tally.poison == {("quotes", "too_large"): 1}
+    async with service.sse("channels=quotes.A&interval_ms=101") as stream:
+        subscribed, _ = await stream.read_until("snapshot_end")
+    assert 25_000 <= int(subscribed["retry"]) <= 75_000
+    assert subscribed["channels"][0]["interval_ms"] == 777
+    assert subscribed["channels"][0]["snapshot"] == "none"
+    async with service.ws() as talk:
+        assert talk.messages[0]["limits"] == {
+            "message_bytes_max": 2000, "channels_per_connection_max": 3,
+        }  # fmt: skip
+    url = service.url("/v1/channels/quotes.A")
+    async with service.session.post(url, json="x" * 2100) as response:
+        assert response.status == 413
+
+
+async def test_the_root_says_where_to_go(service: Live) -> None:
+    """Until the page is there."""
+    async with service.session.get(service.url("/")) as response:
+        assert response.status == 200
+        assert "/v1/sse" in (await response.json())["streams"]
+
+
+@pytest.mark.parametrize("path", ["/v1/sse", "/v1/ws", "/v1/ndjson"])
+async def test_a_stream_has_no_head(service: Live, path: str) -> None:
+    """It would subscribe and send nothing."""
+    async with service.session.head(service.url(path)) as response:
+        assert response.status == 405
