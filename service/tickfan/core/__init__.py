@@ -1,5 +1,5 @@
-"""The laws of the house: names, queues, cursors and reasons.
+"""What the service is about: names, feeds, queues, history, cursors, reasons, counts.
 
-Standard library only. Nothing here knows asyncio, a clock, a socket, a log or
-a wire format; everything can be tested by calling it.
+Core imports the standard library only. It must not know asyncio, a clock, a socket, a
+log or a wire format. So everything here can be tested by calling it.
 """

@@ -1,8 +1,8 @@
 """Which channels have changed since a moment, at a constant cost an update.
 
-However many readers there are, an update marks its channel once; a reader that
-comes by later walks back over the marks to the moment of its last visit. Must
-not know who the readers are.
+An update marks its channel once, however many readers there are. A reader that comes
+by later walks back over the marks, to the moment of its last visit. Must not know who
+the readers are.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ V = TypeVar("V", bound=Versioned)
 class ChangeLog(Generic[V]):
     """Channels in the order of their changes, in runs between seals.
 
-    A run is what changed between two visits of any readers; within a run a
-    channel keeps its first place, so an update of a channel that has changed
-    already in this run costs one comparison.
+    A run is what changed between two visits of any readers. Within a run a channel
+    keeps its first place. So an update of a channel that has already changed in this
+    run costs one comparison.
     """
 
     __slots__ = ("_order", "_sealed", "version")

@@ -1,8 +1,9 @@
 """Why a connection ends: one table for every wire, log and metric.
 
-4000 to 4499: come back; 4500 to 4999: do not, the same request will be refused
-again. The codes are WebSocket close codes of the private range (RFC 6455,
-section 7.4.2); SSE and NDJSON carry them in their ``closing`` event.
+A code from 4000 to 4499 asks the client to come back. One from 4500 to 4999 asks it not
+to: the same request would be refused again. The codes are WebSocket close codes of the
+private range (RFC 6455, section 7.4.2); SSE and NDJSON carry them in their ``closing``
+event. Must not know who ends a connection, nor how it is told.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ FORBIDDEN = Reason("forbidden", 4502, "the token does not allow this")
 LIMIT = Reason("limit", 4503, "the client is over one of its limits")
 DONE = Reason("done", 4504, "the stream has reached the end that was asked for")
 
-# The client's own ways to go: nothing is sent, they are counted and logged.
+# The client's own ways to go. Nothing is sent for them; they are counted and logged.
 LEFT = Reason("left", 1000, "the client closed the connection")
 LOST = Reason("lost", 1006, "the connection was cut")
 

@@ -1,7 +1,7 @@
 """Which channels a reader is owed, when only the newest value counts.
 
-Must not hold values: a value is looked up when it is taken, so it is the
-newest by construction, however long the mark has waited.
+Must not hold values. A value is looked up when it is taken, so it is always the newest,
+however long the mark has waited.
 """
 
 from __future__ import annotations

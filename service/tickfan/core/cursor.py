@@ -6,8 +6,8 @@ their names: the feed's name, the ``seq`` in base 36, and the fingerprint of
 the message there. All characters are unreserved in URLs (RFC 3986, 2.3) and
 allowed in header values and SSE ids.
 
-There is no epoch to agree on: a replica recovers a reader if its own history
-holds that seq with that fingerprint, and a re-created stream does not.
+Replicas need not agree on an epoch. A replica recovers a reader if its own history
+holds that seq with that fingerprint. The history of a re-created stream does not.
 
 Must not know who keeps the history.
 """

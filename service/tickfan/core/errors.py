@@ -1,6 +1,6 @@
-"""Refusals: everything the service says no to, as one kind of exception.
+"""The errors that the service raises on purpose: a refusal, a poison message, a full queue.
 
-Must not know who is told (an HTTP body, a WebSocket message, a log line).
+Must not know where an error is told (an HTTP body, a WebSocket message, a log line).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The state of a feed, and of each of its channels.
 
 Feed, channel and update know each other: they are one structure. Must not know
-where updates come from nor who gets them.
+where updates come from, nor to which clients they go.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from tickfan.core.update import Update
 
 STATE_UPDATES_MAX = 4096
-"""Updates kept since a channel's last full state: a publisher of order books
-should mark one more often, or nobody who joins late gets one."""
+"""Updates that are kept since a channel's last full state.
+
+A publisher of order books should mark a full state more often than that. Else a client
+that joins late gets none."""
 
 
 class Upstream(StrEnum):
@@ -37,7 +39,7 @@ class Upstream(StrEnum):
 
 
 class Reader(Protocol):
-    """Whoever is due every update of a channel."""
+    """What is due every update of a channel: a lossless audience."""
 
     def receive(self, update: Update) -> None:
         """Here is the channel's next update."""
@@ -90,7 +92,7 @@ class Feed:
         self.history: History[Update] = History(spec.history_bytes_max if spec.is_lossless else 0)
         # The newest update of a lossless feed.
         self.newest: Update | None = None
-        # The largest size of an update so far: what many are at most, without adding up.
+        # The largest size of an update so far. It bounds the size of many without adding up.
         self.size_most = 0
         # What the channels' states count for, in bytes.
         self.state_size = 0
@@ -121,7 +123,7 @@ class Feed:
         return any(own.overlaps(pattern) for own in self.patterns)
 
     def recovers(self, at: Place) -> bool:
-        """Whether everything after ``at`` is held: all, or nothing (design).
+        """Whether everything after ``at`` is held: a feed is recovered as a whole or not at all.
 
         A place before the first message recovers if the history reaches back
         to the first message of the stream.
@@ -139,15 +141,15 @@ class Feed:
     def why_not(self, at: Place) -> str:
         """Why nothing can be recovered after ``at``: a word for ``reset``."""
         oldest = self.history.oldest
-        # Older than all that is held; else its message should be here.
+        # Its message is older than all that is held. Else it should be here.
         is_old = oldest is None or at.fingerprint == START or at.seq < oldest.seq
         return "history_lost" if is_old else "recreated"
 
     def is_behind(self, at: Place) -> bool:
         """Whether ``at`` is after everything that has been read so far.
 
-        Another replica may be ahead. Or the stream is another one, which only
-        time tells: this one grows, or is known to have been read to its end.
+        Another replica may be ahead. Or the stream is another one. Only time tells
+        which: this stream grows, or is known to have been read to its end.
         """
         newest = self.history.newest
         return at.fingerprint != START and (newest is None or newest.seq < at.seq)
@@ -162,11 +164,11 @@ class Feed:
             self.drop_state(channel)
 
     def keep_state(self, update: Update) -> None:
-        """Keep a full state, or what follows one, for those who join later.
+        """Keep a full state, or what follows one, for clients that join later.
 
         A state that would pass ``state_bytes_max`` (all of the feed's together)
-        or STATE_UPDATES_MAX is forgotten, and so is one with a gap behind it:
-        it could not be built from any more. The next full state mends it.
+        or STATE_UPDATES_MAX is forgotten. So is a state with a gap behind it: nobody
+        could build on it any more. The next full state mends it.
         """
         channel = update.channel
         size = update.held + OVERHEAD_BYTES

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from tickfan.core.cursor import Place
 
 _SEQ = attrgetter("seq")
-# What an update costs in memory beside its data: the object and its numbers, its
-# place text, the list's slot, and what its encodings have around the data.
-# Counted, so that a bound in bytes bounds memory.
+# What an update costs in memory beside its data: the object and its numbers, the text
+# of its place, the list's slot, and what its encodings have around the data. It is
+# counted, so that a bound in bytes bounds memory.
 OVERHEAD_BYTES = 550
 _GONE: Any = None
 
@@ -51,8 +51,8 @@ class History(Generic[U]):
         self.size_max = size_max
         self.size = 0
         self.evicted: int | None = None  # the seq of the newest update that gave way
-        # A list with a moving start instead of a deque: places in the middle
-        # are looked up by bisection, which a deque does in linear time.
+        # A list with a moving start, and no deque: updates in the middle are found by
+        # bisection, for which a deque needs linear time.
         self._items: list[U] = []
         self._start = 0
 
@@ -68,8 +68,8 @@ class History(Generic[U]):
             oldest = items[self._start]
             self.size -= oldest.held + OVERHEAD_BYTES
             self.evicted = oldest.seq
-            # Let go of the update now: a thousand large ones would be more
-            # than the bound. Nobody looks at places before the start.
+            # Let go of the update now: a thousand large ones would be more than the
+            # bound. Nobody looks at slots before the start.
             items[self._start] = _GONE
             self._start += 1
         # Give the head's slots back when they are half of the list: one copy

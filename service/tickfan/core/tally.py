@@ -1,7 +1,7 @@
 """What has happened since the process began, as plain integers.
 
-The hot path adds to attributes; whoever shows them (metrics, statistics) reads
-them when asked. Must not know Prometheus, nor who reads.
+The hot path adds to attributes. The metrics and the statistics read them when they are
+asked for. Must not know Prometheus, nor who reads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ AGES_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 6
 """Bounds for how old something is when it comes, or how long one waits for it."""
 
 LAGS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
-"""Bounds for the event loop's lag. The loop may be held for 20 ms by design."""
+"""Bounds for the event loop's lag. Nothing should hold the loop for more than 20 ms."""
 
 DURATIONS_S = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 """Bounds for how long a stream lasts."""

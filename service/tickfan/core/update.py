@@ -1,7 +1,7 @@
 """One update, as it travels from the hub to the wires.
 
-Must not know how it is encoded: the wires leave their bytes here, so that
-each is made at most once, but only they read them.
+Must not know how it is encoded. The wires leave their bytes here, so that each encoding
+is made at most once; only the wires read them.
 """
 
 from __future__ import annotations
