@@ -1,10 +1,10 @@
 """What makes two subscribers due the same bytes, and what both kinds of audience share.
 
-An audience is the subscribers that are due exactly the same bytes: one wire
-format, one set of subscriptions, one rhythm. It takes references to updates,
-encodes what is not yet encoded when it flushes, joins it once, and hands the
-same bytes to every member on the shared path. A member whose transport still
-holds bytes is parked and gets references instead.
+An audience is the subscribers that are due exactly the same bytes: they have one wire
+format, one set of subscriptions and one interval. An audience takes references to
+updates. When it flushes, it encodes what is not yet encoded, joins it once, and hands
+the same bytes to each member on the shared path. A member whose socket is full leaves
+the shared path and is owed references instead.
 
 Must not know how members connect, which audiences exist, or when they are flushed.
 """
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from tickfan.wire.base import Format
 
 MEMBERS_MAX = 500
-"""Members of one audience; more with the same key make another. So one flush is
-one short job (a write costs about 5 us) and needs no slicing of its own."""
+"""Members of one audience; more subscribers with the same key make another audience.
+
+So one flush is one short job (a write costs about 5 us), and is never cut into slices."""
 
 FLUSH_BYTES = 64 * 1024
-"""Pending bytes at which a lossless audience does not wait for its window, and
-the most that a conflated flush writes to everybody at once."""
+"""A lossless audience with so many pending bytes does not wait for its window.
+
+A conflated flush writes at most so many bytes to everybody at once."""
 
 
 class Selector(NamedTuple):
@@ -45,9 +47,9 @@ class Selector(NamedTuple):
 class Key(NamedTuple):
     """What makes two subscribers due the same bytes.
 
-    ``interval_ms`` is None for the lossless audience. ``exclude`` holds what
-    the same connection gets at a shorter interval: a channel that several of
-    its subscriptions match is delivered once.
+    ``interval_ms`` is None for the lossless audience. ``exclude`` holds what the same
+    connection gets at a shorter interval. So a channel that several subscriptions of a
+    connection match is delivered once.
     """
 
     format: Format
@@ -67,8 +69,8 @@ def note_flush(  # noqa: PLR0913 - one count
 ) -> None:
     """Count a frame that went to ``written`` members.
 
-    Its age is its first update's: the oldest of a lossless one; of a conflated
-    one any, as good as another for a distribution.
+    The age of a frame is that of its first update. In a lossless frame this is the
+    oldest. In a conflated one it is any, which is as good as another for a distribution.
     """
     if written:
         tally.writes += written

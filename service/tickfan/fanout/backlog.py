@@ -30,8 +30,9 @@ OPENINGS_MAX = 64
 class Opening(NamedTuple):
     """What one granted subscription is owed before anything live.
 
-    ``head`` first, then the snapshots, then the bytes that ``end`` makes of the cursor.
-    What must follow the head and not the snapshots is appended to it while it waits.
+    The ``head`` comes first, then the snapshots, then the bytes that ``end`` makes of the
+    cursor. An event that must follow the head, and not wait for the snapshots, is appended
+    to the head while the opening waits.
 
     ``snapshot`` are conflated channels, whose newest value is sent; ``state``
     are the last full states of lossless channels, each with every update since.
@@ -74,12 +75,12 @@ class Replay(Protocol):
 
 
 class Backlog:
-    """Everything that waits for one subscriber; there is none while nothing does.
+    """Everything that waits for one subscriber. A subscriber that is owed nothing has none.
 
-    ``trail`` is its place in its lossless feeds (None: it has none), ``skip`` how
-    many of its audience's pending updates it is not due: it joined, or caught up
-    from history, after they came. ``stuck_bytes`` is what its socket held when that
-    last changed, ``stuck_at`` when that was, on the loop's clock.
+    ``trail`` is its place in its lossless feeds (None: it has no such feed). ``skip`` says
+    how many of its audience's pending updates it is not due: it joined after they came, or
+    has read them in the history. ``stuck_bytes`` is what its socket held when that last
+    changed, and ``stuck_at`` is when that was, on the loop's clock.
     """
 
     __slots__ = (
@@ -96,7 +97,7 @@ class Backlog:
         # Lists: short when there is something, and empty a tenth of a deque.
         self.controls: list[bytes] = []
         self.openings: list[Opening] = []
-        # Of the events that wait: until they are sent there is no cursor to give.
+        # The resets among the events that wait. There is no cursor to give before they are sent.
         self.resets: tuple[bytes, ...] = ()
         self.replay: Replay | None = None
         self.skip = 0
@@ -105,14 +106,14 @@ class Backlog:
 
     @property
     def events_waiting(self) -> int:
-        """What is to be told before new values are sent."""
+        """How many events are to be told before new values are sent."""
         return len(self.controls) + sum(len(opening.head) or 1 for opening in self.openings)
 
     def add_event(self, data: bytes, *, is_reset: bool = False) -> None:
-        """Behind a head that waits, not before it: commands are answered in order.
+        """Add an event behind a head that waits, not before it: commands are answered in order.
 
-        A reset comes before all openings: each ends with a cursor, which is one of
-        the new stream. Raises :class:`~tickfan.core.errors.QueueFull` at CONTROLS_MAX.
+        A reset goes before all openings: each of them ends with a cursor, which is one
+        of the new stream. Raises :class:`~tickfan.core.errors.QueueFull` at CONTROLS_MAX.
         """
         if (waiting := self.events_waiting) >= CONTROLS_MAX:
             raise QueueFull(waiting, 0)
@@ -122,7 +123,7 @@ class Backlog:
         (head or self.controls).append(data)
 
     def add_opening(self, opening: Opening) -> None:
-        """Behind what waits. Raises :class:`~tickfan.core.errors.QueueFull` at OPENINGS_MAX."""
+        """Add behind what waits. Raises :class:`~tickfan.core.errors.QueueFull` at OPENINGS_MAX."""
         if len(self.openings) >= OPENINGS_MAX:
             raise QueueFull(len(self.openings), 0)
         self.openings.append(opening)
@@ -134,7 +135,7 @@ class Backlog:
             self.resets = tuple(event for event in self.resets if event not in parts)
 
     def owe(self, updates: Sequence[Update]) -> None:
-        """Queue what an audience flushes, but for what is not due.
+        """Queue what an audience flushes, but for the updates to skip.
 
         Raises :class:`~tickfan.core.errors.QueueFull`.
         """
@@ -144,7 +145,7 @@ class Backlog:
                 return
             updates = updates[self.skip :]
             self.skip = 0
-        if self.replay is None:  # else they are in the history that it reads
+        if self.replay is None:  # else they come out of the history
             self._queue_all(updates)
 
     def caught_up(self, audience: Lossless) -> None:
@@ -153,7 +154,7 @@ class Backlog:
         self.skip = len(audience.pending)
 
     def move_to(self, audience: Lossless) -> None:
-        """Be owed what this audience gets from now on, and what is still wanted of the old.
+        """Belong to this audience from now on; of the old queue, keep what is still wanted.
 
         Raises :class:`~tickfan.core.errors.QueueFull` if that is more than its queue takes.
         """

@@ -1,8 +1,8 @@
 """The subscribers that get the newest values of the same channels at the same ticks.
 
-An audience (see :mod:`tickfan.fanout.audience`) whose updates replace each other: what
-is due is known by channel, and a value is picked when it is written. Must not
-know how members connect, which audiences exist, or when they are flushed.
+In this kind of audience (see :mod:`tickfan.fanout.audience`) updates replace each other:
+it knows which channels are due, and picks a value when it writes it. Must not know how
+members connect, which audiences exist, or when they are flushed.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class ConflatedAudience:
         self.key = key
         self.members: dict[Subscriber, None] = {}
         self.channels: set[Channel] = set()
-        # The same for sweeps: a set of 50 is five times as large in memory, and
-        # thousands of them would not stay in the processor's cache.
+        # The same channels, to sweep over. A set of 50 is five times as large in memory,
+        # and thousands of sets would not stay in the processor's cache.
         self._order: tuple[Channel, ...] = ()
         self._is_due = False
-        # What is due; None: a sweep finds it, by what has changed since ``_seen``.
+        # The channels that are due. None: a sweep finds what has changed since ``_seen``.
         self._pending: set[Channel] | None = set()
-        # What a large tick has left over. It goes first, or the last would never go.
+        # What a large tick has left over. It goes first, or the last of it would never go.
         self._rest: list[Channel] = []
         self._seen = self._moment = moment
         self._tally = tally
@@ -64,7 +64,7 @@ class ConflatedAudience:
         self._feeds = tuple(key.feeds)
 
     def note(self, changed: set[Channel], moment: int) -> bool:
-        """Make the changes that concern it part of the next flush; whether one is to be made.
+        """Note the changes that concern this audience; returns whether to ask for a flush.
 
         ``changed`` is what has changed up to ``moment`` since the last tick.
         """
@@ -108,7 +108,7 @@ class ConflatedAudience:
         return updates
 
     def _first_of(self, updates: list[Update]) -> list[Update]:
-        """What goes out now of a large tick; the rest is due soon, for everybody again."""
+        """What of a large tick goes out now; the rest is due soon, again for everybody."""
         count = len(updates)
         for feed in self._feeds:  # nearly always one
             if count * feed.size_most > FLUSH_BYTES:
@@ -163,7 +163,7 @@ class ConflatedAudience:
 
 
 def _newest(channels: Iterable[Channel]) -> list[Update]:
-    # What has changed has a value; a conflated channel never loses it.
+    # A channel that has changed has a value, and a conflated channel never loses it.
     return [channel.latest for channel in channels]  # type: ignore[misc]
 
 

@@ -36,7 +36,7 @@ SLOTS_MAX = 10
 SLOT_MS_MIN = 10
 """Slots of one interval are at least this far apart."""
 REMAINDER_MS = 10
-"""How long after a part of a large tick the next part follows: sockets take time."""
+"""The next part of a large tick follows after so long: sockets need time."""
 
 
 class Directory:

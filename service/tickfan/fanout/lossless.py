@@ -1,8 +1,8 @@
 """The subscribers that get every update of the same channels, in order.
 
-An audience (see :mod:`tickfan.fanout.audience`) whose updates are written in batches,
-each of which ends with a cursor. Must not know how members connect, which
-audiences exist, or when they are flushed.
+This kind of audience (see :mod:`tickfan.fanout.audience`) writes updates in batches, each
+of which ends with a cursor. Must not know how members connect, which audiences exist, or
+when they are flushed.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class LosslessAudience:
         """Make the update part of the next flush. Its feed's place is still the one before it."""
         pending = self.pending
         if not pending:
-            # Everything up to here has been written or queued, of quiet feeds
-            # too: their places move on although nothing was sent.
+            # All up to here has been written or queued. This holds for quiet feeds, too:
+            # their places move on although nothing was sent.
             self.trail = self.tails()
             self._flusher.due(self)
         pending.append(update)
@@ -102,8 +102,8 @@ class LosslessAudience:
     def flush(self) -> None:
         """Write what is pending to every member, or into its backlog.
 
-        Of a burst at most FLUSH_BYTES go in one turn of the loop, so that a
-        client that has stopped reading is found before all of it is written.
+        At most FLUSH_BYTES of a burst go in one turn of the loop. So a client that has
+        stopped reading is found before all of the burst is written.
         """
         pending = self._take_pending()
         if not pending or not self.members:
@@ -144,8 +144,8 @@ class LosslessAudience:
     def restart(self, feed: Feed, fields: dict[str, Any]) -> None:
         """The feed's stream was lost: forget what is owed of it, and send ``reset``.
 
-        What has come before is still written, in order; what waits for slow
-        members is dropped, since the event says so. ``fields`` are the event's.
+        What came before is still written, in order. What waits for slow members is
+        dropped: the event says so. ``fields`` are the event's.
         """
         while self.pending:
             self.flush()
@@ -159,7 +159,7 @@ class LosslessAudience:
             member.reset(frames[cursor])
 
     def _take_pending(self) -> list[Update]:
-        """What is flushed now; the rest of a large burst stays, and is due at once."""
+        """What is flushed now. The rest of a large burst stays, and is due at once."""
         pending, self.pending = self.pending, []
         self._is_urgent = False
         if self._pending_bytes > FLUSH_BYTES and self.members:

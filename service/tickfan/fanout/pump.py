@@ -1,6 +1,6 @@
-"""Serves the subscribers that are off the shared path: one loop over them while there are any.
+"""Serves the subscribers that are off the shared path: a loop goes over them while there are any.
 
-Must not know why they are.
+Must not know why they are there, nor what they are owed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from tickfan.fanout.subscriber import Subscriber
 
 POLL_S = 0.01
-"""How often sockets that had not drained are looked at again. A look costs
-under a microsecond, so a thousand stalled clients cost a tenth of a core at
-most; a subscriber that does drain is served again in the next turn."""
+"""How often sockets that had not drained are looked at again.
+
+A look costs under a microsecond, so a thousand stalled clients cost a tenth of a core at
+most. A subscriber whose socket does drain is served again in the next turn."""
 
 
 class Pump:

@@ -1,7 +1,7 @@
 """Reads what a resuming subscriber missed out of the history, at a pace.
 
-A storm of resumes must not slow the present. Must not know cursors (that something
-can be replayed has been decided), nor how it is written.
+A storm of resumes must not slow the present. Must not know cursors (others have decided
+that the past can be replayed), nor how updates are written.
 """
 
 from __future__ import annotations
@@ -82,15 +82,15 @@ class HistoryReplay:
         self._pace = pace
         self._is_admitted = False
         self._behind = behind
-        # Up to here the past goes; what comes later would be delivered anyway.
+        # The past ends here. What comes later would be delivered anyway.
         self._missed = {feed: _end_of(feed) for feed in behind}
         self.move(channels, feeds)
 
     def move(self, channels: set[Channel], feeds: Iterable[Feed]) -> None:
         """Read these channels of these feeds from now on.
 
-        All the feeds are read, so that none needs a queue meanwhile; those that
-        are new begin at their ends.
+        All the feeds are read, so that none needs a queue meanwhile. A feed that is new
+        is read from its end on.
         """
         self._channels = channels
         self._behind = {feed: self._behind.get(feed, _end_of(feed)) for feed in feeds}
@@ -111,8 +111,8 @@ class HistoryReplay:
     def next(self, size_most: int) -> tuple[list[Update], bool]:
         """See :class:`tickfan.fanout.backlog.Replay`; nothing while it is not its turn.
 
-        Only what was missed is paced. Were the live updates that come meanwhile
-        paced too, a storm of many waiting readers would never end.
+        Only what was missed is paced. If the live updates that come meanwhile were paced
+        too, a storm of many waiting readers would never end.
         """
         if all(self._behind[feed] >= end for feed, end in self._missed.items()):
             self.stop()
@@ -153,5 +153,6 @@ def _end_of(feed: Feed) -> int:
 
 
 LOOK_BYTES = 16
-"""What passing over one update of another channel counts for in a slice: a
-reader of one quiet channel must not scan a whole history in one turn."""
+"""An update of another channel counts for so many bytes of a slice when it is passed over.
+
+A reader of one quiet channel must not scan a whole history in one turn."""

@@ -1,4 +1,4 @@
-"""What a subscriber off the shared path is sent next: a slice of its backlog, as bytes.
+"""Takes the next slice of a backlog, as bytes: what a subscriber off the shared path is sent.
 
 Must not know sockets, nor when a slice is due.
 """
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from tickfan.wire.base import Format
 
 STEP_BYTES = 32 * 1024
-"""What one slice has at most of each kind: with the kernel's share
-(``notsent_lowat_bytes``) a stalled client holds less than 64 KiB on our side."""
+"""A slice has at most so many bytes of each kind.
+
+With the kernel's share (``notsent_lowat_bytes``) a stalled client holds less than 64 KiB on
+our side."""
 
 
 class Slice(NamedTuple):
-    """``parts`` are to be written; ``updates`` counts those in them.
+    """``parts`` are to be written; ``updates`` counts the updates in them.
 
-    ``over``: why the subscriber ends behind them, None if it goes on.
+    ``over`` says why the subscriber ends behind them; None: it goes on.
     """
 
     parts: list[bytes]
@@ -45,7 +47,7 @@ def next_slice(
     """
     parts = [*backlog.controls]
     backlog.controls.clear()
-    # One or the other, so that a slice stays within its bytes.
+    # Either openings or updates, so that a slice stays within its bytes.
     if backlog.openings:
         return _open(backlog, format_, until, parts)
     return _flow(backlog, format_, until, audience, parts)
@@ -74,7 +76,7 @@ def _open(backlog: Backlog, format_: Format, until: str | None, parts: list[byte
 
 
 def _end_in(backlog: Backlog, opening: Opening, last: Update, parts: list[bytes]) -> None:
-    """The stream's end was in the snapshot: leave the cursor there, so that it is known."""
+    """The stream's end was in the snapshot: end with a cursor there, so that the end is known."""
     if backlog.trail is not None and last.place is not None:
         backlog.trail.jump({last.channel.feed.name: last.place})
         parts.append(opening.end(backlog.trail.text()))

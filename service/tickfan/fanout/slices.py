@@ -1,4 +1,4 @@
-"""Short jobs, so that the event loop is never held for long; and how long it was held.
+"""Runs short jobs, so that nothing holds the event loop for long, and measures what did.
 
 Must not know what a job does.
 """
@@ -20,8 +20,8 @@ T = TypeVar("T")
 SLICE_S = 0.002
 """How long jobs may run before the loop gets its turn.
 
-The last one may begin at the end of it: an audience's flush, 3 to 6 ms for its
-500 members. So the loop is not held for the 20 ms that the design allows."""
+The last job may begin at the end of it: an audience's flush takes 3 to 6 ms for 500 members.
+So the jobs hold the loop for less than 20 ms."""
 
 
 class Slices:
@@ -76,8 +76,8 @@ class Slices:
                 jobs.popleft()()
                 now = stopwatch()
         finally:
-            # Also after a job that failed: the others are still due. And once more
-            # without jobs, to see how long this turn took.
+            # After a job that failed, too: the others are still due. And once more without
+            # jobs, to see how long this turn took.
             self._handle = self._loop.call_soon(self._run)
 
 
@@ -123,8 +123,8 @@ class Pulse:
     def _look(self) -> None:
         """Note how late this look is.
 
-        A look that was missed altogether counts too, with what was left of
-        the wait then: so the quantiles are those of a moment taken at random.
+        A look that was missed altogether counts too, with what was left of the wait
+        then. So the quantiles are those of a moment taken at random.
         """
         lag = self._loop.time() - self._due
         while True:

@@ -62,9 +62,9 @@ REPLAY_STALL_S = 0.5
 class Subscriber:
     """One connection.
 
-    ``on_end`` is called once, when the hub ends it; ``serve`` when it leaves the
-    shared path: whoever serves it then. ``clock`` is the loop's. ``until``: the type
-    of the update that ends its stream.
+    ``on_end`` is called once, when the hub ends it. ``serve`` is called when it leaves the
+    shared path: it is served by :meth:`step` then. ``clock`` is the loop's. ``until`` is the
+    type of the update that ends its stream.
     """
 
     __slots__ = (
@@ -100,7 +100,7 @@ class Subscriber:
     def cursor(self) -> str | None:
         """How far the client has been given its lossless feeds.
 
-        None without any, and while a ``reset`` waits: the one that it has is right then.
+        None if it has none, and while a ``reset`` waits: the cursor that it has is right then.
         """
         backlog = self.backlog
         if self.audience is None or (backlog is not None and backlog.resets):
@@ -177,7 +177,7 @@ class Subscriber:
     def has_newest(self, channels: Iterable[Channel]) -> None:
         """An audience has written their newest values to it, although it is behind.
 
-        What it is behind in does not grow then, or many who fell behind together,
+        So what it is behind in does not grow. Else many clients that fell behind together,
         and are served one by one, would never catch up.
         """
         if self.backlog is not None:
@@ -203,8 +203,8 @@ class Subscriber:
     def join(self, audience: Lossless) -> None:
         """Belong to this lossless audience from now on, at the place that it has reached itself.
 
-        It has stepped aside, and left the audience before. What is pending here it is
-        not due.
+        It has stepped aside, and has left the audience before. It is not due what is
+        pending here.
         """
         backlog = self._aside()
         self.audience = audience
@@ -234,7 +234,7 @@ class Subscriber:
     def lose_stream(self, feed: Feed) -> str:
         """Forget what is owed of a feed whose stream was lost; the cursor after that.
 
-        Off the shared path, so that nothing of the new stream comes before its ``reset``.
+        It leaves the shared path, so that nothing of the new stream comes before ``reset``.
         """
         backlog = self._aside()
         backlog.drop_feed(feed)
@@ -245,7 +245,7 @@ class Subscriber:
         return backlog.trail.text()
 
     def reset(self, data: bytes) -> None:
-        """Tell of a lost stream before any cursor, which is one of the new."""
+        """Tell of a lost stream, before any cursor: the next one is of the new stream."""
         if self.phase is not ENDED:
             self._add_event(self._aside(), data, is_reset=True)
 
@@ -264,7 +264,7 @@ class Subscriber:
         """As :meth:`end`, for a transport that knows; returns the reason that counts."""
         if self.ended is None:
             self.ended = reason
-            # Its place is its own from here on: its audience goes on without it.
+            # From here on its place is its own: its audience goes on without it.
             backlog = self.backlog = self.backlog or self._new_backlog(None)
             if backlog.replay is not None:
                 backlog.replay.stop()

@@ -30,8 +30,9 @@ class Flushable(Protocol):
 class Flusher:
     """Times the lossless audiences of one ``flush_ms``.
 
-    At once when an audience has been quiet for that long, else at the end of
-    the window: one write an update when it is calm, one a burst when not.
+    An audience that has been quiet for that long is flushed at once, any other at the
+    end of the window. So there is one write for each update when it is calm, and one for
+    each burst when it is not.
     """
 
     __slots__ = ("_flush_s", "_later", "_loop", "_slices", "_timer")
@@ -71,11 +72,10 @@ class Flusher:
 
 
 class Slot:
-    """A share of one interval's audiences, ticking together.
+    """A share of one interval's audiences, which tick together.
 
-    The audiences of an interval are spread over several slots, so that the
-    work of a tick is spread over the interval. A slot without audiences has
-    no timer.
+    The audiences of an interval are spread over several slots, so that the work is
+    spread over the interval. A slot without audiences has no timer.
     """
 
     __slots__ = ("_interval_s", "_loop", "_next", "_phase_s", "_tick", "_timer")
@@ -111,9 +111,9 @@ class Slot:
             self._timer = None
 
     def _run(self) -> None:
-        # From the due time, not from now: a late tick does not make all
-        # following ones late. Ticks that were missed altogether are skipped,
-        # in whole intervals: after the loop was held, slots are still spread.
+        # Counted from the due time, not from now: a late tick does not make the next ones
+        # late. Ticks that were missed altogether are skipped in whole intervals, so the
+        # slots are still spread after the loop was held.
         missed = max(0.0, self._loop.time() - self._next) // self._interval_s
         self._next += (missed + 1) * self._interval_s
         self._timer = self._loop.call_at(self._next, self._run)
