@@ -1,6 +1,6 @@
 """What a connection asks for, checked against the feeds: grants and refusals.
 
-Must not know how a request came in, nor audiences or sockets.
+Must not know how a request came in, which audiences there are, or sockets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 REQUEST_FIELDS = ("channels", "cursor", "interval_ms", "snapshot", "until")
 
 PATTERNS_KEPT = 10_000
-"""Patterns whose grants are remembered, those asked for last; each is about 1 KB."""
+"""Patterns whose grants are remembered: those that were asked for last. Each takes about 1 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,8 @@ class Planner:
     def __init__(self, feeds: Feeds, rules: Rules) -> None:
         self._feeds = feeds
         self._rules = rules
-        # Thousands of clients ask for the same few channels: what is decided and
-        # built once costs a subscription neither its time nor its memory again.
+        # Thousands of clients ask for the same few channels. What is decided and built
+        # once costs a later subscription neither time nor memory.
         self._grants = lru_cache(PATTERNS_KEPT)(self._grants_of)
 
     def plan(self, request: Request, held: Collection[Pattern] = ()) -> Plan:
@@ -178,7 +178,7 @@ class Planner:
                 Selector(feed, pattern),
                 None
                 if feed.is_lossless
-                # A client may ask for less than the feed gives, never for more.
+                # A client may ask for fewer values than the feed gives, never for more.
                 else self._rules.round_up(max(asked_ms, feed.spec.interval_ms)),
             )
             for feed in self._feeds.values()

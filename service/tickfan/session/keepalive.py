@@ -74,8 +74,8 @@ class Keepalive:
             return
         if connection.ping is not None:
             self._ping(connection, connection.ping, now)
-        # Who is owed bytes needs no sign of life, but a reader; unless it waits for
-        # its turn to resume.
+        # A client that is owed bytes needs no sign of life: it has to read. One that waits
+        # for its turn to resume does need it.
         is_quiet = now - subscriber.written_at >= self._times.heartbeat_s
         if is_quiet and subscriber.phase in (Phase.SHARED, Phase.REPLAYING):
             subscriber.control(self._heartbeat(connection))
@@ -84,7 +84,7 @@ class Keepalive:
         since_ping = now - connection.pinged_at
         is_answered = connection.heard_at >= connection.pinged_at
         if connection.subscriber.phase is not Phase.SHARED:
-            # It cannot answer what lies behind bytes that it has not read. The
+            # It cannot answer a ping that lies behind bytes which it has not read. The
             # stall timeout watches it, and its time for the answer starts anew.
             if not is_answered:
                 connection.pinged_at = now
@@ -100,8 +100,8 @@ class Keepalive:
         key = format_, frozenset(connection.feeds), connection.lossless
         frame = self._frames.get(key)
         if frame is None:
-            # Not kept from one turn of the loop to the next for a lossless
-            # audience: its cursor moves. Quiet ones are what heartbeats are for.
+            # The frame of a lossless audience is not kept from one turn of the loop to the
+            # next: its cursor moves.
             feeds = sorted(connection.feeds, key=lambda feed: feed.name)
             fields = events.heartbeat(self._clock.wall_ms(), feeds)
             frame = format_.event("heartbeat", fields, connection.subscriber.cursor)
