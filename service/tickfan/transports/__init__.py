@@ -1,4 +1,4 @@
 """How clients reach the hub: SSE, NDJSON, WebSocket.
 
-Must not know brokers; they speak with the hub's connections only.
+Must not know brokers, nor how an update is brought to a socket.
 """

@@ -1,4 +1,4 @@
-"""Who may come in, and what one who may not, or must go, is told.
+"""Whether a client may come in, and what a client is told that may not, or must go.
 
 Must not know SSE, NDJSON or WebSocket.
 """
@@ -41,9 +41,10 @@ RETRY_SPREAD = 0.5
 """By what share of ``retry_ms`` a client is asked to come back earlier or later."""
 
 BEHIND_S = 4.5
-"""How long a replica may lag behind a cursor: a half-open link to the broker is
-found within ``probe_interval_s`` + ``probe_timeout_s`` (4 s by default), and a
-cursor of a stream that is no more is answered within 5 s."""
+"""How long a replica may lag behind a cursor.
+
+A half-open link to the broker is found within ``probe_interval_s`` + ``probe_timeout_s``
+(4 s by default), and a cursor of a stream that is no more is answered within 5 s."""
 
 
 class Limits(NamedTuple):
@@ -92,10 +93,9 @@ class Admission:
     def refuses(self, *, lossless: bool, is_in: bool = False) -> Reason | None:
         """Why nobody can come in now: draining, overload, or still starting.
 
-        Who ``is_in`` already, and wants more, is not over ``connections_max``.
-        Only a lossless subscription has to wait for the start: it would not
-        know its tail. A conflated one is told by ``status`` when its source
-        is there.
+        A client that ``is_in`` already, and wants more, is not over ``connections_max``.
+        Only a lossless subscription has to wait for the start: it would not know its
+        tail. A conflated one is told by ``status`` when its source is there.
         """
         if self.is_draining:
             return closing.DRAIN
@@ -109,9 +109,9 @@ class Admission:
     async def wait_for(self, cursor: str | None, *, is_in: bool = False) -> Reason | None:
         """Wait until this replica has read as far as the cursor; why not to go on.
 
-        A client that comes from another replica may be ahead of this one. Its
-        cursor is only judged when the feed is live and has had the time in
-        which a dead link would have shown: then, what is not there is lost.
+        A client that comes from another replica may be ahead of this one. Its cursor is
+        judged when the feed is live and has had the time in which a dead link would have
+        shown, and not before. What is not there by then is lost.
         Raises :class:`~tickfan.core.errors.Refusal` for a cursor that is none.
         """
         if cursor is None:
@@ -181,8 +181,8 @@ class Admission:
     async def drained(self, transport: asyncio.Transport) -> None:
         """Wait until all is handed to the kernel; abort what takes too long.
 
-        A stalled client never empties its buffer, and a transport that is
-        closed with bytes left would live on for ever.
+        A stalled client never empties its buffer. A transport that is closed with bytes
+        left would live on for ever.
         """
         deadline = self.clock.time() + self.limits.closing_timeout_s
         while not transport.is_closing() and transport.get_write_buffer_size():

@@ -1,4 +1,4 @@
-"""What a WebSocket client may send: decoded with limits, checked, named when wrong.
+"""What a WebSocket client may send: decodes it within limits, checks it, names what is wrong.
 
 Must not know the connection that it came from.
 """
@@ -23,8 +23,10 @@ OPS = {
 ID_CHARS_MAX = 64
 _ARRAY_MAX = 4096
 _ARRAYS_MAX = 8
-"""Long arrays in one command, which needs one. Each header is given the memory for
-``_ARRAY_MAX`` entries before they are read: 3 KB of them, nested, took 33 MB and 7 ms."""
+"""Long arrays in one command; a good command needs one.
+
+Each header is given the memory for ``_ARRAY_MAX`` entries before they are read: 3 KB of
+nested headers took 33 MB and 7 ms."""
 _MAP_MAX = 16
 
 

@@ -1,4 +1,4 @@
-"""What a WebSocket client sends, taken apart (RFC 6455, section 5), and our control frames.
+"""Takes apart what a WebSocket client sends (RFC 6455, section 5); makes our control frames.
 
 Must not know what a message says, nor the connection that it came from.
 """
@@ -12,7 +12,7 @@ _KINDS = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 _CODES = frozenset(WSCloseCode) - {WSCloseCode.ABNORMAL_CLOSURE}
 _CONTROL_BYTES_MAX = 125
 PIECES_MAX = 1024
-"""Frames of one message, or empty ones without an end hold the loop: they have no size."""
+"""Frames of one message. Empty frames have no size, and would hold the loop without an end."""
 
 
 def control_frame(kind: int, body: bytes = b"") -> bytes:
@@ -28,7 +28,7 @@ def close_frame(code: int, why: str = "") -> bytes:
 class FrameReader:
     """Bytes in, whole messages and control frames out.
 
-    Small, as each connection has one: between two messages it holds nothing.
+    It is small, as each connection has one. Between two messages it holds nothing.
     """
 
     __slots__ = ("_at", "_buffer", "_kind", "_message", "_pieces", "size_max")
@@ -78,7 +78,7 @@ class FrameReader:
                 raise WebSocketError(
                     WSCloseCode.MESSAGE_TOO_BIG, f"a message in more than {PIECES_MAX} frames"
                 )
-        # What has been read is not kept until the rest of a frame comes: that may be never.
+        # What has been read is let go now: the rest of a frame may never come.
         self._buffer, self._at = self._buffer[self._at :], 0
         return None
 

@@ -1,7 +1,7 @@
 """A connection that the fan-out writes to, from its welcome to its last byte.
 
-What SSE, NDJSON and WebSocket share once aiohttp has let the connection go. Must
-not know any of the three.
+SSE, NDJSON and WebSocket share this, once aiohttp has let the connection go. Must not
+know any of the three.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Guest(Taker):
         self._cut: asyncio.TimerHandle | None = None
 
     def take(self, handler: Handler) -> Reason | None:
-        """Take the connection over; or why not, and it is still aiohttp's."""
+        """Take the connection over. Else returns why not, and it is still aiohttp's."""
         try:
             handler.hand_over(self)
         except ConnectionError:
@@ -61,7 +61,7 @@ class Guest(Taker):
             self.goodbye(self.connection.subscriber.ended or closing.INTERNAL)
 
     def goodbye(self, reason: Reason) -> None:
-        """Leave the hub and say why, with :meth:`last_words`; cut who does not read them."""
+        """Leave the hub and say why, with :meth:`last_words`; cut a client that reads none."""
         connection = self.connection
         cursor = None
         # A finished stream ends at its last update, not at its feed's tail.

@@ -1,8 +1,8 @@
 """One client's socket once aiohttp has let go of it: a write is the system call.
 
-An event loop's own transport collects what is written and tries it at the end of
-the turn: a second queue, 0.4 us for each write, and nobody knows before the next
-turn whether a socket is full. Must not know HTTP, frames, or who writes.
+The transport of an event loop collects what is written, and tries it at the end of the
+turn. This is a second queue and costs 0.4 us for each write, and nobody knows before the
+next turn whether a socket is full. Must not know HTTP, frames, or who writes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ READ_BYTES = 64 * 1024
 class Line(asyncio.Transport):
     """A connected socket with a protocol.
 
-    ``send`` writes what the kernel takes and returns how many bytes that was; it
-    raises :class:`BlockingIOError` while it takes none or anything waits, any
-    other :class:`OSError` when the connection is gone. :meth:`write` takes all.
-    To be looked up for each call: it is another function when something waits.
+    ``send`` writes what the kernel takes and returns how many bytes that was. It raises
+    :class:`BlockingIOError` while the kernel takes none or anything waits, and any other
+    :class:`OSError` when the connection is gone. Look ``send`` up for each call: it is
+    another function when something waits. :meth:`write` takes all.
     """
 
     __slots__ = ("_is_closing", "_is_reading", "_loop", "_protocol", "_rest", "_sock", "send")
@@ -119,8 +119,8 @@ class Line(asyncio.Transport):
             self._loop.call_soon(protocol.connection_lost, error)
 
     def _read(self) -> None:
-        # Until nothing is left: after a reset libuv asks for the last time, also where
-        # what was sent before it still waits.
+        # Read until nothing is left: after a reset libuv asks for the last time, even if
+        # bytes from before it still wait.
         while self._is_reading:
             try:
                 data = self._sock.recv(READ_BYTES)
@@ -175,7 +175,7 @@ def take_over(
     own = socket.socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno()))
     own.setblocking(False)
     line = Line(loop, own, protocol)
-    # It closes its file, and nobody hears of it: ours keeps the connection open.
+    # It closes its own file, and nobody hears of it: our file keeps the connection open.
     transport.set_protocol(asyncio.Protocol())
     transport.abort()
     return line

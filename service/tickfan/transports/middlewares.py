@@ -53,7 +53,7 @@ def few_a_turn(most: int = REQUESTS_A_TURN) -> Middleware:
 def body_within(timeout_s: float) -> Middleware:
     """Read each request's body before its handler, and refuse one that takes longer.
 
-    Or a client that sends a byte and no more would be held for ever, and would
+    Without it a client that sends a byte and no more would be held for ever, and would
     hold up a stop for all of its grace.
     """
 

@@ -1,6 +1,6 @@
 """``/v1/ndjson``: one JSON object a line, for scripts and other services.
 
-Must not know SSE; the stream itself is the same.
+The stream itself is that of SSE. Must not know SSE or WebSocket.
 """
 
 from __future__ import annotations

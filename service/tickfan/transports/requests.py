@@ -1,4 +1,4 @@
-"""A stream request, from its URL or its JSON body, to a subscription.
+"""Reads the request of a stream, from its URL or its JSON body.
 
 Must not know what becomes of it.
 """
@@ -44,7 +44,7 @@ def _query(request: web.Request) -> dict[str, Any]:
             unknown[0][:80],
         )
     fields: dict[str, Any] = {}
-    # Repeated and comma-separated both: EventSource users write either.
+    # Repeated or separated by commas: users of EventSource write either.
     channels = [part for value in query.getall("channels", []) for part in value.split(",") if part]
     if not channels:
         raise Refusal(
@@ -101,7 +101,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
 def check_count(request: Request, channels_most: int) -> None:
     """Raise :class:`Refusal` for more channels than a connection may have at all.
 
-    Before any of them is looked at: 30,000 names in one body took 0.3 s, and
+    This comes before any of them is looked at: 30,000 names in one body took 0.3 s, and
     their 30,000 refusals 4 MB.
     """
     if len(request.channels) > channels_most:

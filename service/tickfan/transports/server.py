@@ -1,7 +1,7 @@
-"""aiohttp's server, with JSON for what it refuses before any of our code is asked.
+"""aiohttp's server, with JSON for what it refuses itself, and the way out of it.
 
-And the way out of it: a connection that goes on for hours is handed over to a
-small protocol of ours. Must not know applications, routes, or who takes over.
+A connection that goes on for hours is handed over to a small protocol of ours. Must not
+know applications, routes, or who takes over.
 
 No other module uses insides of aiohttp, which it may change without a word. The
 unit test fails by the name of one that has, and pyproject.toml bounds the version:
@@ -92,7 +92,7 @@ class Handler(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As the base, and write at once: nothing may wait in the transport at a hand-over.
 
-        A plain response keeps its handler until the kernel has all of it.
+        A plain response keeps its handler until the kernel has all of the response.
         """
         cast("asyncio.Transport", transport).set_write_buffer_limits(0)
         super().connection_made(transport)
@@ -100,11 +100,10 @@ class Handler(web.RequestHandler):
     def hand_over(self, taker: Taker) -> None:
         """Let ``taker`` have the connection; the request's handler must end now, by a cancel.
 
-        To aiohttp it is as if the client had gone: it lets go of the request,
-        its parser and its two tasks: 10 of the 13 KB that an idle stream would
-        hold, and more with a browser's headers. Raises :class:`OSError` if the
-        connection cannot be taken over, see :func:`.line.take_over`; it is
-        still aiohttp's then.
+        To aiohttp it is as if the client had gone. It lets go of the request, its parser
+        and its two tasks. These are 10 of the 13 KB that an idle stream would hold, and
+        more with a browser's headers. Raises :class:`OSError` if the connection cannot be
+        taken over, see :func:`.line.take_over`; it is still aiohttp's then.
         """
         transport, server, behind = self.transport, self._manager, self._message_tail
         assert isinstance(server, Server)
@@ -124,11 +123,11 @@ class Handler(web.RequestHandler):
             raise
 
     def set_parser(self, parser: WebSocketReader, data_received_cb: object = None) -> None:
-        """No reader of aiohttp's own: it keeps what comes until who takes over reads it."""
+        """Set no reader of aiohttp's: what comes is kept until the taker reads it."""
 
 
 class Taker(asyncio.Protocol):
-    """Whoever has a connection after aiohttp. What the client sends is dropped."""
+    """The protocol of a connection after aiohttp. What the client sends is dropped."""
 
     __slots__ = ("server", "transport")
 

@@ -1,7 +1,7 @@
 """``/v1/sse``: Server-Sent Events through aiohttp-sse's EventSourceResponse.
 
-It does the handshake, the headers and Last-Event-ID; the hub's bytes go to its
-transport prebuilt. The only importer of aiohttp_sse.
+It does the handshake, the headers and Last-Event-ID. The hub's bytes go to the socket
+prebuilt. This is the only importer of aiohttp_sse. Must not know NDJSON or WebSocket.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ async def sse(request: web.Request) -> web.StreamResponse:
     response = _Response(
         sep="\n",
         allow_all_methods=True,
-        # It would set TCP_USER_TIMEOUT, which kills a living client whose
-        # window is zero; progress is watched by the hub.
+        # It would set TCP_USER_TIMEOUT, which kills a living client whose window is zero.
+        # The hub watches progress.
         send_timeout=None,
     )
     response.headers.update(streams.HEADERS)
-    # Not to be reused: what the hub writes late must reach nobody else.
+    # The connection must not be used again: late bytes of the hub must reach nobody else.
     response.headers["Connection"] = "close"
     format_ = admission.formats.sse(chunked=request.version >= HttpVersion11)
     await streams.run(admission, request, response, wanted, format_, "sse")
