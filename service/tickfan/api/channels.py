@@ -1,4 +1,7 @@
-"""``GET /v1/channels`` and ``GET /v1/channels/{channel}``: what is there, and its latest value."""
+"""``GET /v1/channels`` and ``GET /v1/channels/{channel}``: what is there, and its latest value.
+
+Must not know who subscribes, nor how a value came.
+"""
 
 from __future__ import annotations
 

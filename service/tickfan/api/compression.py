@@ -1,7 +1,7 @@
-"""Answers of REST and the page's files, compressed for who takes it.
+"""Compresses answers of REST and the page's files, for clients that take it.
 
-Streams are not: each client would need a compressor of its own, and no two could
-share their bytes. Must not know what is in an answer.
+Streams are not compressed: each client would need a compressor of its own, and no two
+could share their bytes. Must not know what is in an answer.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 COMPRESS_BYTES = 1024
-"""From here on an answer is compressed: a packet holds about as much. aiohttp does it
-in a thread from 4 KiB on."""
+"""An answer from this size on is compressed: a packet holds about as much.
+
+aiohttp does it in a thread from 4 KiB on."""
 
 _REFUSED = re.compile(r"\s*q=0(\.0*)?\s*", re.IGNORECASE)
 
@@ -25,7 +26,7 @@ _REFUSED = re.compile(r"\s*q=0(\.0*)?\s*", re.IGNORECASE)
 async def compressed(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """By gzip, which every client of the last decades takes; caches are told (``Vary``)."""
+    """Compress by gzip, which each client of the last decades takes; tell caches (``Vary``)."""
     response = await handler(request)
     body = response.body if isinstance(response, web.Response) else None
     if isinstance(body, bytes) and len(body) >= COMPRESS_BYTES:

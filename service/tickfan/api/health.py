@@ -1,9 +1,9 @@
 """``/livez`` and ``/readyz``: two probes that mean different things.
 
-Live: the event loop turns. Ready: every feed has been read to its tail once, and
-the replica is not draining. A broker outage after that makes a replica neither
-dead nor unready: clients are told by ``status`` that values are stale, while
-without a ready replica they would get a 503, after which EventSource gives up.
+Live: the event loop turns. Ready: every feed has been read to its tail once, and the
+replica is not draining. A later outage of the broker makes a replica neither dead nor
+unready. Clients are told by ``status`` that values are stale; without a ready replica they
+would get a 503, after which EventSource gives up. Must not know who probes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""``GET /v1/channels/{channel}/history``: the recent updates of a lossless channel."""
+"""``GET /v1/channels/{channel}/history``: the recent updates of a lossless channel.
+
+Must not know who subscribes, nor cursors.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 LIMIT = 100
 LIMIT_MAX = 10_000
 SCAN_MAX = 200_000
-"""Updates of other channels that one request may pass over: it holds the loop."""
+"""Updates of other channels that one request may pass over: meanwhile it holds the loop."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - some spreadsheets take the wide ones too

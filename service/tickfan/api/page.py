@@ -1,8 +1,8 @@
 """``GET /``: the page, and what belongs to it under ``/static/``.
 
-The files of ``service/tickfan/static`` are read once, at the start: as they stand there,
-or as the image's build has made them (bundled, and named by their contents).
-Must not know what they show.
+The files of ``service/tickfan/static`` are read once, at the start. They are as they stand
+there, or as the image's build has made them (bundled, and named by their contents). Must
+not know what they show.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _FOREVER = "public, max-age=31536000, immutable"
 # A newer version of a file may have the same name: ask each time, by ETag.
 _ASK = "no-cache"
 _HEADERS = {
-    # Nothing but its own files and addresses, and in nobody's frame: whatever a
-    # publisher's data say, no script of theirs runs here.
+    # The page takes its own files and addresses alone, and stands in nobody's frame. So no
+    # script of a publisher runs here, whatever the data say.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -45,8 +45,9 @@ class _File:
     def __init__(self, name: str, body: bytes) -> None:
         self._body = body
         self._type = mimetypes.guess_type(PurePath(name).name)[0] or "application/octet-stream"
-        # Of the contents, not of the time: builds that can be repeated set all times alike.
-        # Weak, since one tag stands for the file as it is and compressed (RFC 9110, 8.8.1).
+        # A tag of the contents, not of the time: builds that can be repeated set all times
+        # alike. It is weak, since it stands for the file both as it is and compressed
+        # (RFC 9110, 8.8.1).
         self._tag = ETag(hashlib.sha256(body).hexdigest()[:16], is_weak=True)
         self._cache = _FOREVER if _NAMED_BY_CONTENT.search(name) else _ASK
 
@@ -78,7 +79,7 @@ class Page:
         }
 
     async def index(self, request: web.Request) -> web.Response:
-        """The page for a browser; the addresses for whoever does not ask for HTML."""
+        """The page for a browser; the addresses for a client that does not ask for HTML."""
         vary = "Accept, Accept-Encoding"
         if "text/html" in request.headers.get("Accept", ""):
             return self._files[INDEX].answer(request, vary)

@@ -1,7 +1,8 @@
 """``POST /v1/channels/{channel}``: publish one update through the broker.
 
-The answer comes after the broker's confirm. All replicas read it from there,
-so it reaches every replica's clients, this one's too.
+The answer comes after the broker's confirm. All replicas read the update from the broker,
+so it reaches the clients of each replica, this one's too. Must not know which broker it
+is, nor who subscribes.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ async def publish(request: web.Request) -> web.Response:
     body = await request.read()
     type_ = request.query.get("type")
     try:
-        # What would be poison to every replica is refused here, by name.
+        # A body that would be poison to each replica is refused here, by name.
         decode(name, body, kind, batch=False)
         check_type(type_)
     except Poison as poison:

@@ -1,4 +1,4 @@
-"""What the endpoints of channels share: their parameters, and what is looked up by name.
+"""What the endpoints of channels share: the check of parameters, and the lookup by name.
 
 Must not know any one of them.
 """

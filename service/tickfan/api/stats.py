@@ -1,4 +1,7 @@
-"""``/v1/stats`` on the admin port: the counts of this process, for a person or a script."""
+"""``/v1/stats`` on the admin port: the counts of this process, for a person or a script.
+
+Must not know who counts.
+"""
 
 from __future__ import annotations
 
