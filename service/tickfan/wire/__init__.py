@@ -1,5 +1,5 @@
 """Values to bytes and back: what a message looks like on each wire.
 
-Must not know sockets, subscribers or the hub: bytes in, values out, and the
+Must not know sockets, subscribers or the hub. Bytes come in and values go out, or the
 other way round.
 """

@@ -1,7 +1,7 @@
 """Server-Sent Events (WHATWG HTML, section 9.2), built for many readers at once.
 
-Everything written here is JSON without line breaks, names from closed sets and
-cursors of unreserved characters, so no value can end a line or an event early.
+All that is written here is JSON without line breaks, names from closed sets, and cursors
+of unreserved characters. So no value can end a line or an event early.
 Must not know HTTP beyond the framing that it is given.
 """
 
@@ -83,8 +83,8 @@ class EventStream:
 def _named(update: Update) -> bytes:
     """The line that names the event of another type.
 
-    A full state stays unnamed: a book needs it where the changes go, in
-    onmessage; its JSON says what it is.
+    A full state stays unnamed. A book needs it where the changes go, in ``onmessage``, and
+    its JSON says what it is.
     """
     if update.type in (UPDATE, SNAPSHOT):
         return b""

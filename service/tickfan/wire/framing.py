@@ -1,6 +1,7 @@
 """What a transport puts around a body: HTTP chunks and WebSocket frames.
 
-Built once for a whole audience, so they are plain functions over bytes.
+A frame is built once for a whole audience, so these are plain functions over bytes. Must
+not know what is in a body.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A broker message's body to the updates in it, or a named refusal.
 
-Everything that leaves here can be said exactly in JSON and in MessagePack, so
-that no batch of many updates can fail later because of one of them. Must not
-know which broker it came from, nor what becomes of it.
+All that leaves here can be said exactly in JSON and in MessagePack. So no batch of many
+updates can fail later because of one of them. Must not know which broker a message came
+from, nor what becomes of it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ RESERVED_TYPES = frozenset({
 """Our own event names, and those that EventSource uses itself."""
 
 _TYPE = re.compile(r"[a-z0-9_]{1,32}")
-# Every digit as 0, everything else as a space: a run of digits is then found by
-# a plain search, ten times as fast as by a regular expression.
+# Each digit becomes 0, and all else a space. A plain search then finds a run of digits,
+# ten times as fast as a regular expression.
 _DIGITS_AS_0 = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _LONG_NUMBER = b"0" * 16
 # 18 characters tell an integer beyond 2^53 from others, and are cheap to
@@ -45,7 +45,7 @@ _EXACT = json.JSONDecoder(parse_int=lambda digits: int(digits[:18]))
 _CONTAINERS = frozenset((dict, list))
 
 ALIKE = 4
-"""So much longer than the mean may an entry of a batch be and still count as the others."""
+"""An entry of a batch may be so many times as long as the mean, and still count as the others."""
 
 
 class Item(NamedTuple):
@@ -89,8 +89,8 @@ def decode(
 def weigh(text: bytes) -> int:
     """What values count for on a wire, in bytes, by their JSON: as much as MessagePack takes.
 
-    A float of three characters has nine bytes there, and a text has at most one
-    value more than commas.
+    A float of three characters has nine bytes there. A text has at most one value more
+    than it has commas.
     """
     return len(text) + 6 * text.count(b",") + 6
 
@@ -98,10 +98,10 @@ def weigh(text: bytes) -> int:
 def footprint(text: bytes) -> int:
     """What values count for in memory, in bytes, by their JSON, with their encodings.
 
-    The text once as values, in CPython as many as four bytes a character if it
-    is not ASCII, and once in each of three encodings; around them CPython's
-    own: an object of 50 and more bytes for each text and number, a list's and a
-    dict's. Order books take ten times their text.
+    The text counts once as values (in CPython up to four bytes a character if it is not
+    ASCII), and once in each of three encodings. CPython's own objects come on top: 50 and
+    more bytes for each text and number, and more for a list or a dict. Order books take
+    ten times their text.
     """
     return _footprint(text, text.count(b","), text.count(b"["), text.count(b"{"))
 
@@ -121,8 +121,8 @@ def measures(body: bytes, items: Sequence[Item | Poison]) -> Sequence[tuple[int,
 def _if_alike(body: bytes, entries: int) -> tuple[int, int] | None:
     """What each entry counts for, if they are JSON, flat, and of about one length.
 
-    A third of what it takes to look at each. Where it says nothing, a large
-    entry's bytes could hide in the mean of many small ones.
+    This takes a third of the time of a look at each. It says nothing where a large entry's
+    bytes could hide in the mean of many small ones.
     """
     commas, lists, dicts = body.count(b","), body.count(b"["), body.count(b"{")
     parts = body.split(b'"channel"')
@@ -211,9 +211,9 @@ def _load_json(body: bytes) -> tuple[Any, Check | None]:
 
 def _load_msgpack(body: bytes) -> Any:
     try:
-        # Containers are made as long as their headers say before an element is
-        # read: nested false headers would cost tens of milliseconds. A skip
-        # makes nothing, so a body that ends too early is refused by it for free.
+        # A container is made as long as its header says before an element is read: nested
+        # false headers would cost tens of milliseconds. A skip makes nothing, so it refuses
+        # for free a body that ends too early.
         unpacker = msgpack.Unpacker(max_buffer_size=len(body))
         unpacker.feed(body)
         unpacker.skip()

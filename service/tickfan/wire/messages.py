@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from tickfan.wire.base import Encodings
 
 MESSAGE_BYTES_MAX = 256 * 1024
-"""A batch is split above it: clients have limits for one message (browsers of
-old phones, aiohttp's own 4 MiB), and nobody should decode megabytes at once."""
+"""A larger batch is split.
+
+Clients have limits for one message (browsers of old phones, aiohttp's own 4 MiB), and
+nobody should decode megabytes at once."""
 
 _ROWS_BYTES_MAX = MESSAGE_BYTES_MAX - CURSOR_BYTES_MAX - 64
 """What is left for the rows beside the cursor, the map around both and the frame."""

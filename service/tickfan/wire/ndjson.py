@@ -1,6 +1,7 @@
 """Newline-delimited JSON: one object a line, for scripts and other servers.
 
-Updates are the same objects as on SSE; every other line has an ``event``.
+Updates are the same objects as on SSE; every other line has an ``event``. Must not know
+HTTP beyond the framing that it is given.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An update as a JSON object: what SSE and NDJSON share; and JSON that is kept.
+"""An update as a JSON object, which SSE and NDJSON share; and JSON that is kept.
 
 Must not know lines, events or cursors.
 """
@@ -30,8 +30,8 @@ def encode_object(update: Update, encodings: Encodings) -> bytes:
 def dumps_to_keep(value: Any) -> bytes:
     """The JSON of a value, in no more memory than it needs.
 
-    orjson does not give back the rest of the buffer that it wrote to, 4 KiB
-    and more (seen with 3.13): a history of small updates would be thirty times
-    its size. A join copies; 0.1 us.
+    orjson does not give back the rest of the buffer that it wrote to: 4 KiB and more (seen
+    with 3.13). A history of small updates would be thirty times its size. A join copies
+    the bytes, which takes 0.1 us.
     """
     return b"".join((orjson.dumps(value), b""))
