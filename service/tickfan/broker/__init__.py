@@ -1,4 +1,4 @@
-"""Where updates come from: one contract, one real broker, one embedded twin.
+"""Where updates come from: a contract, a real broker, and its embedded twin.
 
 Must not know the hub, its subscribers, or any client's wire.
 """

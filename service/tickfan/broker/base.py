@@ -1,8 +1,8 @@
 """The contract between the service and a broker.
 
-A broker hands every delivery to its :class:`Sink`, says how it is doing, and
-publishes with a confirm. It must not know what a sink does with a delivery,
-nor look into a body.
+A broker hands every delivery to its :class:`Sink`, says how its feeds are doing, and
+publishes with a confirm. It must not know what a sink does with a delivery, nor look into
+a body.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The embedded broker, ``memory://``: the same contract inside the process.
 
-A twin of :mod:`tickfan.broker.amqp` for trying things out and for tests: what
-is published reaches the sink of this process only, and nothing outlives it. So
-``warm`` has nothing to do here: there is no past before the process, and no
-outage to hide any.
+It is a twin of :mod:`tickfan.broker.amqp`, to try things out and for tests. What is
+published reaches the sink of this process only, and nothing outlives the process. So
+``warm`` has nothing to do here: there is no past, and no outage that could hide any. Must
+not know what the sink does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The broker over AMQP: one supervised connection that consumes every feed.
 
-A plain connection under our own supervisor, not aio-pika's robust one: that
-consumes again with its first arguments after a cut, which on a stream repeats
-or loses messages. Must not know what the sink does.
+It is a plain connection under a supervisor of ours, and not aio-pika's robust one. After a
+cut the robust one consumes again with its first arguments, which repeats or loses messages
+of a stream. Must not know what the sink does.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class AmqpBroker:
     async def _watch(self, link: Link) -> NoReturn:
         """Tell at once when the connection is lost, and end its use.
 
-        The only task that does: the others just stop, so that nothing is torn
+        This is the only task that does so. The others just stop, so that nothing is torn
         down before it is told.
         """
         why = await link.gone()

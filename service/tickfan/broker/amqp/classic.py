@@ -1,8 +1,8 @@
 """A conflated feed over AMQP: its own bounded queue, gone with its consumer.
 
-With ``warm``, a small stream beside it is bound to the same patterns, and is
-read back at each attach, so that a channel that is quiet now has its value
-again. Must not know other replicas.
+With ``warm``, a small stream beside the queue is bound to the same patterns. It is read
+back at each attach, so that a channel which is quiet now has its value again. Must not know
+other replicas.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ class ConflatedFeed(AmqpFeed):
     A name that is used again would have to wait until the broker has noticed
     the death of the connection that owned it.
 
-    With ``warm``: the queue is consumed first and its messages are held, then
-    the stream is read to the tail that it has by now, then what was held is
-    let go without what the stream has given already. So a channel ends at its
-    newest value and never goes back, as long as each channel has one publisher.
-    At the first attach the past comes as it is read; later, when values have
-    been shown, only what the outage may have hidden is read, and the newest of
-    each routing key is handed over when all is read. A stream that cannot be
-    read is named (``why``, log), and the feed goes live without it: fresh
-    values come first.
+    With ``warm`` there are three steps. The queue is consumed, and its messages are held.
+    The stream is read to the tail that it has by then. What was held is let go, without
+    what the stream has given already. So a channel ends at its newest value and never goes
+    back, as long as each channel has one publisher.
+
+    At the first attach the past comes as it is read. Later, when values have been shown,
+    only what the outage may have hidden is read, and the newest of each routing key is
+    handed over when all is read. A stream that cannot be read is named (``why``, log), and
+    the feed goes live without it: fresh values come first.
     """
 
     def __init__(self, source: FeedSource, sink: Sink, options: AmqpOptions) -> None:

@@ -1,4 +1,4 @@
-"""One consumer on one AMQP channel: handing over, acking, and its end.
+"""One consumer on one AMQP channel: it hands over and acks, and it says why it ended.
 
 Must not know what a feed promises; that is :mod:`.classic` and :mod:`.stream`.
 """
@@ -37,11 +37,10 @@ class ConsumerLost(TickfanError):
 class Consumer:
     """Takes messages off a queue, in order, and acks them in batches.
 
-    ``handle`` is called for each message when its bytes arrive (see
-    :mod:`.incoming`); it must not wait. Acks are written by :meth:`run` alone,
-    since two of them out of order would close the channel; the tick acks a
-    quiet feed's tail, as an unacked message takes a piece of the prefetch for
-    good.
+    ``handle`` is called for each message when its bytes arrive (see :mod:`.incoming`); it
+    must not wait. :meth:`run` alone writes acks, since two acks out of order would close the
+    channel. A tick acks the tail of a quiet feed: a message that is not acked takes a piece
+    of the prefetch for good.
     """
 
     def __init__(
@@ -148,7 +147,7 @@ class Consumer:
         try:
             self._handle(message)
         except Exception as error:  # noqa: BLE001 - a fault of ours, in whatever shape
-            # Raised further, it would end the connection, and with it every other feed.
+            # If it went on, it would end the connection, and every other feed with it.
             _log.exception("message not handled", routing_key=message.routing_key)
             self.lose(ConsumerLost(f"a message could not be handled: {error!r}"))
         if tag >= self._ack_at:

@@ -55,8 +55,8 @@ class AmqpFeed(ABC):
             try:
                 await self._attach_and_run(link)
             except Exception as error:  # noqa: BLE001
-                # A dying link ends every call that is under way, with any error;
-                # its loss is told by whoever watches it.
+                # A dying link ends every call that is under way, with any error. The
+                # supervisor of the link tells of its loss.
                 if not link.is_lost:
                     self.down(reason(error))
             except asyncio.CancelledError as error:

@@ -1,13 +1,13 @@
-"""Deliveries cut out of the connection's bytes, ahead of the AMQP library.
+"""Cuts deliveries out of the connection's bytes, ahead of the AMQP library.
 
-Everything else that the broker says is passed on to the library untouched. It
-makes seven objects, two queue entries and a task of each message, 27 us; read
-here, a message is a tuple and a plain call, 4 us. It also ends the connection
-at a message whose properties it cannot decode, and on a stream such a message
-would come again after each reconnect; here they count as absent.
+All else that the broker says is passed on to the library untouched. The library makes
+seven objects, two queue entries and a task of each message, which takes 27 us. Read here, a
+message is a tuple and a plain call, which takes 4 us. The library also ends the connection
+at a message whose properties it cannot decode, and on a stream such a message would come
+again after each reconnect. Here such properties count as absent.
 
-AMQP 0-9-1, sections 2.3.5 (frames), 4.2.6 (content) and 1.8.3.13 (Deliver),
-with the table of field types that RabbitMQ uses. Must not know what a message
+The format is that of AMQP 0-9-1, sections 2.3.5 (frames), 4.2.6 (content) and 1.8.3.13
+(Deliver), with the table of field types that RabbitMQ uses. Must not know what a message
 means, who consumes, or how one acks.
 """
 
@@ -32,7 +32,7 @@ TURN_S = 0.005
 SIGN_EVERY_S = 1.0
 """How often the library is told that deliveries come.
 
-It takes a peer that it hears nothing of for dead, and RabbitMQ sends heartbeats
+The library takes a peer for dead that it hears nothing of, and RabbitMQ sends heartbeats
 only when it has nothing else to send.
 """
 
@@ -71,9 +71,9 @@ _OFFSET_ANYWHERE = re.compile(b"\x0f" + _OFFSET + b"[lL](.{8})", re.DOTALL)
 class Incoming(asyncio.StreamReader):
     """The AMQP library's reader, without the deliveries of the routed channels.
 
-    They go to their takers when their bytes arrive, for at most ``TURN_S`` at a
-    time. What has come in and must wait for the next turn also stops the
-    socket, so that a broker which sends faster than we take is slowed by TCP.
+    Those go to their takers when their bytes arrive, for at most ``TURN_S`` at a time. If
+    some must wait for the next turn, the socket is stopped meanwhile. So TCP slows a broker
+    that sends faster than we take.
     """
 
     def __init__(self) -> None:

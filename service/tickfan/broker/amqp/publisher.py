@@ -1,8 +1,7 @@
 """Publishing with confirms, over a connection of its own.
 
-Its own, because RabbitMQ blocks a connection that publishes while it is short
-of memory or disk, and a blocked connection must not stop the consumers. Must
-not know consumers or sinks.
+While RabbitMQ is short of memory or disk, it blocks a connection that publishes. A blocked
+connection must not stop the consumers. Must not know consumers or sinks.
 """
 
 from __future__ import annotations
@@ -42,10 +41,10 @@ RETRY_AFTER_S = 0.5
 class Publisher:
     """Publishes to the feeds' exchanges; opens its connection on first use.
 
-    Messages leave in the order of the calls, also of those that had to wait
-    for a connection. ``is_alone``: nobody here consumes, so the streams may
-    not exist yet, and are made with the exchanges (``declare``): what is
-    published before the first replica has started is not lost.
+    Messages leave in the order of the calls, also of those that had to wait for a
+    connection. ``is_alone``: nobody here consumes, so the streams may not exist yet. They
+    are made with the exchanges (``declare``), so that nothing is lost which is published
+    before the first replica has started.
     """
 
     def __init__(
@@ -57,8 +56,8 @@ class Publisher:
         self._hosts = Hosts(options, "publisher")
         self._ids = MessageIds()
         self._opening = asyncio.Lock()
-        # Calls that wait for the connection, or for their turn after it: who
-        # comes later must not pass them.
+        # Calls that wait for the connection, or for their turn after it. A later call must
+        # not pass them.
         self._waiting = 0
         self._link: Link | None = None
         self._channel: AbstractChannel | None = None

@@ -1,18 +1,16 @@
 """A lossless feed over AMQP: a stream read by offset, resumed inclusively.
 
-RabbitMQ keeps no place for an AMQP 0-9-1 reader of a stream, says nothing when
-a reader has caught up, and is silent for ever when asked for an offset past
-the end. So the tail is learned before each attach; and a reader that resumes
-asks for the last message it has seen, and demands that same message back: a
-stream that was deleted and made again cannot be mistaken for the old one
-(unless its publishers give neither message ids nor times, and publish the same
-bytes again: then it is the same to every reader, too).
+RabbitMQ keeps no place for an AMQP 0-9-1 reader of a stream. It does not say when a reader
+has caught up, and it is silent for ever when it is asked for an offset past the end. So the
+tail is learned before each attach. A reader that resumes asks for the last message that it
+has seen, and demands that same message back. So a stream that was deleted and made again
+cannot be taken for the old one. (It can, if its publishers give neither message ids nor
+times and publish the same bytes again; then it is the same to each reader, too.)
 
-Retention does not wait for a reader, and one that it overtakes is not told: its
-next message simply stands further on. Offsets have holes by themselves, so a
-hole proves nothing; but retention drops from the front only. So at a hole the
-reader attaches again at the message before it: if that still stands, nothing
-after it had been dropped.
+Retention does not wait for a reader. A reader that retention overtakes is not told: its
+next message simply stands further on. Offsets have holes by themselves, so a hole proves
+nothing. But retention drops from the front only. So at a hole the reader attaches again at
+the message before it. If that message still stands, nothing after it has been dropped.
 
 Must not know other replicas, nor what the sink does with a message.
 """
@@ -38,10 +36,10 @@ WARM_WITHIN_S = 2.0
 FIRST_WITHIN_S = 3.0
 SILENCES_MAX = 2
 HOLE_MAX = 1
-"""Offsets that may lack between two messages without a doubt.
+"""So many offsets may be missing between two messages without a doubt.
 
-RabbitMQ takes one for itself when it begins a segment, so a reader that misses
-a segment misses two at least.
+RabbitMQ takes one for itself when it begins a segment, so a reader that misses a segment
+misses two at least.
 """
 
 
@@ -232,8 +230,8 @@ class LosslessFeed(AmqpFeed):
             return False
         hole = (last.offset, offset)
         if hole == self._hole:
-            # Met before, and since then the message before it has been seen
-            # to stand: there was nothing in it.
+            # It was met before, and since then the message before it has been seen to
+            # stand: there was nothing in the hole.
             return False
         self._hole = hole
         self._lose(Doubt(f"offsets {last.offset} to {offset}: has retention overtaken the reader?"))

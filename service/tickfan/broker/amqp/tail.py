@@ -34,10 +34,10 @@ class Seen(NamedTuple):
 async def find_tail(link: Link, source: FeedSource, patience: float = 1.0) -> Seen | None:
     """The newest message of the feed's stream; None if it is empty.
 
-    ``last`` gives the last chunk, which holds many messages, and then
-    whatever is published: the newest is known after a short silence, or
-    after a second of bustle, when it is new enough. ``patience`` times longer
-    silences are waited for; a frozen broker or a slow link may still deceive.
+    ``last`` gives the last chunk, which holds many messages, and then what is published. So
+    the newest is known after a short silence. If messages keep coming, the one after about
+    a second is new enough. ``patience`` makes the silences so many times longer; a frozen
+    broker or a slow link may still deceive.
     """
     newest: list[Seen] = []
 
@@ -56,7 +56,7 @@ async def find_tail(link: Link, source: FeedSource, patience: float = 1.0) -> Se
         await consumer.has_begun(EMPTY_AFTER_S * patience)
         seen, drains = 0, 0
         while (consumer.received > seen or consumer.is_amid) and drains < TAIL_DRAINS_MAX:
-            drains += consumer.received > seen  # half a message is no bustle
+            drains += consumer.received > seen  # half a message is no message
             seen = consumer.received
             await consumer.ack()
             await asyncio.sleep(TAIL_DRAINED_AFTER_S * patience)
