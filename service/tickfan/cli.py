@@ -1,7 +1,7 @@
 """The command line: how each command is called. What they do is in ``tickfan.commands``.
 
-A command's module is imported when it is called: ``tickfan tail`` should not
-wait for the broker's library.
+A command's module is imported when the command is called: ``tickfan tail`` should not wait
+for the broker's library. Must not know how a command does its work.
 """
 
 # ruff: noqa: PLC0415 - see above

@@ -1,4 +1,7 @@
-"""``tickfan check``: the settings as they turn out, or what is wrong with them."""
+"""``tickfan check``: the settings as they turn out, or what is wrong with them.
+
+Must not know the service, nor any other command.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishing with many confirms in flight: bounded, in order, all accounted for.
+"""Publishes with many confirms in flight: in order, within a bound, and counts each of them.
 
 Must not know where messages come from, nor who watches.
 """

@@ -1,4 +1,7 @@
-"""``tickfan publish``: a simulated market or a CSV file into the configured broker."""
+"""``tickfan publish``: a simulated market or a CSV file into the configured broker.
+
+Must not know who reads it, nor any other command.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``tickfan serve``: run the service until it is told to stop."""
+"""``tickfan serve``: run the service until it is told to stop.
+
+Must not know how the service is built, nor any other command.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def serve(config: Path | None) -> int:
 def _on_ready(settings: Settings) -> None:
     # Not before: a port that is taken should be the one thing that is said.
     raise_file_limit(settings.stream.connections_max)
-    # What is there now stays: it need not be looked at again. And updates in
+    # What is there now stays, so the collector need not look at it again. And updates in
     # histories make the collector's rounds long, so it makes fewer of them: a
     # sixth of the ingest's cost for batches at most (docs/benchmarks.md). A round over
     # 50,000 new objects held the loop for up to 20 ms, and its time goes with their number.

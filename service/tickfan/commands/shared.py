@@ -1,4 +1,4 @@
-"""What several commands need: settings or a verdict, one sentence, an end by signal.
+"""What several commands need: the settings, a line for a person, an end by signal.
 
 Must not know any one command.
 """
@@ -72,8 +72,8 @@ def raise_file_limit(connections: int) -> None:
             mend=f"ulimit -n {needed}",
         )
     # Linux doubles a process's table of files when it is full, and stops a process with
-    # threads for 10 to 25 ms each time (fs/file.c, expand_fdtable): now, then, and not
-    # in the middle of a rush of clients.
+    # threads for 10 to 25 ms each time (fs/file.c, expand_fdtable). So this is done now,
+    # and not in the middle of a rush of clients.
     highest = (needed if soft == resource.RLIM_INFINITY else min(needed, soft)) - 1
     with contextlib.suppress(OSError), Path(os.devnull).open("rb") as file:
         os.close(fcntl.fcntl(file, fcntl.F_DUPFD, highest))

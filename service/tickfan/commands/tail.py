@@ -1,4 +1,7 @@
-"""``tickfan tail``: what a running service sends, for a person or for a pipe."""
+"""``tickfan tail``: what a running service sends, for a person or for a pipe.
+
+Must not know the service but by its client, nor any other command.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def tail(wish: Wish) -> int:
     try:
         asyncio.run(_until_signal(wish, show))
     except BrokenPipeError:
-        # Whoever read us has enough. Python flushes at exit and would complain.
+        # The reader of the pipe has enough. Python flushes at exit and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Refused as refused:
         say(f"refused: {refused}" + (f" ({refused.item})" if refused.item else ""))
