@@ -1,6 +1,7 @@
-"""Time and chance: read here, and handed to whoever needs them.
+"""Time and chance: they are read here, and handed to each part that needs them.
 
-So all of a service can run on a time and a seed that somebody else sets.
+So all of a service can run on a time and a seed that somebody else sets. Must not know
+which part asks, nor what for.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ _SECRET_WORDS = (
 )  # fmt: skip
 _SECRET_KEYS = frozenset(_SECRET_WORDS)
 _WORD = re.compile(r"[A-Za-z][a-z]*")
-# Each pattern takes linear time whatever a client sends: none can begin a
-# second match inside of what it has scanned in vain.
+# Each pattern takes linear time, whatever a client sends: it cannot begin a second match
+# inside of what it has scanned in vain.
 _RUN = re.compile(r"[^ \t\r\n]+")
 _ASSIGNED = re.compile(
     r"(?i)((?:" + "|".join(_SECRET_WORDS) + r")[\"']?\s*[=:]\s*)"
@@ -104,8 +104,8 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """A structlog processor: masks secrets by their key, and inside of any text.
 
     By key: token, ticket, authorization, password, cookie and the like. In
-    text: a URL's user information and query, ``token=...``, bearer tokens,
-    JSON web tokens. Better a word too many than one too few.
+    text: a URL's user information and query, ``token=...``, bearer tokens, JSON web
+    tokens. It rather masks a word too many than one too few.
     """
     return {key: _redacted(key, value, DEPTH_MAX) for key, value in event.items()}
 

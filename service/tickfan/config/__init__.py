@@ -1,7 +1,7 @@
 """What an operator sets: the settings, their limits, and how they are read.
 
-Nothing here knows aiohttp, a broker's implementation or the hub: it hands out
-plain values, and those who need them take them.
+Must not know aiohttp, a broker's implementation or the hub. It hands out plain values, and
+each part takes those that it needs.
 """
 
 from tickfan.config.feeds import ConflatedFeed, FeedSettings, LosslessFeed

@@ -1,6 +1,7 @@
 """Says what is wrong with a setting: its path, its value, what is allowed.
 
-Must not show a secret, nor know where a value came from but by name.
+Must not show a secret. Of the place that a value came from it must not know more than the
+name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The feeds of the settings: two tables, one for each delivery policy.
 
-Two classes on purpose: a setting of the other policy is then an unknown name,
-which the loader explains. Must not know how feeds are served.
+There are two classes on purpose: so a setting of the other policy is an unknown name, which
+the loader explains. Must not know how feeds are served.
 """
 
 from __future__ import annotations

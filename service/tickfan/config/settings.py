@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class Settings(BaseSettings):
     """Everything that can be set. ``Settings()`` are the defaults.
 
-    Made by hand, it raises pydantic's ``ValidationError``, whose text hides
-    the values; made by :func:`tickfan.config.load`, :class:`ConfigError`.
+    A call with a wrong value raises pydantic's ``ValidationError``, whose text hides the
+    values. :func:`tickfan.config.load` raises :class:`ConfigError` instead.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

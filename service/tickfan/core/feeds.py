@@ -1,6 +1,6 @@
 """All feeds of a service, by name: which one covers a channel, and how they are doing.
 
-Must not know where updates come from nor who gets them.
+Must not know where updates come from, nor to which clients they go.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where updates come from when no exchange is connected: made up, or from a file.
+"""Updates without a publisher of one's own: a market that is made up, or rows of a file.
 
-Must not know who carries them: a callback takes each message.
+A callback takes each message. Must not know what carries the messages.
 """

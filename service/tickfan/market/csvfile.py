@@ -1,8 +1,8 @@
 """Prices from a CSV file, row by row, at the pace of their own times.
 
-Columns are found by name. Values stay the strings that the file has, so a
-price arrives with every digit it was written with. The file is read as it is
-sent, never whole. Must not know what carries the messages.
+Columns are found by name. Values stay the strings that the file has, so a price arrives
+with every digit that it was written with. The file is read as it is sent, and never as a
+whole. Must not know what carries the messages.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Row(NamedTuple):
 class Replay:
     """What to replay, and how to read it.
 
-    ``template`` makes a channel of a symbol. ``symbol`` serves files of one
-    series, without such a column. ``time_format`` is a ``strptime`` format for
-    times that are not ISO 8601, read as UTC. ``speed`` is how many times as
-    fast as it happened; 0 is as fast as can be: then the times set no pace,
-    and a file that is not sorted by them is taken in its own order.
+    ``template`` makes a channel of a symbol. ``symbol`` serves files of one series, without
+    such a column. ``time_format`` is a ``strptime`` format for times that are not ISO 8601,
+    read as UTC. ``speed`` says how many times as fast as it happened; 0 is as fast as can
+    be. Then the times set no pace, and a file that is not sorted by them is taken in its
+    own order.
     """
 
     path: Path

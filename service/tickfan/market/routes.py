@@ -1,4 +1,4 @@
-"""Which configured feed a channel belongs to, for those who publish.
+"""Says to which configured feed a channel belongs, for the parts that publish.
 
 Must not know brokers nor what is published.
 """
