@@ -42,6 +42,7 @@ NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
 
 SOURCES = sorted(SERVICE.rglob("*.py"))
 LOADTEST = sorted((ROOT / "loadtest").rglob("*.py"))
+KNOWS_ALL = {SERVICE / name for name in ("__init__.py", "__main__.py", "app.py")}
 CLIENT = sorted((ROOT / "clients" / "python").rglob("*.py"))
 
 
@@ -156,6 +157,15 @@ def test_each_module_has_a_door_sign(source: Path) -> None:
     assert ast.get_docstring(ast.parse(source.read_text())), (
         f"{_name(source)} has no docstring: begin it with one that says what the module "
         "holds and what it must not know"
+    )
+
+
+@pytest.mark.parametrize("source", [path for path in SOURCES if path not in KNOWS_ALL], ids=_name)
+def test_each_door_sign_says_what_its_module_must_not_know(source: Path) -> None:
+    """What a module does not know cannot break it."""
+    sign = " ".join((ast.get_docstring(ast.parse(source.read_text())) or "").lower().split())
+    assert "must not know" in sign or "must not hold" in sign or "must not show" in sign, (
+        f"{_name(source)} does not say what it must not know: end its docstring with that"
     )
 
 
