@@ -1,8 +1,8 @@
 """Indexes of words: a pattern finds its channels, and a new channel finds its patterns.
 
-Neither looks at all of the other. A pattern is looked for among the channels
-that have its rarest word. For new channels it waits under one of its words. A
-tree of words would not do: a ``#`` in front or in the middle walks all of it.
+Neither search looks at everything. A pattern is looked for among the channels that have
+its rarest word. For new channels it waits under one of its words. A tree of words would
+not do: a ``#`` in front or in the middle walks all of it.
 
 Must not know feeds, audiences, nor how long a look may take.
 """
@@ -24,7 +24,7 @@ LOOKS = 64
 
 
 class Named(Protocol):
-    """Whatever has a channel's name."""
+    """What has a channel's name."""
 
     @property
     def name(self) -> str:

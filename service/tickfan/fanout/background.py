@@ -1,7 +1,7 @@
-"""Work of many small steps that may take long: a piece of each turn of the loop, no more.
+"""Runs work of many small steps, which may take long: one piece in each turn of the loop.
 
-However much there is, flushes and commands wait for one piece of it in a turn.
-Must not know what the steps do.
+Flushes and commands wait for one piece in a turn, however much work there is. Must not
+know what the steps do.
 """
 
 from __future__ import annotations

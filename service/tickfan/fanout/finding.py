@@ -1,8 +1,8 @@
 """What a command has to find before it is carried out: at once, or in many steps.
 
-Channels only come and never go, so a search may pause anywhere. It is brought
-up to date when what it found is used, by a look at what came meanwhile. Until
-then nothing of it is seen by anybody, and whoever gives up leaves nothing.
+Channels only come and never go, so a search may pause anywhere. When what it found is
+used, it looks at what came meanwhile. Until then nobody sees anything of it, and a search
+that is given up leaves nothing behind.
 
 Must not know connections, audiences, nor who paces the steps.
 """
