@@ -1,7 +1,7 @@
-"""The composition root: the one module that knows everyone.
+"""The composition root: the one module that knows all parts.
 
-It builds the parts from the settings and hands each what it needs; how the
-process starts and stops is :mod:`tickfan.lifecycle`'s business.
+It builds the parts from the settings, and hands each what it needs. How the process starts
+and stops is told in :mod:`tickfan.lifecycle`.
 """
 
 from __future__ import annotations

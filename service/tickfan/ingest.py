@@ -1,7 +1,7 @@
-"""From a broker's deliveries to the hub: decode once, refuse what is poison.
+"""Takes a broker's deliveries to the hub: it decodes each once, and refuses what is poison.
 
-The one sink of the brokers. It never raises and never waits. Must not know
-which broker it is, nor who subscribes.
+This is the one sink of the brokers. It never raises and never waits. Must not know which
+broker it is, nor who subscribes.
 """
 
 from __future__ import annotations

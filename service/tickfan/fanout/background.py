@@ -37,7 +37,7 @@ class Background:
         return len(self._work)
 
     def run(self, steps: Iterator[None]) -> asyncio.Future[None]:
-        """Take all steps; the future is done after the last. Who cancels it takes no more."""
+        """Take all steps; the future is done after the last. To cancel it ends the work."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._work.append((steps, future))
         if not self._is_queued:
@@ -62,7 +62,7 @@ class Background:
                 self._work.append((steps, future))
             elif not future.done():
                 future.set_result(None)
-        except Exception as error:  # noqa: BLE001 - it is the business of who waits
+        except Exception as error:  # noqa: BLE001 - it is for the one that waits
             future.set_exception(error)
         if self._work:
             # In the next turn, behind what has come meanwhile.

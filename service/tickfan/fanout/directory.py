@@ -83,7 +83,7 @@ class Directory:
         ]
 
     def reach(self, key: Key) -> Reach:
-        """A search for the channels of the key, to be handed in by who joins."""
+        """A search for the channels of the key, to be handed in by a member that joins."""
         siblings = self._audiences.get(key)
         return Reach(key.include, siblings[0].channels if siblings else None)
 

@@ -146,8 +146,8 @@ class Survey(Search):
     def _due(self) -> Collection[Selector]:
         if self._is_paced or not self._lossless:
             return self._selectors
-        # Where no channel has a full state now, none has to be looked for. Who
-        # pauses cannot know: one may come meanwhile.
+        # Where no channel has a full state now, none has to be looked for. A search that
+        # pauses cannot know: a full state may come meanwhile.
         return [
             selector
             for selector in self._selectors

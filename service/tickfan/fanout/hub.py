@@ -1,8 +1,8 @@
 """Where updates meet subscribers.
 
-``publish`` is a plain function: latest value and history are set, lossless
-audiences take the update, a conflated channel is marked; everything else
-happens at a flush. Must not know brokers, bodies, HTTP or WebSocket.
+``publish`` is a plain function. It sets the latest value and the history, gives the update
+to lossless audiences, and marks a conflated channel. All else happens at a flush. Must not
+know brokers, bodies, HTTP or WebSocket.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 
 ENVELOPE_BYTES = 128
-"""What a wire adds to an update's data and name: the fields' names, seq, ts,
-prev and a cursor. Counted, so that a bound in bytes holds for small updates."""
+"""What a wire adds to an update's data and name: the fields' names, seq, ts, prev, a cursor.
+
+It is counted, so that a bound in bytes holds for small updates, too."""
 
 
 class Hub:
@@ -115,7 +116,7 @@ class Hub:
             feed.why = why
             return
         if state is Upstream.STALE:
-            # What does not change from here on may have changed out of our sight.
+            # A value that does not change from here on may have changed out of our sight.
             feed.confirmed_after = self._changes.version
         elif state is Upstream.LIVE and feed.spec.is_warm and not why:
             # All that was published meanwhile has been read back.
