@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import structlog
 
 from tickfan.broker.amqp.classic import ConflatedFeed
-from tickfan.broker.amqp.connection import Backoff, Hosts, LinkLost, answer, reason
+from tickfan.broker.amqp.connection import (
+    Backoff,
+    Hosts,
+    LinkLost,
+    answer,
+    raise_if_cancelled,
+    reason,
+)
 from tickfan.broker.amqp.publisher import Publisher
 from tickfan.broker.amqp.stream import LosslessFeed
 from tickfan.core.errors import TickfanError
@@ -117,6 +124,7 @@ class AmqpBroker:
             except LinkLost as lost:
                 link.abort(str(lost))
             except Exception as error:  # noqa: BLE001 - a dying link ends calls with any error
+                raise_if_cancelled()
                 _log.debug("probe failed", why=reason(error))
                 channel = None
             await asyncio.sleep(self.options.probe_interval_s)

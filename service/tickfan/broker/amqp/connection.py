@@ -252,6 +252,18 @@ async def answer(
     raise LinkLost(f"no answer within {timeout_s:g} s")
 
 
+def raise_if_cancelled() -> None:
+    """Raise CancelledError if this task was told to stop.
+
+    Where a call of the library is cancelled and fails in the same turn, only its error
+    comes out. Whoever goes on after any error asks here first. Not for a task that has
+    used a task group of Python 3.11: that leaves the count of cancellations raised.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def reason(error: BaseException | None) -> str:
     """An error as the end of a sentence."""
     if error is None or isinstance(error, asyncio.CancelledError):

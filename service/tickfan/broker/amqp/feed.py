@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tickfan.broker.amqp.connection import Backoff, reason
+from tickfan.broker.amqp.connection import Backoff, raise_if_cancelled, reason
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 from tickfan.core.feed import Upstream
 
@@ -55,6 +55,7 @@ class AmqpFeed(ABC):
             try:
                 await self._attach_and_run(link)
             except Exception as error:  # noqa: BLE001
+                raise_if_cancelled()
                 # A dying link ends every call that is under way, with any error. The
                 # supervisor of the link tells of its loss.
                 if not link.is_lost:
@@ -62,12 +63,11 @@ class AmqpFeed(ABC):
             except asyncio.CancelledError as error:
                 # aiormq ends the pending calls of a dying channel with this,
                 # which is no wish of ours to stop.
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
+                raise_if_cancelled()
                 self.down(reason(error))
             finally:
                 await self._detach(link)
+            raise_if_cancelled()
             await asyncio.sleep(backoff.after(loop.time() - began))
 
     async def guard(self, link: Link) -> None:
@@ -83,6 +83,7 @@ class AmqpFeed(ABC):
                     channel = await link.channel()
                 await self.check(link, channel, consumer)
             except Exception as error:  # noqa: BLE001 - as above
+                raise_if_cancelled()
                 consumer.lose(ConsumerLost(reason(error)))
 
     @abstractmethod

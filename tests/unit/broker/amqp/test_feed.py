@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, cast
 
+from aiormq.exceptions import AMQPError
+
+from loadtest.rig.waiting import DEADLINE_S
 from tests.support.broker import CONFLATED, Recorder, source
+from tests.unit.broker.amqp.fakes import FakeChannel, FakeLink
 from tickfan.broker.amqp.classic import ConflatedFeed
 from tickfan.broker.amqp.connection import AmqpOptions
 from tickfan.broker.base import Received
@@ -12,6 +17,8 @@ from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     import pytest
+
+    from tickfan.broker.amqp.connection import Link
 
 OPTIONS = AmqpOptions(urls=("amqp://localhost/",))
 
@@ -47,3 +54,27 @@ def test_a_sink_that_raises_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         feed.hand_over(Received("f.a", b"1"))
     assert (feed.received, feed._failures) == (3, 3)
+
+
+class _Refusing(FakeLink):
+    """A link whose channel is refused just when whoever asked for it is told to stop."""
+
+    async def channel(self, *, confirms: bool = False) -> FakeChannel:
+        """Fail, and with the library's own error."""
+        del confirms
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError as cancelled:
+            raise AMQPError("refused") from cancelled
+        raise AssertionError
+
+
+async def test_an_error_in_the_moment_of_the_stop_does_not_hide_it() -> None:
+    """Else the feed tries again for ever, and the process does not end."""
+    feed, link = ConflatedFeed(source(CONFLATED, "f"), Recorder(), OPTIONS), _Refusing([])
+    serving = asyncio.create_task(feed.serve(cast("Link", link)))
+    await asyncio.sleep(0)
+    serving.cancel()
+    await asyncio.wait({serving}, timeout=DEADLINE_S)
+    link.is_lost = True  # which ends it in any case
+    assert serving.cancelled()
