@@ -13,7 +13,7 @@ import pytest
 
 from loadtest.rig.follower import Follower
 from loadtest.rig.survival import Publisher
-from loadtest.rig.waiting import until
+from loadtest.rig.waiting import DEADLINE_S, until
 from tests.support.browser import Browser
 from tests.support.frontproxy import Ports
 from tests.support.haproxy import Haproxy
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     Proxy = type[FrontProxy]
 
 MESSAGES = 12_000
-DEADLINE_S = 90
-IDLE_TIMEOUT_S = 3
+RESTARTS_S = 240
+IDLE_TIMEOUT_S = 5
 
 
 @pytest.fixture(params=[Nginx, Haproxy], ids=lambda proxy: proxy.__name__.lower())
@@ -57,7 +57,9 @@ def _replicas(live: Live) -> list[Ports]:
 
 
 def _publisher(amqp: dict[str, str], channels: list[str]) -> tuple[Broker, Publisher]:
-    environ = {f"TICKFAN_{name}": value for name, value in amqp.items()}
+    # On a busy machine a confirm comes late: what is published again comes twice.
+    patient = {**amqp, "BROKER__PUBLISH_TIMEOUT_S": "60"}
+    environ = {f"TICKFAN_{name}": value for name, value in patient.items()}
     broker = build_broker(load(None, environ), None)
     return broker, Publisher(broker, channels)
 
@@ -90,11 +92,11 @@ async def test_a_rolling_restart_loses_no_update(
             )
             for index in range(18)
         ]  # fmt: skip
-        async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(RESTARTS_S), asyncio.TaskGroup() as tasks:
             for follower in followers:
                 tasks.create_task(follower.run(done))
             for follower in followers:
-                await until(follower.is_subscribed.is_set, "everybody is subscribed", seconds=30)
+                await until(follower.is_subscribed.is_set, "everybody is subscribed", seconds=60)
             for replica in replicas:
                 publishing = tasks.create_task(publisher.publish(MESSAGES // 4))
                 assert await asyncio.to_thread(replica.stop) == 0
@@ -120,7 +122,9 @@ async def _browsing(
     proxy: Proxy, make_service: MakeService, amqp: dict[str, str], tmp_path: Path
 ) -> AsyncIterator[tuple[FrontProxy, Browser, ServiceProcess, Publisher]]:
     """A browser in front of a proxy for one replica, and a publisher behind it."""
-    replica = make_service({**amqp, "STOP__DRAIN_S": "0", "STREAM__RETRY_MS": "200"})
+    replica = make_service(
+        {**amqp, "STOP__DRAIN_S": "0", "STOP__GRACE_S": "300", "STREAM__RETRY_MS": "200"}
+    )
     await asyncio.to_thread(replica.start)
     broker, publisher = _publisher(amqp, ["trades.X"])
     with proxy(tmp_path, [replica, replica]) as front:
@@ -149,9 +153,8 @@ async def test_an_eventsource_outlives_the_absence_of_every_replica(
         await publisher.publish(100)
         await browser.until("seen.length == 100")
 
-        # The proxy's idle connections to it are no reason to use up the grace, 25 s.
-        async with asyncio.timeout(10):
-            assert await asyncio.to_thread(replica.stop) == 0
+        # The proxy's idle connections to it are no reason to use up the grace, 300 s.
+        assert await asyncio.to_thread(replica.stop) == 0
         await browser.until("events.includes('closing:unavailable')")
         assert await browser.run("source.readyState") != 2, "EventSource has given up"
         await publisher.publish(100)
@@ -238,7 +241,9 @@ async def test_nothing_is_held_back_and_no_quiet_stream_is_cut(
             began = live.service.loop.time()
             beats = 0
             while live.service.loop.time() < began + 1.5 * IDLE_TIMEOUT_S:
-                beats += b"heartbeat" in await asyncio.wait_for(lines.content.readline(), 5)
+                beats += b"heartbeat" in await asyncio.wait_for(
+                    lines.content.readline(), DEADLINE_S
+                )
             assert beats
             await live.publish("trades.A", "the last")
             await _all_see("the last", sse, lines, socket)
@@ -264,7 +269,7 @@ async def _all_see(
         while mark not in (await socket.receive_str()):
             pass
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(DEADLINE_S):
         await asyncio.gather(from_http(sse), from_http(lines), from_socket())
 
 
@@ -291,7 +296,7 @@ async def test_a_client_that_goes_is_gone(
     proxy: Proxy, make_live: MakeLive, tmp_path: Path
 ) -> None:
     """Closed or cut: the service hears of it at once, not when a heartbeat cannot be written."""
-    live = await make_live()
+    live = await make_live(STREAM__HEARTBEAT_S=str(2 * DEADLINE_S))
     with proxy(tmp_path, _replicas(live)) as front:
         for is_cut in (False, True):
             async with connect(front.port, request("/v1/ndjson?channels=trades.A")) as wire:
@@ -299,7 +304,7 @@ async def test_a_client_that_goes_is_gone(
                 assert live.service.connected == 1
                 if is_cut:
                     wire.cut()
-            await until(lambda: not live.service.connected, "the service has heard", seconds=5)
+            await until(lambda: not live.service.connected, "the service has heard")
 
 
 CHANNELS = 300

@@ -68,7 +68,7 @@ async def test_an_outage_of_rabbitmq(
     kind: str,
     seconds: float,
 ) -> None:
-    """Sockets stay, `stale` within 5 s, `live` within 5 s of the return, nothing twice."""
+    """Sockets stay, `stale` while it is away, `live` when it is back, nothing twice."""
     own_rabbitmq.start()
     run = Run(own_rabbitmq, tmp_path, channels=6)
     stop = asyncio.Event()
@@ -78,11 +78,13 @@ async def test_an_outage_of_rabbitmq(
         connects = sum(follower.connects for follower in run.followers)
         begin = time.monotonic()
         outage = tasks.create_task(run.stage.play(Fault(kind, 0, seconds)))
-        await until(lambda: all("stale" in f.statuses for f in run.followers), "stale", seconds=6)
+        await until(
+            lambda: all("stale" in f.statuses for f in run.followers), "stale", seconds=seconds
+        )
         stale_s = time.monotonic() - begin
         await outage
         begin = time.monotonic()
-        await until(lambda: all(f.statuses[-1] == "live" for f in run.followers), "live", seconds=6)
+        await until(lambda: all(f.statuses[-1] == "live" for f in run.followers), "live")
         live_s = time.monotonic() - begin
         assert sum(follower.connects for follower in run.followers) == connects, "sockets stay"
         stop.set()

@@ -19,10 +19,10 @@ ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "build" / "loadtest"
 INSTALLED = BUILT / "venv" / ".installed"
 BUNDLE = BUILT / "k6.js"
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 # Times are never asserted: the machine may be busy. The proof that limits
 # are looked at is the run in which nothing comes.
-EASY = {"TICKFAN_LOAD_AGE_P99_MS": "20000", "TICKFAN_LOAD_CONNECT_P95_MS": "20000"}
+EASY = {"TICKFAN_LOAD_AGE_P99_MS": "60000", "TICKFAN_LOAD_CONNECT_P95_MS": "60000"}
 
 
 class Ended(NamedTuple):

@@ -48,6 +48,10 @@ async def start(tmp_path: Path) -> AsyncIterator[MakeProcess]:
         assert not [trace for trace in TRACES if trace in process.output], process.output
 
 
+# What would hold the exit takes longer than a test waits for it.
+LONG_S = str(int(10 * DEADLINE_S))
+
+
 def tell(service: ServiceProcess, number: signal.Signals = signal.SIGTERM) -> float:
     """Send a signal; returns the time."""
     assert service.process is not None
@@ -141,7 +145,7 @@ async def test_the_first_signal_drains_in_order(start: MakeProcess) -> None:
             assert b"welcome" in frame.body or b"drain" in frame.body
         assert frame.code == 4003
     assert await ended(service) == 0
-    assert 1.5 <= time.monotonic() - began < 10
+    assert time.monotonic() - began >= 1.5
 
     log = lines(service)
     assert "hush" not in service.output
@@ -160,15 +164,14 @@ async def test_the_first_signal_drains_in_order(start: MakeProcess) -> None:
 
 async def test_a_second_signal_hurries_and_still_tells(start: MakeProcess) -> None:
     """Nobody is cut without a word."""
-    service = await start(STOP__DRAIN_DELAY_S="30", STOP__DRAIN_S="30", STOP__GRACE_S="100")
+    service = await start(STOP__DRAIN_DELAY_S=LONG_S, STOP__GRACE_S=f"{LONG_S}0")
     async with connect(service.port, SSE) as wire:
         await wire.up_to(b"snapshot_end")
-        began = tell(service)
+        tell(service)
         await until(lambda: service.ready_status() == 503)
         tell(service, signal.SIGINT)
         assert b'"reason":"drain"' in await wire.rest()
     assert await ended(service) == 0
-    assert time.monotonic() - began < 15
 
 
 async def test_who_has_not_been_told_when_the_grace_ends_is_told_then(start: MakeProcess) -> None:
@@ -177,11 +180,10 @@ async def test_who_has_not_been_told_when_the_grace_ends_is_told_then(start: Mak
     async with contextlib.AsyncExitStack() as stack:
         wires = [await stack.enter_async_context(connect(service.port, SSE)) for _ in range(5)]
         await asyncio.gather(*(wire.up_to(b"snapshot_end") for wire in wires))
-        began = tell(service)
+        tell(service)
         for body in await asyncio.gather(*(wire.rest() for wire in wires)):
             assert b'"reason":"drain"' in body
     assert await ended(service) == 0
-    assert time.monotonic() - began < 5
 
 
 async def test_a_client_that_never_reads_does_not_hold_the_exit(start: MakeProcess) -> None:
@@ -198,9 +200,8 @@ async def test_a_client_that_never_reads_does_not_hold_the_exit(start: MakeProce
         async with asyncio.timeout(DEADLINE_S):
             while (await asyncio.to_thread(service.stats))["parked"] < 2:
                 pass
-        began = tell(service)
+        tell(service)
         assert await ended(service) == 0
-    assert time.monotonic() - began < 6
     [cut] = [line for line in lines(service) if line["event"].startswith("cut")]
     assert cut["level"] == "warning"
 
@@ -250,27 +251,25 @@ async def test_a_part_that_fails_ends_the_process(tmp_path: Path, name: str, par
 
 async def test_connections_that_wait_for_a_request_do_not_hold_the_exit(start: MakeProcess) -> None:
     """One that never asked, and one that is kept alive after its answer: a proxy has many."""
-    service = await start(STOP__DRAIN_S="0", STOP__GRACE_S="10")
+    service = await start(STOP__DRAIN_S="0", STOP__GRACE_S=LONG_S)
     async with (
         connect(service.port, b""),
         connect(service.port, b"GET /v1/channels HTTP/1.1\r\nHost: x\r\n\r\n") as asked,
     ):
         assert (await asked.head())[0] == 200
-        began = tell(service)
+        tell(service)
         assert await ended(service) == 0
-    assert time.monotonic() - began < 5
     assert not [line for line in lines(service) if line["event"].startswith("cut")]
 
 
 async def test_a_body_that_does_not_come_does_not_hold_the_exit(start: MakeProcess) -> None:
     """It is refused in time, and the rest of it is not waited for."""
-    service = await start(STOP__DRAIN_S="0", STOP__GRACE_S="20", HTTP__HEADER_TIMEOUT_S="1")
+    service = await start(STOP__DRAIN_S="0", STOP__GRACE_S=LONG_S, HTTP__HEADER_TIMEOUT_S="1")
     head = request("/v1/sse", method="POST", Content_Length="100")
     async with connect(service.port, head + b"{") as wire:
-        began = tell(service)
+        tell(service)
         assert (await wire.head())[0] == 408
         assert await ended(service) == 0
-    assert time.monotonic() - began < 10
     assert not [line for line in lines(service) if line["event"].startswith("cut")]
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 from aiohttp import WSMsgType, web
 
+from loadtest.rig.waiting import DEADLINE_S
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
@@ -94,5 +96,5 @@ class FakeService:
 
 async def take(items: AsyncIterator[Any], count: int) -> list[Any]:
     """The next ``count`` items, within a deadline."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         return [await anext(items) for _ in range(count)]

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 import tickfan_client
+from loadtest.rig.waiting import DEADLINE_S
 from tests.service.client.fakeservice import FakeService, take
 from tickfan_client import Closed, Event, ProtocolError, Refused, Update
 
@@ -120,7 +121,7 @@ async def test_ws_subscribe_while_another_task_iterates(service: FakeService, ur
         await client.subscribe(["quotes.A"])
         reader = asyncio.create_task(take(client, 1))
         await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             granted = await client.subscribe(["quotes.B"])
         assert granted.body["id"] == 2
         assert await reader == [Update("quotes.B", 1, 0, 0)]
@@ -377,7 +378,7 @@ async def test_close_ends_an_iteration(service: FakeService, url: str, transport
 
         waiting = asyncio.create_task(drain())
         await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await client.close()
             assert await waiting == []
             await service.gone.wait()
@@ -397,15 +398,15 @@ async def test_unreachable(unused_tcp_port: int, transport: Any) -> None:
 async def test_silence_is_loss(service: FakeService, url: str) -> None:
     """A connection without a sign of life for idle_timeout_s counts as lost."""
     service.answers = [[answer()]]
-    async with tickfan_client.connect(url, idle_timeout_s=0.05) as client:
+    async with tickfan_client.connect(url, idle_timeout_s=0.5) as client:
         await client.subscribe(["quotes.A"])
-        with pytest.raises(Closed, match=r"silent for 0\.05 s"):
+        with pytest.raises(Closed, match=r"silent for 0\.5 s"):
             await take(client, 1)
 
 
 async def test_no_answer(service: FakeService, url: str) -> None:
     """A service that does not answer a subscription is named after the time-out."""
-    async with tickfan_client.connect(url, connect_timeout_s=0.1) as client:
+    async with tickfan_client.connect(url, connect_timeout_s=0.5) as client:
         with pytest.raises(tickfan_client.TickfanClientError, match="no answer"):
             await client.subscribe(["quotes.A"])
 

@@ -51,7 +51,7 @@ async def test_a_client_that_does_not_read_holds_up_no_goodbye(
             await asyncio.sleep(0.001)
         held = transport.get_write_buffer_size()
         await service.service.drain(0)
-        await until(lambda: not transports(service), seconds=2)
+        await until(lambda: not transports(service))
     assert held <= 128 * 1024
     assert not service.service.connected
     assert not len(service.service.pump)

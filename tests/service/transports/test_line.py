@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvloop
 
-from loadtest.rig.waiting import until
+from loadtest.rig.waiting import DEADLINE_S, until
 from tickfan.transports.line import Line, take_over
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Ends:
         loop = asyncio.get_running_loop()
         with suppress(ConnectionResetError):
             while size is None or len(got) < size:
-                piece = await asyncio.wait_for(loop.sock_recv(self.client, 4096), 10)
+                piece = await asyncio.wait_for(loop.sock_recv(self.client, 4096), DEADLINE_S)
                 if not piece:
                     break
                 got += piece

@@ -52,7 +52,7 @@ async def test_a_request_that_cannot_be_read_gets_json(data: bytes, word: str) -
     reader, writer = await asyncio.open_connection(*runner.addresses[0])
     try:
         writer.write(data)
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), DEADLINE_S)
     finally:
         writer.close()
         await runner.cleanup()
@@ -132,7 +132,7 @@ async def test_who_goes_before_it_is_told_to_continue_is_no_error(
         reader, writer = await asyncio.open_connection("127.0.0.1", service.client.port)
         writer.write(asks)
         writer.write_eof()  # it is here when the answer is written
-        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
         writer.close()
     runner = service.client.server.runner
     assert runner is not None

@@ -624,7 +624,7 @@ async def test_who_leaves_while_its_command_waits_is_let_go(service: Live) -> No
     tasks = len(asyncio.all_tasks())
     async with connect(service, upgrade()) as wire:
         await wait_ahead(wire)
-    await until(lambda: len(asyncio.all_tasks()) <= tasks, seconds=2)
+    await until(lambda: len(asyncio.all_tasks()) <= tasks)
     assert not len(service.service.directory)
     assert service.service.tally.closes == {("ws.json", "lost"): 1}
 
@@ -670,7 +670,7 @@ async def test_who_says_goodbye_and_reads_no_more_is_cut(service: Live) -> None:
             await asyncio.sleep(0.001)
         wire.send_frame(CLOSE, b"\3\xe8")
         runner: Any = service.client.server.runner
-        await until(lambda: not runner.server.connections, seconds=2)
+        await until(lambda: not runner.server.connections)
     assert service.service.tally.closes == {("ws.json", "left"): 1}
 
 

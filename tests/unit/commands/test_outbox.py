@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from loadtest.rig.waiting import DEADLINE_S
 from tickfan.broker.base import BrokerDown, Message, PublishError, Unconfirmed, Unroutable
 from tickfan.commands.outbox import IN_FLIGHT_MAX, Outbox
 
@@ -41,7 +42,7 @@ class SlowBroker:
 async def test_many_in_flight_in_order_and_bounded() -> None:
     """Up to the bound wait for confirms; the next waits; the order is the calls'."""
     broker = SlowBroker()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
         outbox = Outbox(broker, tasks)
         names = [f"k{number}" for number in range(IN_FLIGHT_MAX + 10)]
 
@@ -63,7 +64,7 @@ async def test_everything_is_accounted_for() -> None:
     broker = SlowBroker()
     broker.answer.set()
     broker.errors = {"a": Unroutable("nobody"), "b": Unconfirmed("late")}
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
         outbox = Outbox(broker, tasks)
         for name in "abc":
             await outbox.publish("quotes", Message(name, b"[1,2,3]", batch=True))
@@ -79,7 +80,7 @@ async def test_a_broker_that_is_down_ends_it() -> None:
     broker = SlowBroker()
     broker.answer.set()
     broker.errors = {"a": BrokerDown("no connection")}
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
         outbox = Outbox(broker, tasks)
         await outbox.publish("trades", Message("a", b"1"))
         while not outbox.outcome.failed:  # noqa: ASYNC110 - the outcome tells nobody

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 
+from loadtest.rig.waiting import DEADLINE_S
 from tickfan.commands import WRONG
 from tickfan.commands.shared import say, settings_from, until_signal
 
@@ -86,7 +87,7 @@ async def test_a_signal_ends_the_work_in_order(number: signal.Signals) -> None:
             await asyncio.sleep(0)
             done.append("tidy")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         assert not await until_signal(work())
     assert done == ["tidy"]
     assert _are_free()
@@ -116,7 +117,7 @@ async def test_a_cancelled_caller_is_not_taken_for_a_signal() -> None:
             ended.set()
 
     waiting = asyncio.create_task(until_signal(work()))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await started.wait()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtest.rig.waiting import DEADLINE_S
 from tickfan.broker.base import Message
 from tickfan.config import Settings
 from tickfan.market.csvfile import LINE_CHARS_MAX, Replay, ReplayError, Row, parse_time, rows, run
@@ -163,7 +164,7 @@ async def collect(replay: Replay, **limits: float) -> list[tuple[float, str, Mes
     async def publish(feed: str, message: Message) -> None:
         sent.append((clock() - begin, feed, message))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await run(publish, ROUTES, replay, **limits)  # type: ignore[arg-type]
     return sent
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from loadtest.rig.waiting import DEADLINE_S
 from tests.unit.market.bookreader import Reader
 from tickfan.broker.base import BrokerDown, Message, Unroutable
 from tickfan.config import Settings
@@ -176,7 +177,7 @@ class Sent:
 async def test_run_counts(routes: Routes) -> None:
     """Exactly so many updates as asked for, each to the feed that covers its channel."""
     sent = Sent()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await run(sent, routes, rate=1900, seed=1, count=300)
     assert sent.updates() == len(sent.messages) == 300
     for feed, message in sent.messages:
@@ -188,7 +189,7 @@ async def test_run_counts(routes: Routes) -> None:
 async def test_run_batches_quotes_at_high_rates(routes: Routes) -> None:
     """At a high rate quotes share messages of one feed; nothing else does."""
     sent = Sent()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await run(sent, routes, rate=20_000, seed=1, count=5000)
     assert sent.updates() == 5000
     batches = [message for _, message in sent.messages if message.batch]
@@ -204,7 +205,7 @@ async def test_run_batches_quotes_at_high_rates(routes: Routes) -> None:
 async def test_run_ends_after_seconds(routes: Routes) -> None:
     """A time limit ends it, also where the next update would be due much later."""
     sent, begin = Sent(), asyncio.get_running_loop().time()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         await run(sent, routes, rate=0.1, seconds=0.2)
     assert asyncio.get_running_loop().time() - begin >= 0.19
     assert not sent.messages
@@ -214,7 +215,7 @@ async def test_run_leaves_out_what_no_feed_covers() -> None:
     """A configuration with one of the market's feeds gets that one."""
     routes = Routes([FeedSpec("mine", ("trades.#",), Delivery.LOSSLESS)])
     sent = Sent()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await run(sent, routes, rate=BATCH_FROM_RATE, count=100)
     assert {feed for feed, _ in sent.messages} == {"mine"}
     assert len(sent.messages) == 100
@@ -240,7 +241,7 @@ async def test_run_goes_on_after_failures(routes: Routes) -> None:
             data = orjson.loads(message.body)
             readers.setdefault(message.routing_key, Reader()).take(data, message.type)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await run(
             publish, routes, rate=20_000, seed=9, count=3000,
             on_failure=lambda feed, error: failures.append(f"{feed}: {error}"),

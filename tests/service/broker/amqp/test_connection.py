@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from loadtest.rig.waiting import DEADLINE_S
 from tickfan.broker.amqp.connection import (
     AmqpOptions,
     Hosts,
@@ -20,5 +21,5 @@ async def test_a_silent_host_is_given_up() -> None:
         port = silent.getsockname()[1]
         options = AmqpOptions(urls=(f"amqp://u:secret@127.0.0.1:{port}/",), connect_timeout_s=0.1)
         with pytest.raises(LinkLost, match=str(port)) as lost:
-            await asyncio.wait_for(Hosts(options, "test").dial(), 5)
+            await asyncio.wait_for(Hosts(options, "test").dial(), DEADLINE_S)
     assert "secret" not in str(lost.value)

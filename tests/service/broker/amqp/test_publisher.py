@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from loadtest.rig.rabbitmq import free_port
+from loadtest.rig.waiting import DEADLINE_S
 from tests.support.broker import LOSSLESS, source
 from tickfan.broker.amqp.connection import AmqpOptions
 from tickfan.broker.amqp.publisher import Publisher
@@ -24,7 +25,7 @@ async def test_no_broker(publisher: Publisher) -> None:
     """Everyone who waits is told, at once and without a password; nobody waits any more."""
     message = Message("f.a", b"1")
     calls = [publisher.publish("f", message) for _ in range(5)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         results = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(result, BrokerDown) for result in results)
     assert "no connection to the broker" in str(results[0])

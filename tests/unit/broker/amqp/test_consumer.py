@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from loadtest.rig.waiting import until
+from loadtest.rig.waiting import DEADLINE_S, until
 from tests.unit.broker.amqp.fakes import FakeChannel, message
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 
@@ -77,7 +77,7 @@ async def test_a_fault_of_ours_ends_the_consumer_alone() -> None:
     consumer = Consumer(cast("AbstractChannel", channel), channel.incoming, 8, fail)
     await consumer.attach("q")
     with pytest.raises(ConsumerLost, match="could not be handled: ValueError"):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await consumer.run()
     assert consumer.received == 1
 
@@ -93,7 +93,7 @@ async def test_a_message_that_has_begun_is_waited_for() -> None:
     await asyncio.sleep(0.05)
     assert not waiting.done()
     channel.incoming.routes[channel.number](message(1))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         assert await waiting
 
 

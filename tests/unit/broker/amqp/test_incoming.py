@@ -17,7 +17,7 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from loadtest.rig.waiting import until
+from loadtest.rig.waiting import DEADLINE_S, until
 from tickfan.broker.amqp import incoming as module
 from tickfan.broker.amqp.incoming import TURN_S, Incoming
 from tickfan.broker.base import Received
@@ -58,7 +58,7 @@ def read(*chunks: bytes) -> tuple[list[Received], bytes]:
         for chunk in chunks:
             incoming.feed_data(chunk)
         incoming.feed_eof()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             return taken, (await incoming.read()).replace(HEARTBEAT, b"")
 
     return asyncio.run(reading())
@@ -213,7 +213,7 @@ async def test_a_flood_leaves_turns_to_others() -> None:
     await until(lambda: len(taken) == 20_000)
     assert taken == sorted(taken)
     assert turns[0] < 20_000
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         assert (await rest).replace(HEARTBEAT, b"") == b""
     assert socket.paused == [True, False]
 
