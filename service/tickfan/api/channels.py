@@ -9,9 +9,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tickfan.api.context import CONTEXT, json_response
-from tickfan.api.queries import check_query, find_channel, no_value, whole_number
+from tickfan.api.queries import find_channel, limit_of, no_value
 from tickfan.core.pattern import Pattern
 from tickfan.fanout.finding import LOOKS_AT_ONCE
+from tickfan.transports.parameters import check_query
 from tickfan.wire import events
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ async def list_channels(request: web.Request) -> web.Response:
     check_query(request, "pattern", "limit", "after")
     query = request.query
     pattern = Pattern(query.get("pattern", "#"))
-    limit = whole_number(query.get("limit"), "limit", LIMIT, LIMIT_MAX)
+    limit = limit_of(request, LIMIT, LIMIT_MAX)
     after = query.get("after", "")
     page: list[Channel] = []
     steps = _first(feeds, pattern, after, limit + 1, page)

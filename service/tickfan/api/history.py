@@ -15,8 +15,9 @@ import orjson
 from aiohttp import web
 
 from tickfan.api.context import CONTEXT, json_response
-from tickfan.api.queries import check_query, find_channel, whole_number
+from tickfan.api.queries import find_channel, limit_of
 from tickfan.core.errors import Refusal
+from tickfan.transports.parameters import check_query
 from tickfan.wire import events
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def history(request: web.Request) -> web.Response:
             "latest value only",
             channel.name,
         )
-    limit = whole_number(request.query.get("limit"), "limit", LIMIT, LIMIT_MAX)
+    limit = limit_of(request, LIMIT, LIMIT_MAX)
     format_ = _format(request)
     updates = _newest(channel, limit)
     if format_ == "json":

@@ -11,11 +11,12 @@ import hmac
 from typing import TYPE_CHECKING
 
 from tickfan.api.context import CONTEXT, json_response
-from tickfan.api.queries import check_query, feed_of
+from tickfan.api.queries import feed_of
 from tickfan.broker.base import JSON, MSGPACK, Message, PublishError
 from tickfan.clock import now_ms
 from tickfan.core.errors import Poison, Refusal
 from tickfan.core.pattern import check_channel_name
+from tickfan.transports.parameters import check_encoding, check_query
 from tickfan.wire.inbound import check_type, decode
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ async def publish(request: web.Request) -> web.Response:
             f"the body is {request.content_type[:80]!r}; send application/json or "
             "application/msgpack",
         )
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refusal("unsupported_media_type", "send the body without Content-Encoding")
+    check_encoding(request)
     body = await request.read()
     type_ = request.query.get("type")
     try:

@@ -1,4 +1,4 @@
-"""What the endpoints of channels share: the check of parameters, and the lookup by name.
+"""What the endpoints of channels share: how many are asked for, and what is looked up by name.
 
 Must not know any one of them.
 """
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tickfan.core.errors import Refusal
 from tickfan.core.pattern import check_channel_name
+from tickfan.transports.parameters import whole_number
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -17,23 +18,19 @@ if TYPE_CHECKING:
     from tickfan.core.feeds import Feeds
 
 
-def check_query(request: web.Request, *names: str) -> None:
-    """Raise :class:`Refusal` (``bad_field``) for a parameter that is not one of these."""
-    for name in request.query:
-        if name not in names and not name.startswith("_"):
-            allowed = f"they are {', '.join(names)}" if names else "there are none here"
-            raise Refusal("bad_field", f"{name[:80]!r} is not a parameter; {allowed}", name[:80])
-
-
-def whole_number(text: str | None, name: str, default: int, most: int) -> int:
-    """A query's number from 1 to ``most``. Raises :class:`Refusal` (``bad_field``)."""
+def limit_of(request: web.Request, default: int, most: int) -> int:
+    """The parameter ``limit``, from 1 to ``most``. Raises :class:`Refusal` (``bad_field``)."""
+    text = request.query.get("limit")
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+    number = whole_number(text)
+    if number is None or not 1 <= number <= most:
         raise Refusal(
-            "bad_field", f"{name} must be a whole number from 1 to {most}, not {text[:40]!r}", name
+            "bad_field",
+            f"limit must be a whole number from 1 to {most}, not {text[:40]!r}",
+            "limit",
         )
-    return int(text)
+    return number
 
 
 def find_channel(feeds: Feeds, name: str) -> Channel:
@@ -54,8 +51,7 @@ def feed_of(feeds: Feeds, name: str) -> Feed:
     """The feed that covers the name. Raises :class:`Refusal` (``no_feed``)."""
     feed = feeds.covering(name)
     if feed is None:
-        bound = feeds.bindings
-        raise Refusal("no_feed", f"no feed covers {name!r}; the feeds bind: {bound}", name)
+        raise feeds.no_feed(name)
     return feed
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tickfan.core.errors import Refusal
 from tickfan.core.feed import Feed, Upstream
 
 if TYPE_CHECKING:
@@ -41,10 +42,10 @@ class Feeds(dict[str, Feed]):
         return [feed for feed in feeds if feed is not None and feed.is_lossless
                 and feed.is_behind(places[feed.name])]  # fmt: skip
 
-    @property
-    def bindings(self) -> str:
-        """What the feeds bind, for an error that says what there is."""
-        return ", ".join(own.text for feed in self.values() for own in feed.patterns)
+    def no_feed(self, text: str) -> Refusal:
+        """The refusal of a name or a pattern that is of none of them."""
+        bound = ", ".join(own.text for feed in self.values() for own in feed.patterns)
+        return Refusal("no_feed", f"no feed covers {text!r}; the feeds bind: {bound}", text)
 
     @property
     def is_starting(self) -> bool:

@@ -150,7 +150,7 @@ class Planner:
                 if pattern not in held:
                     self._check_count(count, text)
                 if not grants:
-                    raise self._no_feed(text)
+                    raise self._feeds.no_feed(text)
             except Refusal as refusal:
                 result.refusals.append(refusal)
                 continue
@@ -166,10 +166,6 @@ class Planner:
                 "and patterns: use a wildcard, or a second connection",
                 text,
             )
-
-    def _no_feed(self, text: str) -> Refusal:
-        bound = self._feeds.bindings
-        return Refusal("no_feed", f"no feed covers {text!r}; the feeds bind: {bound}", text)
 
     def _grants_of(self, text: str, asked_ms: int) -> tuple[Pattern, tuple[Grant, ...]]:
         pattern = Pattern(text)

@@ -11,11 +11,12 @@ import orjson
 
 from tickfan.core.errors import Refusal
 from tickfan.session.grants import REQUEST_FIELDS, Request, parse_request
+from tickfan.transports.parameters import check_encoding, check_query, whole_number
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-_QUERY_NAMES = {*REQUEST_FIELDS, "last_event_id"}
+_QUERY_NAMES = sorted((*REQUEST_FIELDS, "last_event_id"))
 _TRUE = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -36,13 +37,7 @@ async def read_request(request: web.Request, *, snapshot: bool) -> Request:
 
 def _query(request: web.Request) -> dict[str, Any]:
     query = request.query
-    unknown = [name for name in query if name not in _QUERY_NAMES and not name.startswith("_")]
-    if unknown:
-        raise Refusal(
-            "bad_field",
-            f"{unknown[0][:80]!r} is not a parameter; they are {', '.join(sorted(_QUERY_NAMES))}",
-            unknown[0][:80],
-        )
+    check_query(request, *_QUERY_NAMES)
     fields: dict[str, Any] = {}
     # Repeated or separated by commas: users of EventSource write either.
     channels = [part for value in query.getall("channels", []) for part in value.split(",") if part]
@@ -54,7 +49,7 @@ def _query(request: web.Request) -> dict[str, Any]:
         )
     fields["channels"] = channels
     if "interval_ms" in query:
-        fields["interval_ms"] = _whole(query["interval_ms"])
+        fields["interval_ms"] = _interval_ms(query["interval_ms"])
     if "snapshot" in query:
         try:
             fields["snapshot"] = _TRUE[query["snapshot"].lower()]
@@ -68,14 +63,15 @@ def _query(request: web.Request) -> dict[str, Any]:
     return fields
 
 
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+def _interval_ms(text: str) -> int:
+    number = whole_number(text)
+    if number is None:
         raise Refusal(
             "bad_field",
             f"interval_ms must be a whole number of milliseconds, not {text[:40]!r}",
             "interval_ms",
         )
-    return int(text)
+    return number
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
@@ -86,8 +82,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
             f"{ignored[0][:80]!r} goes into the JSON body of a POST, not into its URL",
             ignored[0][:80],
         )
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refusal("unsupported_media_type", "send the body without Content-Encoding")
+    check_encoding(request)
     try:
         fields = orjson.loads(await request.read())
     except orjson.JSONDecodeError as error:

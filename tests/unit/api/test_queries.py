@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from tests.support.fanout import Fanout, skips_time
-from tickfan.api.queries import check_query, feed_of, find_channel, whole_number
+from tickfan.api.queries import feed_of, find_channel, limit_of
 from tickfan.core.errors import Refusal
 
 if TYPE_CHECKING:
@@ -22,19 +22,15 @@ def refusal(call: Callable[[], object]) -> tuple[str, str | None]:
     return caught.value.code, caught.value.item
 
 
-async def test_a_parameter_that_is_not_known_is_named() -> None:
-    """Those that begin with _ are the caller's own."""
-    check_query(make_mocked_request("GET", "/?limit=1&_=2"), "limit")
-    wrong = make_mocked_request("GET", "/?limits=1")
-    assert refusal(lambda: check_query(wrong, "limit")) == ("bad_field", "limits")
-
-
 @pytest.mark.parametrize("text", ["0", "11", "-1", "1e1", "", "1" * 30, "\u0661"])
 def test_a_number_has_bounds(text: str) -> None:
     """Digits of ASCII, from 1 to the most; none is the default."""
-    assert whole_number(None, "limit", 7, 10) == 7
-    assert whole_number("10", "limit", 7, 10) == 10
-    assert refusal(lambda: whole_number(text, "limit", 7, 10)) == ("bad_field", "limit")
+
+    def limit(query: str) -> int:
+        return limit_of(make_mocked_request("GET", f"/?{query}"), 7, 10)
+
+    assert (limit(""), limit("limit=10")) == (7, 10)
+    assert refusal(lambda: limit(f"limit={text}")) == ("bad_field", "limit")
 
 
 @skips_time

@@ -29,9 +29,11 @@ def test_a_name_has_one_feed_or_none() -> None:
     assert both.channel("trades.A") is both.channel("weather.X") is None
 
 
-def test_what_they_bind_is_said_in_their_order() -> None:
-    """As a refusal tells it."""
-    assert feeds().bindings == "quotes.#, fx.*, trades.#"
+def test_a_refusal_says_what_they_bind() -> None:
+    """In their order."""
+    refusal = feeds().no_feed("weather.X")
+    assert (refusal.code, refusal.item) == ("no_feed", "weather.X")
+    assert "quotes.#, fx.*, trades.#" in refusal.message
 
 
 def test_they_start_until_each_has_been_live() -> None:
