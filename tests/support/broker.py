@@ -83,6 +83,14 @@ class Recorder:
         return [d.offset for d in self.deliveries if d.feed == feed and d.offset is not None]
 
 
+class Failing(Recorder):
+    """A sink that raises for each delivery, as none should."""
+
+    def deliver(self, feed: str, message: Received, fingerprint: str | None = None) -> None:
+        """Fail."""
+        raise ValueError(message.routing_key)
+
+
 def source(policy: Policy, name: str | None = None, **settings: Any) -> FeedSource:
     """A feed of its own: fresh exchange, queue and routing keys (``<name>.#``)."""
     name = name or f"f{uuid.uuid4().hex[:12]}"

@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import structlog
+
 from tickfan.core.cursor import fingerprint
 from tickfan.core.errors import TickfanError
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from tickfan.core.feed import Upstream
     from tickfan.core.spec import FeedSpec
+
+log = structlog.get_logger("tickfan.broker")
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
@@ -170,6 +174,22 @@ class FeedSource:
     segment_bytes: int = 64 * 2**20
     prefetch: int = 1000
     length_max: int = 100_000
+
+
+class SinkFailures:
+    """What a sink raised, although it never should: logged ever more rarely.
+
+    The message counts as taken: its publisher is not to blame, and the next must come.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def note(self, feed: str, error: Exception) -> None:
+        """Count ``error``; log the 1st, 2nd, 4th, 8th ..."""
+        self._count += 1
+        if self._count & (self._count - 1) == 0:
+            log.error("sink failed", feed=feed, failures=self._count, exc_info=error)
 
 
 class MessageIds:

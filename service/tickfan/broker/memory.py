@@ -11,12 +11,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NoReturn
 
-import structlog
-
 from tickfan.broker.base import (
     BrokerDown,
     MessageIds,
     Received,
+    SinkFailures,
     Unroutable,
     check_routing_key,
     find_source,
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tickfan.broker.base import FeedSource, Message, Sink
-
-_log = structlog.get_logger()
 
 
 class MemoryBroker:
@@ -50,7 +47,7 @@ class MemoryBroker:
         self._sink = sink
         self._ids = MessageIds()
         self._is_running = False
-        self._failures = 0
+        self._failures = SinkFailures()
 
     async def run(self) -> NoReturn:
         """See :meth:`tickfan.broker.base.Broker.run`."""
@@ -111,8 +108,5 @@ class MemoryBroker:
         fingerprint = received.fingerprint() if source.spec.is_lossless else None
         try:
             self._sink.deliver(name, received, fingerprint)
-        except Exception:  # noqa: BLE001 - counted and logged
-            # As over AMQP: the message was taken, the publisher is not to blame.
-            self._failures += 1
-            if self._failures & (self._failures - 1) == 0:
-                _log.exception("sink failed", feed=name, failures=self._failures)
+        except Exception as error:  # noqa: BLE001 - counted and logged
+            self._failures.note(name, error)

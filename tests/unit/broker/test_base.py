@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from tests.support.broker import LOSSLESS, source
 from tests.support.updates import LAW
@@ -14,6 +15,7 @@ from tickfan.broker.base import (
     Message,
     MessageIds,
     PublishError,
+    SinkFailures,
     TopologyError,
     Unconfirmed,
     Unroutable,
@@ -79,3 +81,14 @@ def test_a_feeds_source_is_bounded_by_default() -> None:
     assert 0 < feed.segment_bytes < feed.retention_bytes
     assert 0 < feed.prefetch < 2**16
     assert feed.length_max > 0
+
+
+def test_what_a_sink_raises_is_logged_ever_more_rarely() -> None:
+    """One that fails for each message must not fill the disk; the count says how many."""
+    failures = SinkFailures()
+    with capture_logs() as logs:
+        for number in range(9):
+            failures.note("f", ValueError(number))
+    assert [(line["feed"], line["failures"], str(line["exc_info"])) for line in logs] == [
+        ("f", 1, "0"), ("f", 2, "1"), ("f", 4, "3"), ("f", 8, "7"),
+    ]  # fmt: skip

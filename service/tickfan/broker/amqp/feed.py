@@ -13,6 +13,7 @@ import structlog
 
 from tickfan.broker.amqp.connection import Backoff, raise_if_cancelled, reason
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
+from tickfan.broker.base import SinkFailures
 from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class AmqpFeed(ABC):
         self._options = options
         self._state = Upstream.STARTING
         self._said: tuple[Upstream, str] | None = None
-        self._failures = 0
+        self._failures = SinkFailures()
 
     async def serve(self, link: Link) -> None:
         """Keep the feed attached over this connection until that is lost.
@@ -135,11 +136,8 @@ class AmqpFeed(ABC):
         self.received += 1
         try:
             self._sink.deliver(self.name, message, fingerprint)
-        except Exception:  # noqa: BLE001 - counted and logged
-            self._failures += 1
-            # The first, and then ever more rarely: 2nd, 4th, 8th …
-            if self._failures & (self._failures - 1) == 0:
-                _log.exception("sink failed", feed=self.name, failures=self._failures)
+        except Exception as error:  # noqa: BLE001 - counted and logged
+            self._failures.note(self.name, error)
 
     async def _attach_and_run(self, link: Link) -> None:
         async with asyncio.timeout(self.attach_timeout_s):
