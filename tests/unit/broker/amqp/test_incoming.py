@@ -125,7 +125,8 @@ def test_reads_what_the_library_reads(messages: list[Any], data: st.DataObject) 
     passed = b"".join(
         QOS_OK + message(each.tag, each.routing_key, each.body, channel=2) for each in expected
     )
-    assert rest == passed
+    # A body may look like a heartbeat, which is left out of what is read.
+    assert rest == passed.replace(HEARTBEAT, b"")
 
 
 @pytest.mark.parametrize("wrong", ["1", -1, True, 2**60])
