@@ -139,7 +139,8 @@ class LosslessAudience:
         ages, now_ms = self._tally.lossless_age, self._clock.wall_ms()
         note_flush(self._tally, ages, due, written, size, now_ms)
         for member, reason in over:
-            member.end(reason)
+            # Not where the audience is: updates behind the end that was asked for are not sent.
+            member.end(reason, self.trail.copy())
 
     def restart(self, feed: Feed, fields: dict[str, Any]) -> None:
         """The feed's stream was lost: forget what is owed of it, and send ``reset``.

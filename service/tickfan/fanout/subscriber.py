@@ -249,23 +249,25 @@ class Subscriber:
         if self.phase is not ENDED:
             self._add_event(self._aside(), data, is_reset=True)
 
-    def end(self, reason: Reason) -> None:
+    def end(self, reason: Reason, place: Trail | None = None) -> None:
         """Close for ``reason``; the first reason counts.
+
+        ``place`` is what the client has reached, if that is not what its audience has.
 
         Nothing is written to it any more. It stays in its audiences until its
         transport, told by ``on_end``, takes it out of the hub: an audience
         that ends a member in the middle of a flush must not change under it.
         """
         if self.phase is not ENDED:
-            self.leave(reason)
+            self.leave(reason, place)
             self._on_end(reason)
 
-    def leave(self, reason: Reason) -> Reason:
+    def leave(self, reason: Reason, place: Trail | None = None) -> Reason:
         """As :meth:`end`, for a transport that knows; returns the reason that counts."""
         if self.ended is None:
             self.ended = reason
             # From here on its place is its own: its audience goes on without it.
-            backlog = self.backlog = self.backlog or self._new_backlog(None)
+            backlog = self.backlog = self.backlog or self._new_backlog(place)
             if backlog.replay is not None:
                 backlog.replay.stop()
             self._enter(ENDED)

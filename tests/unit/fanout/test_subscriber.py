@@ -356,6 +356,22 @@ async def test_until_ends_at_the_first_of_its_type() -> None:
         assert client.reason is closing.DONE
 
 
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_who_ends_in_the_middle_of_a_flush_is_told_where(wire: str) -> None:
+    """The cursor of its ``closing`` is the end's: what follows in the flush it was not sent."""
+    fanout = Fanout()
+    client = fanout.client(wire, "fast", "trades.a", until="done")
+    sent = [fanout.publish("trades.a", 1, type=type_) for type_ in (None, "done", None)]
+    await fanout.settle()
+    assert client.reason is closing.DONE
+    assert client.events[-1]["event"] == "closing"
+    again = fanout.client(wire)
+    again.subscribe("trades.a", cursor=client.cursor)
+    await fanout.settle()
+    assert client.seqs("trades.a") + again.seqs("trades.a") == sent
+
+
 @skips_time
 async def test_until_holds_in_a_replay_too() -> None:
     """A resume reads up to the end that was asked for, and not on."""
