@@ -69,7 +69,7 @@ class HistoryReplay:
     through the audience.
     """
 
-    __slots__ = ("_behind", "_channels", "_is_admitted", "_missed", "_pace")
+    __slots__ = ("_behind", "_channels", "_is_admitted", "_missed", "_pace", "_since")
 
     def __init__(
         self,
@@ -84,14 +84,19 @@ class HistoryReplay:
         self._behind = behind
         # The past ends here. What comes later would be delivered anyway.
         self._missed = {feed: _end_of(feed) for feed in behind}
+        self._channels = channels
+        # Of channels that were added meanwhile: what came before is not due.
+        self._since: dict[Channel, int] = {}
         self.move(channels, feeds)
 
     def move(self, channels: set[Channel], feeds: Iterable[Feed]) -> None:
         """Read these channels of these feeds from now on.
 
         All the feeds are read, so that none needs a queue meanwhile. A feed that is new
-        is read from its end on.
+        is read from its end on, and so is a channel.
         """
+        for channel in channels - self._channels:
+            self._since[channel] = _end_of(channel.feed)
         self._channels = channels
         self._behind = {feed: self._behind.get(feed, _end_of(feed)) for feed in feeds}
         self._missed = {feed: end for feed, end in self._missed.items() if feed in self._behind}
@@ -101,6 +106,7 @@ class HistoryReplay:
         if feed in self._behind:
             self._behind[feed] = -1
             self._missed.pop(feed, None)
+            self._since = {at: seq for at, seq in self._since.items() if at.feed is not feed}
 
     def stop(self) -> None:
         """Give the place back. Idempotent."""
@@ -132,7 +138,7 @@ class HistoryReplay:
     def _read(self, budget: int) -> tuple[list[Update], int, bool]:
         """The next updates, what is left of the budget, and whether that was all."""
         updates: list[Update] = []
-        channels = self._channels
+        channels, since = self._channels, self._since
         for feed, seq in self._behind.items():
             if not feed.history.is_unbroken_after(seq):
                 raise QueueFull(len(feed.history), feed.history.size)
@@ -141,7 +147,7 @@ class HistoryReplay:
                     return updates, budget, False
                 self._behind[feed] = update.seq
                 budget -= LOOK_BYTES
-                if update.channel in channels:
+                if update.channel in channels and update.seq > since.get(update.channel, -1):
                     updates.append(update)
                     budget -= update.size
         return updates, budget, True

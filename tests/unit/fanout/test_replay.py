@@ -132,6 +132,25 @@ async def test_a_replay_survives_a_change_of_subscriptions() -> None:
 
 
 @skips_time
+async def test_a_channel_added_in_a_replay_begins_where_it_was_added() -> None:
+    """Its full state comes, and what follows: not the past that the others still read."""
+    fanout = Fanout()
+    start = fanout.client("json", "fast", "trades.#").cursor
+    missed = [fanout.publish("trades.a", "x" * 9_000) for _ in range(20)]
+    fanout.publish("trades.b")
+    state = [fanout.publish("trades.b", type=type_) for type_ in ("snapshot", None)]
+    client = fanout.client("json", "stalled")
+    client.subscribe("trades.a", cursor=start)
+    assert client.is_replaying
+    client.subscribe("trades.b")
+    rest = [fanout.publish("trades.b")]
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert client.seqs("trades.a") == missed
+    assert client.seqs("trades.b") == [*state, *rest]
+
+
+@skips_time
 async def test_a_stream_that_is_lost_in_the_middle_of_a_replay_goes_on_with_the_new() -> None:
     """All of the new one comes, though its numbers are below those that have been read."""
     fanout = Fanout()
