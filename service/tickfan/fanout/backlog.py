@@ -35,8 +35,9 @@ class Opening(NamedTuple):
     to the head while the opening waits.
 
     ``snapshot`` are conflated channels, whose newest value is sent; ``state``
-    are the last full states of lossless channels, each with every update since.
-    ``resets`` are those of the head's events that tell of a lost stream.
+    are the last full states of lossless channels, each with every update since
+    (``has_states``: there are some). ``resets`` are those of the head's events that
+    tell of a lost stream.
     """
 
     head: list[bytes]
@@ -44,6 +45,7 @@ class Opening(NamedTuple):
     state: Iterator[Update]
     end: Callable[[str | None], bytes]
     resets: tuple[bytes, ...] = ()
+    has_states: bool = False
 
     def next(self, size_most: int) -> list[Update]:
         """The next updates of the snapshots, up to about ``size_most`` bytes; none: all sent."""
@@ -108,6 +110,17 @@ class Backlog:
     def events_waiting(self) -> int:
         """How many events are to be told before new values are sent."""
         return len(self.controls) + sum(len(opening.head) or 1 for opening in self.openings)
+
+    def cursor(self) -> str | None:
+        """What may be given as the reader's place now; None without one.
+
+        None, too, while full states wait: whoever came back with a place behind
+        them would never be sent them. What the client has been given before is
+        right then, for nothing else is sent meanwhile.
+        """
+        if self.trail is None or any(opening.has_states for opening in self.openings):
+            return None
+        return self.trail.text()
 
     def add_event(self, data: bytes, *, is_reset: bool = False) -> None:
         """Add an event behind a head that waits, not before it: commands are answered in order.

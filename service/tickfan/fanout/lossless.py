@@ -150,7 +150,7 @@ class LosslessAudience:
         """
         while self.pending:
             self.flush()
-        frames: dict[str, bytes] = {}
+        frames: dict[str | None, bytes] = {}
         for member in self.members:
             if member.phase is ENDED:
                 continue  # its last cursor is one of the old stream

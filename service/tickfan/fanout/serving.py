@@ -69,9 +69,8 @@ def _open(backlog: Backlog, format_: Format, until: str | None, parts: list[byte
                 _end_in(backlog, opening, due[-1], parts)
                 return Slice(parts, count, closing.DONE)
         if budget > 0:
-            cursor = None if backlog.trail is None else backlog.trail.text()
-            parts.append(opening.end(cursor))
             del backlog.openings[0]
+            parts.append(opening.end(backlog.cursor()))
     return Slice(parts, count, None)
 
 

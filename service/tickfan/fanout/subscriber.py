@@ -100,13 +100,15 @@ class Subscriber:
     def cursor(self) -> str | None:
         """How far the client has been given its lossless feeds.
 
-        None if it has none, and while a ``reset`` waits: the cursor that it has is right then.
+                None if it has none, and while a ``reset`` or a full state waits: the cursor that
+        it has is right then.
         """
         backlog = self.backlog
         if self.audience is None or (backlog is not None and backlog.resets):
             return None
-        own = None if backlog is None else backlog.trail
-        return (own or self.audience.reached()).text()
+        if backlog is not None and backlog.trail is not None:
+            return backlog.cursor()
+        return self.audience.reached().text()
 
     @property
     def events_waiting(self) -> int:
@@ -231,7 +233,7 @@ class Subscriber:
             backlog.trail.set(name, place)
         backlog.replay = replay
 
-    def lose_stream(self, feed: Feed) -> str:
+    def lose_stream(self, feed: Feed) -> str | None:
         """Forget what is owed of a feed whose stream was lost; the cursor after that.
 
         It leaves the shared path, so that nothing of the new stream comes before ``reset``.
@@ -242,7 +244,7 @@ class Subscriber:
             backlog.replay.restart(feed)
         assert backlog.trail is not None
         backlog.trail.jump({feed.name: feed.place})
-        return backlog.trail.text()
+        return backlog.cursor()
 
     def reset(self, data: bytes) -> None:
         """Tell of a lost stream, before any cursor: the next one is of the new stream."""

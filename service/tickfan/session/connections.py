@@ -240,7 +240,7 @@ class Connections:
             [_describe(grant, prepared.survey, recovered) for grant in grants],
         )
         resets: list[bytes] = []
-        cursor = subscriber.cursor
+        cursor = None if states else subscriber.cursor
         for feed, is_recovered in recovered.items():
             self._tally.resumes[is_recovered] += 1
             if not is_recovered:
@@ -255,6 +255,7 @@ class Connections:
                 _states(states),
                 end,
                 tuple(resets),
+                has_states=bool(states),
             )
         )
         # A newcomer's first bytes go out here and now, in one write.

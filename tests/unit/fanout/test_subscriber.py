@@ -372,6 +372,35 @@ async def test_who_ends_in_the_middle_of_a_flush_is_told_where(wire: str) -> Non
     assert client.seqs("trades.a") + again.seqs("trades.a") == sent
 
 
+@pytest.mark.parametrize("cut", ["resume", "another", "reset", "end"])
+@skips_time
+async def test_no_cursor_comes_before_a_full_state_that_it_is_behind(cut: str) -> None:
+    """Whoever is cut in the middle of the state comes back with one that brings it whole."""
+    fanout = Fanout()
+    for type_ in ("snapshot", *[None] * 9):
+        fanout.publish("book.x", "x" * 30_000, type=type_)
+    client = fanout.client("json", "stalled")
+    if cut == "resume":  # what it had been given is lost
+        client.subscribe("book.x", cursor=f"1~book.zz.{'A' * 11}")
+    else:
+        client.clog()
+        if cut == "another":
+            client.subscribe("trades.a")
+        client.subscribe("book.x", "trades.b")
+        client.pipe.read()
+        await fanout.settle(0.02)
+    if cut == "reset":
+        fanout.reset("trades")
+    elif cut == "end":
+        client.subscriber.end(closing.DRAIN)
+    client.pipe.read()
+    await fanout.settle(0.02)
+    client.pipe.read()
+    assert bool(client.named("reset")) == (cut in ("resume", "reset"))
+    assert len(client.named("update")) < 10
+    assert "book" not in (client.cursor or ""), client.cursor
+
+
 @skips_time
 async def test_until_holds_in_a_replay_too() -> None:
     """A resume reads up to the end that was asked for, and not on."""
