@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import selectors
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from tickfan.session.connections import Granted
     from tickfan.wire.base import Format
 
+T = TypeVar("T")
+
 FEEDS = (
     FeedSpec("quotes", ("quotes.#",), Delivery.CONFLATED, interval_ms=20),
     FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, flush_ms=10),
@@ -67,6 +69,14 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.now
+
+    def within(self, action: Callable[[], T]) -> T:
+        """Do something as if within a turn of the loop, which goes round only when it is run."""
+        asyncio._set_running_loop(self)
+        try:
+            return action()
+        finally:
+            asyncio._set_running_loop(None)
 
 
 class _Skipping(selectors.SelectSelector):
