@@ -45,12 +45,14 @@ class Phase(Enum):
 SHARED, OPENING, REPLAYING, BACKLOG, AWAITING_FLUSH, ENDED = Phase
 
 FOLLOWS: dict[Phase, set[Phase]] = {
-    SHARED: {OPENING, BACKLOG, ENDED},
+    # Whatever it is owed, it steps aside first.
+    SHARED: {BACKLOG, ENDED},
     OPENING: {REPLAYING, BACKLOG, AWAITING_FLUSH, SHARED, ENDED},
     # A resume comes with an opening, so no other phase leads here.
     REPLAYING: {OPENING, BACKLOG, AWAITING_FLUSH, SHARED, ENDED},
     BACKLOG: {OPENING, AWAITING_FLUSH, SHARED, ENDED},
-    AWAITING_FLUSH: {OPENING, BACKLOG, SHARED, ENDED},
+    # The flush comes first; a step leads back to the shared path.
+    AWAITING_FLUSH: {OPENING, BACKLOG, ENDED},
     ENDED: set(),
 }
 """What may follow what."""
