@@ -330,9 +330,11 @@ class Fanout:
             offset = self.offsets[feed.name]
             self.offsets[feed.name] += 1
             fields = {"offset": offset, "message_id": str(offset), **fields}
+        fingerprint = fields.pop("fingerprint", None)
         message = Received(channel, body, **fields)
-        is_lossless = feed.is_lossless
-        self.ingest.deliver(feed.name, message, message.fingerprint() if is_lossless else None)
+        if feed.is_lossless:
+            fingerprint = fingerprint or message.fingerprint()
+        self.ingest.deliver(feed.name, message, fingerprint)
         if feed.is_lossless:
             return int(fields["offset"]) * 1024
         held = self.feeds.channel(channel)

@@ -102,15 +102,12 @@ class Subscriber:
     def cursor(self) -> str | None:
         """How far the client has been given its lossless feeds.
 
-                None if it has none, and while a ``reset`` or a full state waits: the cursor that
-        it has is right then.
+        None if it has none, and while a ``reset`` or a full state waits: the one it has is right.
         """
         backlog = self.backlog
-        if self.audience is None or (backlog is not None and backlog.resets):
-            return None
-        if backlog is not None and backlog.trail is not None:
-            return backlog.cursor()
-        return self.audience.reached().text()
+        if backlog is not None and (backlog.resets or backlog.trail is not None):
+            return None if backlog.resets else backlog.cursor()
+        return None if self.audience is None else self.audience.reached().text()
 
     @property
     def events_waiting(self) -> int:
@@ -148,15 +145,11 @@ class Subscriber:
         except OSError:
             self.end(closing.LOST)
             return
-        self._add_event(self._aside(), data)
-
-    def step_aside(self) -> None:
-        """Leave the shared path; its audiences go on without it."""
-        self._aside()
+        self._add_event(self.step_aside(), data)
 
     def fall_behind(self, place: Trail, updates: Sequence[Update]) -> None:
         """Its socket took nothing of a lossless flush: queue it. ``place`` is before it."""
-        self._aside(place)
+        self.step_aside(place)
         self.owe(updates)
 
     def owe(self, updates: Sequence[Update]) -> None:
@@ -174,7 +167,7 @@ class Subscriber:
 
     def owe_newest(self, channels: Iterable[Channel]) -> None:
         """It has not got the newest values of these conflated channels."""
-        backlog = self._aside()
+        backlog = self.step_aside()
         backlog.marks.mark_all(channels)
         self._note_owed(backlog)
 
@@ -189,7 +182,7 @@ class Subscriber:
 
     def open(self, opening: Opening) -> None:
         """Send an opening, after what waits."""
-        backlog = self._aside()
+        backlog = self.step_aside()
         if self.phase is ENDED:
             return
         try:
@@ -210,7 +203,7 @@ class Subscriber:
         It has stepped aside, and has left the audience before. It is not due what is
         pending here.
         """
-        backlog = self._aside()
+        backlog = self.step_aside()
         self.audience = audience
         try:
             backlog.move_to(audience)
@@ -240,7 +233,7 @@ class Subscriber:
 
         It leaves the shared path, so that nothing of the new stream comes before ``reset``.
         """
-        backlog = self._aside()
+        backlog = self.step_aside()
         backlog.drop_feed(feed)
         if backlog.replay is not None:
             backlog.replay.restart(feed)
@@ -251,13 +244,12 @@ class Subscriber:
     def reset(self, data: bytes) -> None:
         """Tell of a lost stream, before any cursor: the next one is of the new stream."""
         if self.phase is not ENDED:
-            self._add_event(self._aside(), data, is_reset=True)
+            self._add_event(self.step_aside(), data, is_reset=True)
 
     def end(self, reason: Reason, place: Trail | None = None) -> None:
         """Close for ``reason``; the first reason counts.
 
         ``place`` is what the client has reached, if that is not what its audience has.
-
         Nothing is written to it any more. It stays in its audiences until its
         transport, told by ``on_end``, takes it out of the hub: an audience
         that ends a member in the middle of a flush must not change under it.
@@ -310,8 +302,8 @@ class Subscriber:
                 self.backlog = None
         return len(data)
 
-    def _aside(self, place: Trail | None = None) -> Backlog:
-        """The backlog; a new one, if it was on the shared path."""
+    def step_aside(self, place: Trail | None = None) -> Backlog:
+        """Leave the shared path, if it is there; returns what waits for it."""
         backlog = self.backlog
         if backlog is None:
             backlog = self.backlog = self._new_backlog(place)

@@ -28,7 +28,7 @@ class Watched(Subscriber):
     __slots__ = ()
 
     @property
-    def phase(self) -> Phase:  # type: ignore[override]
+    def phase(self) -> Phase:
         phase: Phase = FIELD.__get__(self)
         return phase
 
@@ -82,7 +82,7 @@ async def opening(fanout: Fanout) -> Client:
 
 async def replaying(fanout: Fanout) -> Client:
     """It waits for its turn to read what it missed."""
-    places = [fanout.hub.pace.admit() for _ in range(100)]
+    places = [fanout.pace.admit() for _ in range(100)]
     assert all(places)
     client = connect(fanout)
     fanout.publish("trades.a")
@@ -107,7 +107,7 @@ async def caught_up(fanout: Fanout) -> Client:
 
 async def replayed(fanout: Fanout) -> Client:
     client = await replaying(fanout)
-    fanout.hub.pace.leave()
+    fanout.pace.leave()
     await fanout.settle()
     return client
 
