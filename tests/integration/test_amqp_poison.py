@@ -11,8 +11,9 @@ import pytest
 from pamqp.commands import Basic
 
 from loadtest.rig.waiting import until
+from tests.support import amqp
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
-from tickfan.broker.amqp import AmqpBroker, AmqpOptions
+from tickfan.broker.amqp import AmqpBroker
 
 if TYPE_CHECKING:
     from tests.conftest import Rabbit
@@ -38,7 +39,7 @@ async def test_confused_headers(rabbitmq: Rabbit, policy: Policy) -> None:
     properties.append(Basic.Properties(timestamp=moment, headers={"ts": "nonsense"}))
     feed, sink = source(policy, prefetch=4), Recorder()
     name = feed.spec.name
-    async with running(AmqpBroker([feed], sink, AmqpOptions(urls=(rabbitmq.url,)))):
+    async with running(AmqpBroker([feed], sink, amqp.options(rabbitmq.url))):
         await until(lambda: sink.is_live(name))
         connection = await aiormq.connect(rabbitmq.url)
         channel = await connection.channel()
@@ -85,7 +86,7 @@ async def test_undecodable(rabbitmq: Rabbit, policy: Policy, wrong: str) -> None
     """What would end the library's connection is one message with less to say, no outage."""
     feed, sink = source(policy), Recorder()
     name = feed.spec.name
-    options = AmqpOptions(urls=(rabbitmq.url,), backoff_first_s=0.05)
+    options = amqp.options(rabbitmq.url, backoff_first_s=0.05)
     broker = AmqpBroker([feed], sink, options)
     key, header = f"{name}.a".encode(), struct.pack(">H", 0)
     if wrong == "timestamp":

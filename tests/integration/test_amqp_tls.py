@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from loadtest.rig.rabbitmq import RabbitNode, free_port
 from loadtest.rig.waiting import until
+from tests.support import amqp
 from tests.support.broker import CONFLATED, Recorder, running, source
 from tests.support.tls import make_certificates
-from tickfan.broker.amqp import AmqpBroker, AmqpOptions
+from tickfan.broker.amqp import AmqpBroker
 from tickfan.broker.base import Message
 from tickfan.core.feed import Upstream
 
@@ -32,8 +33,8 @@ async def test_tls(own_rabbitmq: RabbitNode, tmp_path: Path) -> None:
     own_rabbitmq.start()
     feed = source(CONFLATED)
     name = feed.spec.name
-    right = AmqpOptions(
-        urls=(f"amqps://guest:guest@127.0.0.1:{port}/",),
+    right = amqp.options(
+        f"amqps://guest:guest@127.0.0.1:{port}/",
         tls_ca_file=made.ca,
         tls_cert_file=made.client_cert,
         tls_key_file=made.client_key,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadtest.rig.waiting import until
+from tests.support import amqp
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
-from tickfan.broker.amqp import AmqpBroker, AmqpOptions
+from tickfan.broker.amqp import AmqpBroker
 from tickfan.broker.base import (
     JSON,
     MSGPACK,
@@ -45,7 +46,7 @@ class Stage:
         """A broker that is not running."""
         if self._url is None:
             return MemoryBroker(sources, sink)
-        return AmqpBroker(sources, sink, AmqpOptions(urls=(self._url,)))
+        return AmqpBroker(sources, sink, amqp.options(self._url))
 
     async def start(self, *sources: FeedSource) -> tuple[Broker, Recorder]:
         """A publisher, and what a running broker's sink gets from it."""

@@ -5,6 +5,7 @@ Must not know what is tested.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import aio_pika
@@ -12,13 +13,17 @@ from yarl import URL
 
 from loadtest.rig.proxy import FaultProxy
 from tickfan.broker.amqp import AmqpOptions
+from tickfan.config.sections import BrokerSettings
 
 
 def options(*urls: str, **settings: Any) -> AmqpOptions:
-    """Options with short waits."""
-    settings.setdefault("backoff_first_s", 0.05)
-    settings.setdefault("backoff_max_s", 0.5)
-    return AmqpOptions(urls=urls, **settings)
+    """The options of the settings' defaults, but with short waits."""
+    names = {field.name for field in fields(AmqpOptions)} & set(BrokerSettings.model_fields)
+    section = BrokerSettings()
+    defaults = {name: getattr(section, name) for name in names}
+    files = dict.fromkeys(("tls_ca_file", "tls_cert_file", "tls_key_file"))
+    waits = {"backoff_first_s": 0.05, "backoff_max_s": 0.5}
+    return AmqpOptions(urls=urls, **{**defaults, **files, **waits, **settings})
 
 
 def proxy_to(url: str) -> FaultProxy:

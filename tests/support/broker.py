@@ -94,10 +94,13 @@ class Failing(Recorder):
 def source(policy: Policy, name: str | None = None, **settings: Any) -> FeedSource:
     """A feed of its own: fresh exchange, queue and routing keys (``<name>.#``)."""
     name = name or f"f{uuid.uuid4().hex[:12]}"
-    settings.setdefault("exchange", f"x-{name}")
-    settings.setdefault("queue", f"q-{name}" if policy is LOSSLESS else "")
     bind = settings.pop("bind", (f"{name}.#",))
-    return FeedSource(FeedSpec(name, bind, policy), **settings)
+    own = {
+        "exchange": f"x-{name}", "queue": f"q-{name}" if policy is LOSSLESS else "", "warm": None,
+        "retention_age": "1h", "retention_bytes": 2 * 2**30, "segment_bytes": 64 * 2**20,
+        "prefetch": 1000, "length_max": 100_000,
+    }  # fmt: skip
+    return FeedSource(FeedSpec(name, bind, policy), **{**own, **settings})
 
 
 @asynccontextmanager

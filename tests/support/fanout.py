@@ -54,7 +54,7 @@ FEEDS = (
     FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, flush_ms=10),
     FeedSpec("book", ("book.#",), Delivery.LOSSLESS, flush_ms=5),
 )
-RULES = Rules(intervals_ms=(20, 40, 80))
+RULES = Rules(intervals_ms=(20, 40, 80), channels_per_connection_max=500)
 WIRES = ("sse", "sse10", "ndjson", "msgpack", "json")
 
 

@@ -162,18 +162,18 @@ class FeedSource:
     at the tail, a conflated one has no stream). Retention is the stream's:
     ``retention_age`` such as ``1h``, ``retention_bytes``, ``segment_bytes``.
     ``prefetch`` in messages; ``length_max`` bounds the conflated feed's own
-    queue in RabbitMQ, in messages.
+    queue in RabbitMQ, in messages (a lossless feed has none: 0).
     """
 
     spec: FeedSpec
-    exchange: str = "prices"
-    queue: str = ""
-    warm: str | None = None
-    retention_age: str = "1h"
-    retention_bytes: int = 2 * 2**30
-    segment_bytes: int = 64 * 2**20
-    prefetch: int = 1000
-    length_max: int = 100_000
+    exchange: str
+    queue: str
+    warm: str | None
+    retention_age: str
+    retention_bytes: int
+    segment_bytes: int
+    prefetch: int
+    length_max: int
 
 
 class SinkFailures:

@@ -145,6 +145,7 @@ class LosslessFeed(_Feed):
             retention_bytes=self.retention_bytes,
             segment_bytes=self.segment_bytes,
             prefetch=self.prefetch,
+            length_max=0,
         )
 
     @model_validator(mode="after")

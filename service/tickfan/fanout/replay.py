@@ -26,9 +26,7 @@ class Pace:
 
     __slots__ = ("_burst", "_bytes", "_bytes_per_s", "_clock", "_then", "readers", "readers_max")
 
-    def __init__(
-        self, clock: Callable[[], float], readers_max: int = 100, bytes_per_s: int = 64 * 2**20
-    ) -> None:
+    def __init__(self, clock: Callable[[], float], readers_max: int, bytes_per_s: int) -> None:
         """``clock`` in seconds, ``bytes_per_s`` over all readers."""
         self.readers_max = readers_max
         self.readers = 0

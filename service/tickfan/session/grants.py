@@ -83,8 +83,8 @@ class Plan:
 class Rules:
     """The operator's limits. ``intervals_ms`` is the ladder, rising."""
 
-    intervals_ms: tuple[int, ...] = (50, 100, 200, 250, 500, 1000, 2000, 5000, 10000, 30000, 60000)
-    channels_per_connection_max: int = 500
+    intervals_ms: tuple[int, ...]
+    channels_per_connection_max: int
 
     def round_up(self, interval_ms: int) -> int:
         """The shortest interval of the ladder that is not shorter."""

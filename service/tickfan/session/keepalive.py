@@ -28,9 +28,9 @@ BEAT_S = 1.0
 class Times(NamedTuple):
     """How long may pass, in seconds."""
 
-    heartbeat_s: float = 15.0  # without a write before a heartbeat is sent
-    ping_s: float = 30.0  # between WebSocket pings
-    pong_timeout_s: float = 10.0  # from a ping to anything heard from the client
+    heartbeat_s: float  # without a write before a heartbeat is sent
+    ping_s: float  # between WebSocket pings
+    pong_timeout_s: float  # from a ping to anything heard from the client
 
 
 class Keepalive:

@@ -50,12 +50,12 @@ A half-open link to the broker is found within ``probe_interval_s`` + ``probe_ti
 class Limits(NamedTuple):
     """The operator's limits for connections. Names end with their unit."""
 
-    connections_max: int = 20_000
-    message_bytes_max: int = 16_384
-    notsent_lowat_bytes: int = 16_384
-    retry_ms: int = 2_000
-    closing_timeout_s: float = 2.0
-    snapshot: bool = True
+    connections_max: int
+    message_bytes_max: int
+    notsent_lowat_bytes: int
+    retry_ms: int
+    closing_timeout_s: float
+    snapshot: bool
 
 
 class Admission:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
 
+LIMITS = Limits(
+    connections_max=100, message_bytes_max=16_384, notsent_lowat_bytes=16_384, retry_ms=2_000,
+    closing_timeout_s=2.0, snapshot=True,
+)  # fmt: skip
+
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_kernel_holds_little_back_for_a_stream(make_live: MakeLive, kind: str) -> None:
@@ -111,7 +116,7 @@ async def test_a_search_ends_with_its_client(looks: float, *, is_whole: bool) ->
         fanout.publish(f"quotes.{number}")
     admission = Admission(
         fanout.loop, fanout.feeds, fanout.slices, fanout.background, fanout.tally, fanout.clock,
-        connections=fanout.connections, formats=fanout.formats, rules=RULES, limits=Limits(),
+        connections=fanout.connections, formats=fanout.formats, rules=RULES, limits=LIMITS,
     )  # fmt: skip
     request = Request(("#",))
     prepared = fanout.connections.prepare(fanout.format("sse"), None, request)

@@ -79,7 +79,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.fanout.loop,
             self.fanout.connections,
             self.fanout.clock,
-            Times(heartbeat_s=1.0, ping_s=1e9),
+            Times(heartbeat_s=1.0, ping_s=1e9, pong_timeout_s=10.0),
         )
         self.keepalive.start()
         self._connect("sse", "fast", ["trades.#"])

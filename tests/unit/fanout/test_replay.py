@@ -279,7 +279,7 @@ SIZES = st.integers(1, 2**20)
 @LAW
 def test_never_more_readers_than_the_maximum(readers_max: int, calls: list[bool]) -> None:
     """A place is given if and only if one is free; giving one back frees exactly one."""
-    pace, inside = Pace(Clock(), readers_max=readers_max), 0
+    pace, inside = Pace(Clock(), readers_max, bytes_per_s=1_000_000), 0
     for wants_in in calls:
         if wants_in:
             is_admitted = pace.admit()
@@ -302,7 +302,7 @@ def test_bytes_never_exceed_burst_and_rate_by_more_than_one_spend(
     may be longer.
     """
     clock = Clock()
-    pace = Pace(clock, bytes_per_s=rate)
+    pace = Pace(clock, readers_max=100, bytes_per_s=rate)
     spent: list[tuple[float, int]] = []
     for wait_s, want, overshoot in turns:
         clock.now += wait_s
@@ -325,7 +325,7 @@ def test_bytes_never_exceed_burst_and_rate_by_more_than_one_spend(
 def test_a_debt_is_paid_in_the_time_that_its_bytes_take(rate: int, size: int) -> None:
     """One large read keeps everybody waiting just as long as it was too large."""
     clock = Clock()
-    pace = Pace(clock, bytes_per_s=rate)
+    pace = Pace(clock, readers_max=100, bytes_per_s=rate)
     burst = pace.allowed()
     pace.spend(burst + size)
     assert pace.allowed() <= 0
@@ -338,7 +338,7 @@ def test_a_debt_is_paid_in_the_time_that_its_bytes_take(rate: int, size: int) ->
 def test_idle_time_is_not_saved_up() -> None:
     """After a quiet hour no more goes at once than after a tenth of a second."""
     clock = Clock()
-    pace = Pace(clock, bytes_per_s=1_000_000)
+    pace = Pace(clock, readers_max=100, bytes_per_s=1_000_000)
     clock.now += 3600
     assert pace.allowed() == 1_000_000 * BURST_S
 
@@ -347,7 +347,7 @@ def test_idle_time_is_not_saved_up() -> None:
 def test_asking_costs_nothing(asks: int) -> None:
     """However often it is asked, what comes in a second is a second's bytes."""
     clock = Clock()
-    pace = Pace(clock, bytes_per_s=1_000_000)
+    pace = Pace(clock, readers_max=100, bytes_per_s=1_000_000)
     pace.spend(pace.allowed() + 2_000_000)
     for _ in range(asks):
         clock.now += 2 / asks

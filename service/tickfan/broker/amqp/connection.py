@@ -43,19 +43,19 @@ class AmqpOptions:
     """
 
     urls: tuple[str, ...]
-    declare: bool = True
-    tls_ca_file: str | None = None
-    tls_cert_file: str | None = None
-    tls_key_file: str | None = None
-    tls_verify: bool = True
-    heartbeat_s: int = 25
+    declare: bool
+    tls_ca_file: str | None
+    tls_cert_file: str | None
+    tls_key_file: str | None
+    tls_verify: bool
+    heartbeat_s: int
+    backoff_first_s: float
+    backoff_max_s: float
+    probe_interval_s: float
+    probe_timeout_s: float
+    publish_timeout_s: float
     connect_timeout_s: float = 5.0
-    backoff_first_s: float = 0.25
-    backoff_max_s: float = 3.0
-    probe_interval_s: float = 1.0
-    probe_timeout_s: float = 3.0
     quiet_s: float = 5.0
-    publish_timeout_s: float = 5.0
     connection_name: str = "tickfan"
 
     def tls_context(self) -> ssl.SSLContext:

@@ -6,8 +6,9 @@ import asyncio
 
 from loadtest.rig.rabbitmq import free_port
 from loadtest.rig.waiting import until
+from tests.support import amqp
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
-from tickfan.broker.amqp import AmqpBroker, AmqpOptions
+from tickfan.broker.amqp import AmqpBroker
 from tickfan.core.feed import Upstream
 
 
@@ -16,7 +17,7 @@ async def test_a_broker_that_is_away() -> None:
     before = asyncio.all_tasks()
     sink, feeds = Recorder(), [source(LOSSLESS, "l"), source(CONFLATED, "c")]
     port = free_port()
-    options = AmqpOptions(urls=(f"amqp://guest:secret@127.0.0.1:{port}/",), backoff_first_s=0.01)
+    options = amqp.options(f"amqp://guest:secret@127.0.0.1:{port}/", backoff_first_s=0.01)
     async with running(AmqpBroker(feeds, sink, options)):
         await until(lambda: len(sink.states) == 2)
     for name in ("l", "c"):

@@ -8,8 +8,8 @@ import pytest
 
 from loadtest.rig.rabbitmq import free_port
 from loadtest.rig.waiting import DEADLINE_S
+from tests.support import amqp
 from tests.support.broker import LOSSLESS, source
-from tickfan.broker.amqp.connection import AmqpOptions
 from tickfan.broker.amqp.publisher import Publisher
 from tickfan.broker.base import BrokerDown, Message, PublishError, Unroutable
 
@@ -17,7 +17,7 @@ from tickfan.broker.base import BrokerDown, Message, PublishError, Unroutable
 @pytest.fixture
 def publisher() -> Publisher:
     feed = source(LOSSLESS, "f")
-    options = AmqpOptions(urls=(f"amqp://guest:secret@127.0.0.1:{free_port()}/",))
+    options = amqp.options(f"amqp://guest:secret@127.0.0.1:{free_port()}/")
     return Publisher({"f": feed}, options, is_alone=True)
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tests.support import amqp
 from tests.support.broker import CONFLATED, Recorder, source
 from tests.support.fanout import skips_time
 from tests.unit.broker.amqp.fakes import FakeChannel, FakeLink, link_to, message
 from tickfan.broker.amqp.classic import STUCK_PROBES, ConflatedFeed
-from tickfan.broker.amqp.connection import AmqpOptions
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 def made() -> tuple[ConflatedFeed, Recorder]:
     sink = Recorder()
-    return ConflatedFeed(
-        source(CONFLATED, "f", warm="1h"), sink, AmqpOptions(urls=("amqp://h/",))
-    ), sink
+    return ConflatedFeed(source(CONFLATED, "f", warm="1h"), sink, amqp.options("amqp://h/")), sink
 
 
 def consuming() -> tuple[Any, Consumer]:

@@ -9,17 +9,17 @@ from aiormq.exceptions import AMQPError
 from structlog.testing import capture_logs
 
 from loadtest.rig.waiting import DEADLINE_S
+from tests.support import amqp
 from tests.support.broker import CONFLATED, Failing, Recorder, source
 from tests.unit.broker.amqp.fakes import FakeChannel, FakeLink
 from tickfan.broker.amqp.classic import ConflatedFeed
-from tickfan.broker.amqp.connection import AmqpOptions
 from tickfan.broker.base import Received
 from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     from tickfan.broker.amqp.connection import Link
 
-OPTIONS = AmqpOptions(urls=("amqp://localhost/",))
+OPTIONS = amqp.options("amqp://localhost/")
 
 
 def test_each_state_is_told_once() -> None:

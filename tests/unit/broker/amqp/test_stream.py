@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
+from tests.support import amqp
 from tests.support.broker import LOSSLESS, Recorder, source
 from tests.unit.broker.amqp.fakes import FakeChannel, message
-from tickfan.broker.amqp.connection import AmqpOptions
 from tickfan.broker.amqp.consumer import Consumer
 from tickfan.broker.amqp.stream import Changed, Doubt, LosslessFeed
 from tickfan.broker.amqp.tail import Seen
@@ -17,7 +17,7 @@ from tickfan.broker.base import TopologyError
 
 @pytest.fixture
 async def feed() -> LosslessFeed:
-    made = LosslessFeed(source(LOSSLESS, "f"), Recorder(), AmqpOptions(urls=("amqp://h/",)))
+    made = LosslessFeed(source(LOSSLESS, "f"), Recorder(), amqp.options("amqp://h/"))
     attach_again(made)
     return made
 
