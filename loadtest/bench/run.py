@@ -74,7 +74,7 @@ class Bench:
             if self.quick and shape.name != "A":
                 break
             if peer in shape.peers and peer not in self.absent:
-                rows += self._tried(shape, peer, measure)
+                rows += self.tried(shape, peer, measure)
         if "raw" in shape.peers:
             for row in [row for row in rows if row.server.startswith("tickfan")]:
                 self._raw(row)
@@ -100,7 +100,7 @@ class Bench:
             return Steady(shape, target, self.cores, self.span).run()
 
     @staticmethod
-    def _tried(shape: Shape, peer: str, measure: Callable[[Shape], Iterator[Row]]) -> Iterator[Row]:
+    def tried(shape: Shape, peer: str, measure: Callable[[Shape], Iterator[Row]]) -> Iterator[Row]:
         """A peer's rows. One that breaks is shown as broken, and the rest goes on."""
         try:
             yield from measure(shape)

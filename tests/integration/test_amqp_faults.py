@@ -117,7 +117,7 @@ async def test_lost_classic_consumer(rabbitmq: Rabbit) -> None:
     broker = AmqpBroker([feed], sink, options(rabbitmq.url, probe_interval_s=0.2))
     async with running(broker):
         await until(lambda: sink.is_live(name))
-        lost = broker._feeds[0].consumer
+        lost = broker.feeds[0].consumer
         assert lost is not None
         await lost.channel.basic_cancel(lost.tag)
         await until(lambda: sink.state(name) is Upstream.STALE)

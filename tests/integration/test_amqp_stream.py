@@ -197,7 +197,7 @@ async def test_silent_consumer(rabbitmq: Rabbit, feed: FeedSource) -> None:
     async with consuming(rabbitmq.url, feed, quiet_s=0.5, probe_interval_s=0.2) as (broker, sink):
         await publish(broker, feed, 0)
         await until(lambda: numbers(sink, feed) == [0])
-        lost = broker._feeds[0].consumer
+        lost = broker.feeds[0].consumer
         assert lost is not None
         await lost.channel.basic_cancel(lost.tag)
         await publish(broker, feed, 1, 2)
@@ -209,7 +209,7 @@ async def test_silent_consumer(rabbitmq: Rabbit, feed: FeedSource) -> None:
 async def test_a_quiet_stream_is_left_alone(rabbitmq: Rabbit, feed: FeedSource) -> None:
     """Health checks of a quiet stream, empty or not, never disturb it."""
     async with consuming(rabbitmq.url, feed, quiet_s=0.2, probe_interval_s=0.1) as (broker, sink):
-        checked = broker._feeds[0]
+        checked = broker.feeds[0]
         first_check = checked._heard_at  # type: ignore[attr-defined]
         await until(lambda: checked._heard_at > first_check)  # type: ignore[attr-defined]
         await publish(broker, feed, 0)
@@ -225,7 +225,7 @@ async def test_acks(rabbitmq: Rabbit) -> None:
     async with consuming(rabbitmq.url, feed) as (broker, sink):
         await publish(broker, feed, *range(103))
         await until(lambda: numbers(sink, feed) == list(range(103)))
-        consumer = broker._feeds[0].consumer
+        consumer = broker.feeds[0].consumer
         assert consumer is not None
-        await until(lambda: consumer._acked == 103)
+        await until(lambda: consumer.acked == 103)
     await delete(rabbitmq.url, feed.queue)

@@ -17,15 +17,15 @@ SOURCES = Path(__file__).parent / "ws"
 BUILT = Path(__file__).parents[3] / "build" / "loadtest" / "ws"
 
 
-def missing() -> str | None:
-    """Why it cannot be run here, in a sentence; None if it can. Installs the modules."""
+def missing(built: Path = BUILT) -> str | None:
+    """Why it cannot be run here, in a sentence; None if it can. Installs the modules there."""
     if shutil.which("node") is None:
         return "Node is not installed"
-    stamp, lock = BUILT / ".installed", SOURCES / "package-lock.json"
+    stamp, lock = built / ".installed", SOURCES / "package-lock.json"
     if stamp.exists() and stamp.stat().st_mtime >= lock.stat().st_mtime:
         return None
     try:
-        command = [SOURCES / "install", BUILT]
+        command = [SOURCES / "install", built]
         subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     except subprocess.CalledProcessError as error:
         said = (error.stderr.strip() or "no word of why").splitlines()[0]

@@ -71,11 +71,11 @@ class Printer:
     def _values(self, update: Update) -> Text:
         data = update.data
         if not isinstance(data, dict):
-            return Text(_short(data), self._colour(update.channel, data))
+            return Text(_short(data), self.colour(update.channel, data))
         main = next((name for name in _MAIN if name in data), None)
-        return _pairs(data, main, self._colour(update.channel, data.get(main)) if main else "")
+        return _pairs(data, main, self.colour(update.channel, data.get(main)) if main else "")
 
-    def _colour(self, channel: str, value: Any) -> str:
+    def colour(self, channel: str, value: Any) -> str:
         """Green if the channel's value rose since its last line, red if it fell."""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             return ""

@@ -36,6 +36,10 @@ class ChangeLog(Generic[V]):
         self._sealed = 0
         self._order: OrderedDict[V, None] = OrderedDict()
 
+    def __len__(self) -> int:
+        """How many channels it holds: each that ever changed, once."""
+        return len(self._order)
+
     def mark(self, channel: V) -> bool:
         """Note a change; returns whether it folded into one of this run."""
         self.version = version = self.version + 1

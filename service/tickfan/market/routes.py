@@ -22,7 +22,9 @@ KNOWN_MAX = 100_000
 class Routes:
     """Channel names to the feeds that cover them."""
 
-    def __init__(self, specs: Sequence[FeedSpec]) -> None:
+    def __init__(self, specs: Sequence[FeedSpec], known_max: int = KNOWN_MAX) -> None:
+        """``known_max``: for how many channels the feed is remembered."""
+        self._known_max = known_max
         self._specs = {spec.name: spec for spec in specs}
         self._patterns = [(Pattern(text), spec.name) for spec in specs for text in spec.bind]
         self._known: dict[str, str] = {}
@@ -35,9 +37,14 @@ class Routes:
         feed = self._known.get(channel)
         if feed is None:
             feed = self._find(check_channel_name(channel))
-            if len(self._known) < KNOWN_MAX:
+            if len(self._known) < self._known_max:
                 self._known[channel] = feed
         return feed
+
+    @property
+    def known(self) -> int:
+        """How many channels are remembered."""
+        return len(self._known)
 
     def is_lossless(self, feed: str) -> bool:
         """Whether the feed of that name delivers every update."""

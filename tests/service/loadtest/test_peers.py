@@ -23,9 +23,8 @@ def test_an_npm_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(nodejs, "BUILT", tmp_path / "built")
 
-    assert nodejs.missing() == "its modules cannot be brought: no network"
+    assert nodejs.missing(tmp_path / "built") == "its modules cannot be brought: no network"
     assert not (tmp_path / "built" / ".installed").exists()
 
 
@@ -38,12 +37,11 @@ def test_modules_that_are_there_are_not_brought_again(
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(nodejs, "BUILT", tmp_path)
     stamp = tmp_path / ".installed"
     stamp.touch()
     locked = LOCK.stat().st_mtime
 
     os.utime(stamp, (locked + 1, locked + 1))
-    assert nodejs.missing() is None
+    assert nodejs.missing(tmp_path) is None
     os.utime(stamp, (locked - 1, locked - 1))
-    assert nodejs.missing() == "its modules cannot be brought: no word of why"
+    assert nodejs.missing(tmp_path) == "its modules cannot be brought: no word of why"

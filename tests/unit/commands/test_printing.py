@@ -47,7 +47,7 @@ def test_columns_align() -> None:
 def test_up_is_green_and_down_is_red(values: list[object], styles: list[str]) -> None:
     """Compared as decimals with the channel's last value; what is no number has no colour."""
     printer = Printer()
-    found = [printer._colour("quotes.A", value) for value in values]
+    found = [printer.colour("quotes.A", value) for value in values]
     assert found == styles
 
 

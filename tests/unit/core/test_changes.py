@@ -101,5 +101,5 @@ def test_it_holds_each_channel_once() -> None:
         for channel in channels:
             log.mark(channel)
         log.seal()
-    assert len(log._order) == 3
+    assert len(log) == 3
     assert log.version == 300

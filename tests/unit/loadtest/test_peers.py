@@ -50,7 +50,7 @@ def test_a_peer_that_breaks_is_a_row_that_says_so(error: Exception) -> None:
         yield Row(shape.name, "peer WebSocket", shape.title, checked="ok")
         raise error
 
-    rows = list(Bench._tried(shape, "peer", measure))
+    rows = list(Bench.tried(shape, "peer", measure))
 
     assert [(row.server, row.checked) for row in rows] == [
         ("peer WebSocket", "ok"),

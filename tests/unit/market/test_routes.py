@@ -11,7 +11,6 @@ from tickfan.config import Settings
 from tickfan.core.errors import Refusal
 from tickfan.core.feed import Feed
 from tickfan.core.spec import Delivery, FeedSpec
-from tickfan.market import routes as module
 from tickfan.market.routes import Routes
 
 SPECS = (
@@ -64,10 +63,9 @@ def test_routes_and_feeds_agree(names: list[str]) -> None:
         assert caught.value.code == "no_feed"
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded() -> None:
     """Channels beyond the bound are looked up each time, and found all the same."""
-    monkeypatch.setattr(module, "KNOWN_MAX", 10)
-    routes = Routes(SPECS)
+    routes = Routes(SPECS, known_max=10)
     for number in list(range(50)) * 2:
         assert routes.feed_of(f"a.{number}") == "all"
-    assert len(routes._known) == 10
+    assert routes.known == 10

@@ -52,16 +52,16 @@ class AmqpBroker:
         self._publisher = Publisher(
             {source.spec.name: source for source in sources}, options, is_alone=sink is None
         )
-        self._feeds: list[AmqpFeed] = []
+        self.feeds: list[AmqpFeed] = []
         if sink is not None:
-            self._feeds = [
+            self.feeds = [
                 (LosslessFeed if source.spec.is_lossless else ConflatedFeed)(source, sink, options)
                 for source in sources
             ]
 
     async def run(self) -> NoReturn:
         """See :meth:`tickfan.broker.base.Broker.run`."""
-        if not self._feeds:
+        if not self.feeds:
             raise TickfanError("this broker was made without a sink: it can only publish")
         loop = asyncio.get_running_loop()
         backoff = Backoff(self.options)
@@ -69,7 +69,7 @@ class AmqpBroker:
             try:
                 link = await self._hosts.dial()
             except LinkLost as lost:
-                for feed in self._feeds:
+                for feed in self.feeds:
                     feed.down(str(lost))
                 await asyncio.sleep(backoff.next())
                 continue
@@ -91,7 +91,7 @@ class AmqpBroker:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch(link))
                 group.create_task(self._probe(link))
-                for feed in self._feeds:
+                for feed in self.feeds:
                     group.create_task(feed.serve(link))
                     group.create_task(feed.guard(link))
         except* LinkLost as lost:
@@ -106,7 +106,7 @@ class AmqpBroker:
         down before it is told.
         """
         why = await link.gone()
-        for feed in self._feeds:
+        for feed in self.feeds:
             feed.cut(why)
         raise LinkLost(why)
 

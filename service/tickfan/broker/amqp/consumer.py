@@ -59,7 +59,7 @@ class Consumer:
         self._handle = handle
         self._ack_every = max(1, min(ACK_EVERY_MAX, prefetch // 4))
         self._ack_at = self._ack_every
-        self._acked = 0
+        self.acked = 0  # up to this delivery
         self._wake = asyncio.Event()
         self._end: Exception | None = None
 
@@ -86,8 +86,8 @@ class Consumer:
     async def ack(self) -> None:
         """Ack everything handed over so far."""
         received = self.received
-        if received > self._acked:
-            self._acked = received
+        if received > self.acked:
+            self.acked = received
             self._ack_at = received + self._ack_every
             await self.channel.basic_ack(received, multiple=True, wait=False)
 

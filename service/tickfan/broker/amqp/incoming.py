@@ -71,18 +71,21 @@ _OFFSET_ANYWHERE = re.compile(b"\x0f" + _OFFSET + b"[lL](.{8})", re.DOTALL)
 class Incoming(asyncio.StreamReader):
     """The AMQP library's reader, without the deliveries of the routed channels.
 
-    Those go to their takers when their bytes arrive, for at most ``TURN_S`` at a time. If
+    Those go to their takers when their bytes arrive, for at most ``turn_s`` at a time. If
     some must wait for the next turn, the socket is stopped meanwhile. So TCP slows a broker
     that sends faster than we take.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, turn_s: float = TURN_S, sign_every_s: float = SIGN_EVERY_S) -> None:
+        """``sign_every_s``: how often the library is told that the peer is alive."""
         super().__init__()
+        self._turn_s = turn_s
+        self._sign_every_s = sign_every_s
         self.taken = 0
         """Frames of deliveries so far, of whole ones or not: the peer is alive."""
         self._routes: dict[int, _Route] = {}
         self._data = b""
-        self._next_sign = perf_counter() + SIGN_EVERY_S
+        self._next_sign = perf_counter() + self._sign_every_s
         self._next_turn: asyncio.Handle | None = None
         self._socket: asyncio.Transport | None = None
         self._is_over = False
@@ -137,7 +140,7 @@ class Incoming(asyncio.StreamReader):
         """Take whole frames off the data; whether the turn ended before they did."""
         data, at, end = self._data, 0, len(self._data)
         routes, taken = self._routes, 0
-        until = perf_counter() + TURN_S
+        until = perf_counter() + self._turn_s
         is_cut_short = False
         while end - at >= _FRAME_OVERHEAD:
             kind, channel, size = _frame_head(data, at)
@@ -162,7 +165,7 @@ class Incoming(asyncio.StreamReader):
         if taken:
             self.taken += taken
             if perf_counter() > self._next_sign:
-                self._next_sign = perf_counter() + SIGN_EVERY_S
+                self._next_sign = perf_counter() + self._sign_every_s
                 super().feed_data(_SIGN)
         return is_cut_short
 

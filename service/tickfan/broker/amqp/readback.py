@@ -16,9 +16,10 @@ from tickfan.broker.amqp.tail import find_tail
 from tickfan.broker.amqp.topology import not_a_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tickfan.broker.amqp.connection import Link
+    from tickfan.broker.amqp.tail import Seen
     from tickfan.broker.base import FeedSource, Received
 
 SILENT_AFTER_S = 2.0
@@ -30,15 +31,22 @@ second at most, should be among them.
 """
 
 
-async def read_back(
-    link: Link, source: FeedSource, since: str, take: Callable[[Received], None]
+async def read_back(  # noqa: PLR0913 - the last two by name
+    link: Link,
+    source: FeedSource,
+    since: str,
+    take: Callable[[Received], None],
+    *,
+    find: Callable[[Link, FeedSource], Awaitable[Seen | None]] = find_tail,
+    silent_after_s: float = SILENT_AFTER_S,
 ) -> Counter[str]:
     """Give ``take`` what the stream holds from ``since`` (``90s``) to its tail, in order.
 
     Nothing, if nothing is as young as that. Returns the fingerprints of the
-    newest. Raises :class:`ConsumerLost` if the tail is not reached.
+    newest. Raises :class:`ConsumerLost` if the tail, which ``find`` tells, is not reached:
+    nothing came for ``silent_after_s``.
     """
-    tail = await find_tail(link, source)
+    tail = await find(link, source)
     fingerprints: deque[str] = deque(maxlen=FINGERPRINTS_MAX)
     if tail is None:
         return Counter()
@@ -63,7 +71,7 @@ async def read_back(
         while not reached.is_set():
             seen = consumer.received
             with suppress(TimeoutError):
-                async with asyncio.timeout(SILENT_AFTER_S):
+                async with asyncio.timeout(silent_after_s):
                     await reached.wait()
             consumer.raise_if_lost()
             if consumer.received == seen and not reached.is_set() and not consumer.is_amid:

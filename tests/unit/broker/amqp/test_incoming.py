@@ -18,7 +18,6 @@ from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
 from loadtest.rig.waiting import DEADLINE_S, until
-from tickfan.broker.amqp import incoming as module
 from tickfan.broker.amqp.incoming import TURN_S, Incoming
 from tickfan.broker.base import Received
 
@@ -236,10 +235,9 @@ async def test_a_flood_of_empty_messages_leaves_turns_too() -> None:
     assert taken == sorted(taken)
 
 
-async def test_the_library_hears_of_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_library_hears_of_a_flood() -> None:
     """Else it takes the connection for stuck: a flood leaves no room for heartbeats."""
-    monkeypatch.setattr(module, "SIGN_EVERY_S", 0.0)
-    incoming, taken = Incoming(), list[Received]()
+    incoming, taken = Incoming(sign_every_s=0.0), list[Received]()
     incoming.feed_data(QOS_OK)  # no sign: in the handshake it would be the wrong answer
     incoming.route(1, taken.append)
     whole = message(body=bytes(3000))
@@ -288,12 +286,11 @@ class Socket(asyncio.Transport):
 
 async def test_a_message_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """No task and no handle of the loop for what is taken within a turn: the shape of the cost."""
-    monkeypatch.setattr("tickfan.broker.amqp.incoming.TURN_S", 60)
     loop = asyncio.get_running_loop()
     woken: list[str] = []
     for name in ("call_soon", "call_later", "call_at", "create_task"):
         monkeypatch.setattr(loop, name, lambda *_, name=name, **__: woken.append(name))
-    incoming, taken = Incoming(), list[Received]()
+    incoming, taken = Incoming(turn_s=60), list[Received]()
     incoming.route(1, taken.append)
     incoming.feed_data(b"".join(message(tag) for tag in range(50)))
     monkeypatch.undo()

@@ -8,7 +8,6 @@ import pytest
 
 from tests.support.broker import CONFLATED, source
 from tests.unit.broker.amqp.fakes import link_to, message
-from tickfan.broker.amqp import readback, tail
 from tickfan.broker.amqp.consumer import ConsumerLost
 from tickfan.broker.amqp.readback import read_back
 from tickfan.broker.amqp.tail import Seen
@@ -27,27 +26,30 @@ async def test_it_ends_at_the_tail() -> None:
     assert marks == {each.fingerprint(): 1 for each in messages}
 
 
-async def test_nothing_as_young(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_as_young() -> None:
     """An empty stream, or one whose first message there is after the tail: nothing."""
-    monkeypatch.setattr(tail, "EMPTY_AFTER_S", 0.01)
     taken: list[Received] = []
-    assert not await read_back(link_to(), source(CONFLATED), "1h", taken.append)
+    feed = source(CONFLATED)
+
+    async def no_tail(*_: object) -> None:
+        return None
 
     async def old_tail(*_: object) -> Seen:
         return Seen(3, "")
 
-    monkeypatch.setattr(readback, "find_tail", old_tail)
-    assert not await read_back(link_to(message(5)), source(CONFLATED), "1h", taken.append)
+    assert not await read_back(link_to(), feed, "1h", taken.append, find=no_tail)
+    assert not await read_back(link_to(message(5)), feed, "1h", taken.append, find=old_tail)
     assert taken == []
 
 
-async def test_a_stream_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_that_falls_silent() -> None:
     """Not reaching the tail is an error, never a hang."""
 
     async def far_tail(*_: object) -> Seen:
         return Seen(99, "")
 
-    monkeypatch.setattr(readback, "find_tail", far_tail)
-    monkeypatch.setattr(readback, "SILENT_AFTER_S", 0.01)
     with pytest.raises(ConsumerLost, match="silent before its tail, 99"):
-        await read_back(link_to(message(5)), source(CONFLATED), "1h", lambda _: None)
+        await read_back(
+            link_to(message(5)), source(CONFLATED), "1h", lambda _: None,
+            find=far_tail, silent_after_s=0.01,
+        )  # fmt: skip

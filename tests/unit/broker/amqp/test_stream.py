@@ -15,9 +15,18 @@ from tickfan.broker.amqp.tail import Seen
 from tickfan.broker.base import TopologyError
 
 
+class Made(LosslessFeed):
+    """A feed whose sink can be looked at."""
+
+    def __init__(self) -> None:
+        self.recorder = Recorder()
+        options = amqp.options("amqp://h/")
+        super().__init__(source(LOSSLESS, "f"), self.recorder, options)
+
+
 @pytest.fixture
 async def feed() -> LosslessFeed:
-    made = LosslessFeed(source(LOSSLESS, "f"), Recorder(), amqp.options("amqp://h/"))
+    made = Made()
     attach_again(made)
     return made
 
@@ -29,12 +38,16 @@ def attach_again(feed: LosslessFeed) -> None:
 
 
 def sink_of(feed: LosslessFeed) -> Recorder:
-    return cast("Recorder", feed._sink)
+    return cast("Made", feed).recorder
 
 
 def end_of(feed: LosslessFeed) -> Exception | None:
     assert feed.consumer is not None
-    return feed.consumer._end
+    try:
+        feed.consumer.raise_if_lost()
+    except Exception as end:  # noqa: BLE001 - whatever it is
+        return end
+    return None
 
 
 async def test_each_offset_once(feed: LosslessFeed) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from tests.support.broker import LOSSLESS, source
 from tests.unit.broker.amqp.fakes import link_to, message
-from tickfan.broker.amqp import tail
 from tickfan.broker.amqp.tail import Seen, find_tail
 from tickfan.broker.base import TopologyError
 
@@ -19,10 +18,9 @@ async def test_the_newest_message_is_the_tail() -> None:
     )
 
 
-async def test_silence_is_an_empty_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silence_is_an_empty_stream() -> None:
     """After a while of it."""
-    monkeypatch.setattr(tail, "EMPTY_AFTER_S", 0.01)
-    assert await find_tail(link_to(), source(LOSSLESS)) is None
+    assert await find_tail(link_to(), source(LOSSLESS), patience=0.01) is None
 
 
 async def test_a_message_without_an_offset_is_of_no_stream() -> None:
