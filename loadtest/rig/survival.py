@@ -97,7 +97,7 @@ class Run:
         directory: Path,
         channels: int,
         seed: int = SEED,
-        deadline_s: float = 240,
+        deadline_s: float = 900,
     ) -> None:
         mine = f"survival-{uuid.uuid4().hex[:8]}"
         exchange = {"BROKER__EXCHANGE": mine, "BROKER__QUEUE_PREFIX": f"{mine}."}
@@ -141,16 +141,16 @@ class Run:
             for follower in self.followers:
                 tasks.create_task(follower.run(self.has_all))
             for follower in self.followers:
-                await until(follower.is_subscribed.is_set, "everybody is subscribed", seconds=30)
+                await until(follower.is_subscribed.is_set, "everybody is subscribed", seconds=60)
             yield tasks
             self.is_over = True
             self.figures = await self._wait()
         await self._broker.close()
 
     async def _wait(self) -> str:
-        await until(lambda: all(map(self.has_all, self.followers)), "all is there", seconds=120)
+        await until(lambda: all(map(self.has_all, self.followers)), "all is there", seconds=600)
         # The last fault may have been a moment ago.
-        await until(self._all_live, "every replica is live", seconds=30)
+        await until(self._all_live, "every replica is live", seconds=60)
         return self.describe()
 
     def _all_live(self) -> bool:

@@ -99,7 +99,8 @@ class Service:
     ``public`` and ``admin`` are the two listeners' applications.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pace: type[Pace] = Pace) -> None:
+        """``pace``: what lets resumes read, and how much."""
         self._settings = settings
         stream, http = settings.stream, settings.http
         self.loop = loop = asyncio.get_running_loop()
@@ -111,7 +112,7 @@ class Service:
         self.pump = Pump(loop, slices, tally, clock.stopwatch, stream.stall_timeout_s)
         changes: ChangeLog[Channel] = ChangeLog()
         self.directory = Directory(loop, slices, self.background, changes, tally, clock)
-        self.pace = Pace(loop.time, stream.replays_max, stream.replay_bytes_per_s)
+        self.pace = pace(loop.time, stream.replays_max, stream.replay_bytes_per_s)
         rules = Rules(stream.intervals_ms, stream.channels_per_connection_max)
         self.connections = Connections(
             feeds, self.directory, self.pump, self.pace, slices, tally, clock,

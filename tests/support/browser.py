@@ -17,7 +17,7 @@ import aiohttp
 
 from tests.support.programs import require
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 90
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

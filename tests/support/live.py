@@ -18,6 +18,7 @@ from loadtest.rig.waiting import DEADLINE_S, until
 from tickfan.app import Service
 from tickfan.broker.base import Message
 from tickfan.config import load
+from tickfan.fanout.replay import Pace
 from tickfan.transports.server import Runner
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ class _Server(TestServer):
 
 @contextlib.asynccontextmanager
 async def live(
-    make_client: MakeClient, settings: Mapping[str, str] | None = None
+    make_client: MakeClient, settings: Mapping[str, str] | None = None, pace: type[Pace] = Pace
 ) -> AsyncIterator[Live]:
     """Run the service on ``memory://`` without a market.
 
@@ -217,7 +218,7 @@ async def live(
     """
     environ = {"TICKFAN_MARKET__ENABLED": "false", "TICKFAN_STREAM__CLOSING_TIMEOUT_S": "0.5"}
     environ |= {f"TICKFAN_{name}": value for name, value in (settings or {}).items()}
-    service = Service(load(None, environ))
+    service = Service(load(None, environ), pace)
     async with service.running():
         server = _Server(service.public)
         # As tickfan.lifecycle has it; that of tests sets handler_cancellation too.
