@@ -100,7 +100,7 @@ def _readers(service: Live) -> int:
 class Turnstile(Pace):
     """Notes what it gives when it gives it; while it is held, nobody reads."""
 
-    def __init__(self, clock: Callable[[], float], readers_max: int, bytes_per_s: float) -> None:
+    def __init__(self, clock: Callable[[], float], readers_max: int, bytes_per_s: int) -> None:
         super().__init__(clock, readers_max, bytes_per_s)
         self.most = 0
         self.spent: list[tuple[float, int]] = []  # when, and how many bytes
