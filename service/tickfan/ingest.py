@@ -75,13 +75,14 @@ class Ingest:
         elif of.upstream is not Upstream.STARTING:
             # Clocks differ: a publisher's may be ahead of ours.
             self._tally.upstream_lag[feed].observe(max(0, now - ts) / 1000)
-        source = Source(of, routing_key, "", ts, (offset or 0) * MESSAGE_UPDATES_MAX, fingerprint)
+        seq = (offset or 0) * MESSAGE_UPDATES_MAX
         try:
-            source = source._replace(type=check_type(type_))
+            type_ = check_type(type_)
             items = self._decode(message, of)
         except Poison as poison:
-            self._refuse(source, 0, poison, None)
+            self._refuse(Source(of, routing_key, "", ts, seq, fingerprint), 0, poison, None)
             return
+        source = Source(of, routing_key, type_, ts, seq, fingerprint)
         if is_batch:
             self._publish_batch(source, body, items)
         else:
