@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tickfan.core import closing
 from tickfan.fanout.audience import FLUSH_BYTES, note_flush
-from tickfan.fanout.subscriber import SHARED
+from tickfan.fanout.sharing import write_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -130,34 +130,28 @@ class ConflatedAudience:
         self.flushed_at = now = self._clock.time()
         updates = self._first_of(updates)
         frame = self.key.format.live(updates, None)
-        count, size = len(updates), len(frame)
-        written = 0
-        lost: list[Subscriber] = []
-        for member in self.members:
-            is_parked = member.phase is not SHARED
-            if is_parked and member.is_behind_events:
-                member.owe_newest(_channels(updates))
-                continue
-            send = member.pipe.send
-            try:
-                if (sent := send(frame)) != size:
-                    member.pipe.write(frame[sent:])
-            except BlockingIOError:
-                self._tally.parked += not is_parked
-                member.owe_newest(_channels(updates))
-                continue
-            except OSError:
-                lost.append(member)
-                continue
-            if not member.updates:
-                self._tally.first_update.observe(now - member.opened_at)
-            member.wrote(count, now)
-            written += 1
-            if is_parked:
-                member.has_newest(_channels(updates))
-        note_flush(
-            self._tally, self._tally.conflated_age, updates, written, size, self._clock.wall_ms()
+        tally = self._tally
+        written, aside, full, lost = write_to(
+            self.members, frame, len(updates), now, tally.first_update
         )
+        if aside or full:
+            channels = _channels(updates)
+            for member in full:
+                tally.parked += 1
+                member.owe_newest(channels)
+            for member in aside:
+                is_first = not member.updates
+                try:
+                    if not member.take_newest(frame, channels, now):
+                        continue
+                except OSError:
+                    lost.append(member)
+                    continue
+                written += 1
+                if is_first:
+                    tally.first_update.observe(now - member.opened_at)
+        now_ms = self._clock.wall_ms()
+        note_flush(tally, tally.conflated_age, updates, written, len(frame), now_ms)
         for member in lost:
             member.end(closing.LOST)
 

@@ -14,11 +14,11 @@ from tickfan.core.bounded import BoundedQueue
 from tickfan.core.cursor import Trail
 from tickfan.fanout.audience import FLUSH_BYTES, note_flush
 from tickfan.fanout.serving import cut_at
+from tickfan.fanout.sharing import write_to
 from tickfan.fanout.subscriber import ENDED, SHARED
 
 if TYPE_CHECKING:
     from tickfan.clock import Clock
-    from tickfan.core.closing import Reason
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.tally import Tally
     from tickfan.core.update import Update
@@ -112,35 +112,24 @@ class LosslessAudience:
         before = self.trail.copy()
         due, is_done = cut_at(pending, self.key.until)
         frame = self.key.format.live(due, self.trail)
-        count, size = len(due), len(frame)
-        written = 0
-        over: list[tuple[Subscriber, Reason]] = []
-        for member in self.members:
-            if member.phase is not SHARED:
-                member.owe(pending)
-                continue
-            send = member.pipe.send
-            try:
-                if (sent := send(frame)) != size:
-                    member.pipe.write(frame[sent:])
-            except BlockingIOError:
-                self._tally.parked += 1
-                member.fall_behind(before.copy(), pending)
-                continue
-            except OSError:
-                over.append((member, closing.LOST))
-                continue
-            if not member.updates:
-                self._tally.first_update.observe(now - member.opened_at)
-            member.wrote(count, now)
-            written += 1
-            if is_done:
-                over.append((member, closing.DONE))
-        ages, now_ms = self._tally.lossless_age, self._clock.wall_ms()
-        note_flush(self._tally, ages, due, written, size, now_ms)
-        for member, reason in over:
+        tally = self._tally
+        done = [member for member in self.members if member.phase is SHARED] if is_done else ()
+        written, aside, full, lost = write_to(
+            self.members, frame, len(due), now, tally.first_update
+        )
+        for member in aside:
+            member.owe(pending)
+        for member in full:
+            tally.parked += 1
+            member.fall_behind(before.copy(), pending)
+        now_ms = self._clock.wall_ms()
+        note_flush(tally, tally.lossless_age, due, written, len(frame), now_ms)
+        for member in lost:
+            member.end(closing.LOST)
+        for member in done:
             # Not where the audience is: updates behind the end that was asked for are not sent.
-            member.end(reason, self.trail.copy())
+            if member.phase is SHARED:
+                member.end(closing.DONE, self.trail.copy())
 
     def restart(self, feed: Feed, fields: dict[str, Any]) -> None:
         """The feed's stream was lost: forget what is owed of it, and send ``reset``.

@@ -84,7 +84,8 @@ class Pump:
         if subscriber.phase is ENDED:
             self._parked.pop(subscriber, None)
             return False
-        before = subscriber.updates
+        before, backlog = subscriber.updates, subscriber.backlog
+        assert backlog is not None
         try:
             size = subscriber.step(now)
         except OSError:
@@ -103,7 +104,7 @@ class Pump:
             self._tally.first_update.observe(now - subscriber.opened_at)
         if subscriber.phase is SHARED:
             self._parked.pop(subscriber, None)
-        elif not size and subscriber.stuck_s(now) > self._stall_timeout_s:
+        elif not size and now - backlog.stuck_at > self._stall_timeout_s:
             subscriber.end(closing.STALLED)
         return size > 0
 

@@ -115,23 +115,9 @@ class Subscriber:
         return 0 if self.backlog is None else self.backlog.events_waiting
 
     @property
-    def is_behind_events(self) -> bool:
-        """Whether it is over, or something else comes before new values."""
-        return self.phase is OPENING or self.phase is ENDED
-
-    @property
     def folded(self) -> int:
         """Updates that it was not sent one by one: newer ones replaced them."""
         return self._folded + (0 if self.backlog is None else self.backlog.marks.folded)
-
-    def stuck_s(self, now: float) -> float:
-        """For how many seconds its socket has taken nothing of what it was given."""
-        return 0.0 if self.backlog is None else now - self.backlog.stuck_at
-
-    def wrote(self, count: int, now: float) -> None:
-        """An audience has written so many updates to its socket."""
-        self.updates += count
-        self.written_at = now
 
     def control(self, data: bytes) -> None:
         """Send an event outside the flow of updates, now or after what waits."""
@@ -171,14 +157,25 @@ class Subscriber:
         backlog.marks.mark_all(channels)
         self._note_owed(backlog)
 
-    def has_newest(self, channels: Iterable[Channel]) -> None:
-        """An audience has written their newest values to it, although it is behind.
+    def take_newest(self, frame: bytes, channels: Sequence[Channel], now: float) -> bool:
+        """Write newest values that its audience has written to the others, if it may be.
 
-        So what it is behind in does not grow. Else many clients that fell behind together,
-        and are served one by one, would never catch up.
+        What it is behind in does not grow then, or many who fell behind together, and are
+        served one by one, would never catch up. Raises :class:`OSError`.
         """
-        if self.backlog is not None:
-            self.backlog.marks.forget(channels)
+        backlog = self.step_aside()
+        try:
+            if self.phase is OPENING or self.phase is ENDED:
+                raise BlockingIOError  # noqa: TRY301 - something else comes first
+            if (sent := self.pipe.send(frame)) != len(frame):
+                self.pipe.write(frame[sent:])
+        except BlockingIOError:
+            self.owe_newest(channels)
+            return False
+        backlog.marks.forget(channels)
+        self.updates += len(channels)
+        self.written_at = now
+        return True
 
     def open(self, opening: Opening) -> None:
         """Send an opening, after what waits."""
