@@ -121,7 +121,7 @@ def test_core_has_no_loop_no_clock_and_no_log(source: Path) -> None:
     [
         *sorted((SERVICE / "fanout").rglob("*.py")),
         *sorted((SERVICE / "session").rglob("*.py")),
-        *(SERVICE / "transports" / f"{name}.py" for name in ("admission", "guest", "websocket")),
+        *(SERVICE / "transports" / f"{name}.py" for name in ("admission", "conversation", "guest")),
         SERVICE / "ingest.py",
     ],
     ids=_name,

@@ -56,7 +56,7 @@ def decode_json(data: str | bytes) -> Any:
 
 
 def command_id(message: Any) -> str | int | None:
-    """The client's own mark of a command, given back in the answer."""
+    """The client's own id of a command, given back in the answer."""
     value = message.get("id") if isinstance(message, dict) else None
     if isinstance(value, str) and len(value) <= ID_CHARS_MAX:
         return value

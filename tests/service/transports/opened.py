@@ -21,6 +21,13 @@ KINDS = {
 SUBSCRIBE = b'{"op":"subscribe","channels":["quotes.A","trades.A"]}'
 
 
+async def handshake(wire: Wire) -> dict[str, str]:
+    """The headers of the answer that lets a WebSocket in."""
+    status, headers = await wire.head()
+    assert status == 101
+    return headers
+
+
 async def open_stream(wire: Wire, kind: str) -> None:
     """Read a stream up to its snapshot_end."""
     if kind == "ws.json":

@@ -1,0 +1,309 @@
+"""What is said on one WebSocket: the client's commands and our answers.
+
+The fan-out's frames go to the transport prebuilt (server frames are unmasked, so
+one serves all). Must not know the handshake, nor what a subscription does.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiohttp import WebSocketError, WSCloseCode
+
+from tickfan.core import closing
+from tickfan.core.errors import Refusal
+from tickfan.session.grants import parse_request
+from tickfan.transports import commands, frames
+from tickfan.transports.frames import FrameReader
+from tickfan.transports.guest import Guest
+from tickfan.transports.requests import check_count
+from tickfan.wire import events
+from tickfan.wire.formats import JSON_V1, MSGPACK_V1
+from tickfan.wire.framing import PING_FRAME
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from tickfan.core.closing import Reason
+    from tickfan.core.pattern import Pattern
+    from tickfan.fanout.finding import Prepared
+    from tickfan.session.grants import Request
+    from tickfan.transports.admission import Admission
+
+    CommandId = str | int | None  # of its answer, too
+    Do = Callable[[Reason | None], None]
+
+log = structlog.get_logger("tickfan.websocket")
+
+HARD_LIMIT = 4
+"""The connection is closed above this many times ``message_bytes_max``; up to
+it an oversize message gets an error by name and the connection lives on."""
+
+ANSWERS_MAX = 16
+"""Answers that wait for a client to read them, before its next message is taken."""
+LOOK_S = 0.01
+
+ERRORS_MAX = 32
+"""Channels of one command that are refused by name; of the others the number is told."""
+
+
+class Conversation(Guest):
+    """One client's commands and our answers."""
+
+    __slots__ = (
+        "_decode", "_is_busy", "_kind", "_protocol", "_reader", "_remote", "_task", "format",
+    )  # fmt: skip
+
+    def __init__(self, admission: Admission, protocol: str | None, remote: str) -> None:
+        self.format = admission.formats.websocket(protocol)
+        super().__init__(admission, self.format.name)
+        self._protocol = protocol or MSGPACK_V1
+        self._remote = remote
+        is_json = protocol == JSON_V1
+        self._decode = commands.decode_json if is_json else commands.decode_msgpack
+        self._kind = frames.TEXT if is_json else frames.BINARY
+        self._reader = FrameReader(admission.limits.message_bytes_max * HARD_LIMIT)
+        # A message is to be taken, or waits for something: those behind it wait, too.
+        self._is_busy = False
+        # A command that waits for this replica to catch up, or for its search.
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Welcome the client, or send it away."""
+        super().connection_made(transport)
+        admission = self.admission
+        refused = (
+            admission.refuses(lossless=False)
+            if admission.tune(self.transport)
+            else closing.INTERNAL
+        )
+        if refused is not None:
+            admission.turned_away(self.format, refused, self.name, self._remote)
+            self.goodbye(refused)
+            return
+        try:
+            self.connection = admission.connections.connect(
+                self.format,
+                self.transport,
+                self.on_end,
+                remote=self._remote,
+                ping=PING_FRAME,
+            )
+            welcome = events.welcome(
+                self._protocol,
+                admission.connections.epoch,
+                admission.clock.wall_ms(),
+                message_bytes_max=admission.limits.message_bytes_max,
+                channels_per_connection_max=admission.rules.channels_per_connection_max,
+            )
+            self._say("welcome", welcome)
+        except Exception:
+            log.exception("a conversation failed")
+            self.goodbye(closing.INTERNAL)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sends; as much at once as one message may be."""
+        self._reader.add(data)
+        if not self._is_busy:
+            self._read_later()
+        elif len(self._reader) > self._reader.size_max:
+            self.transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed, by whomever."""
+        super().connection_lost(exc)
+        self.leave(closing.LOST)
+
+    def leave(self, reason: Reason) -> None:
+        """As the base; what waits is not done any more, but the client's goodbye is read."""
+        super().leave(reason)
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            self._read_later()
+
+    def last_words(self, reason: Reason, cursor: str | None) -> None:
+        """The ``closing`` event and the close frame; the client's closes the socket."""
+        self.transport.write(self.goodbye_frames(reason, cursor))
+
+    def goodbye_frames(self, reason: Reason, cursor: str | None) -> bytes:
+        """The ``closing`` event and the close frame."""
+        event = self.admission.closing_event(self.format, reason, cursor)
+        return event + frames.close_frame(reason.code, reason.name)
+
+    def _read_later(self) -> None:
+        """Each message is a job of the slices, or many that come at once hold the loop."""
+        self._is_busy = True
+        self.admission.slices.add(self._read)
+
+    def _read(self) -> None:
+        """Take one message that is here; the next one after it, and what it waits for."""
+        if self.transport.is_closing():
+            return
+        connection = self.connection
+        if connection is not None and connection.subscriber.events_waiting >= ANSWERS_MAX:
+            # No more answers than it reads; who reads none ends by its stall timeout.
+            self.admission.loop.call_later(LOOK_S, self._read_later)
+            return
+        try:
+            message = self._reader.next()
+            if message is not None:
+                self._take(*message)
+        except WebSocketError as error:
+            self._close(closing.BAD_REQUEST, error.code)
+            return
+        except Exception:
+            log.exception("a conversation failed")
+            self.goodbye(closing.INTERNAL)
+            return
+        if self._task is not None:
+            return
+        if message is not None and len(self._reader):
+            self._read_later()
+            return
+        self._is_busy = False
+        if not self.transport.is_reading() and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _take(self, kind: int, body: bytes) -> None:
+        if kind == frames.CLOSE:
+            self._close(closing.LEFT, WSCloseCode.OK)
+        elif self.connection is not None:
+            self.connection.heard_at = self.admission.clock.time()
+            if kind == frames.PING:
+                self._send(frames.control_frame(frames.PONG, body))
+            elif kind != frames.PONG:
+                self._answer(kind, body)
+
+    def _close(self, reason: Reason, code: int) -> None:
+        """Answer a close frame, or what is none of the protocol."""
+        if self.connection is not None:
+            with suppress(OSError):  # gone without waiting for it
+                self.transport.write(frames.close_frame(code))
+        self.leave(reason)
+        self.cut_later()
+        self.transport.close()
+
+    def _answer(self, kind: int, data: bytes) -> None:
+        """Do one command; what is wrong with it is said, and the connection lives on."""
+        command_id: CommandId = None
+        try:
+            if len(data) > self.admission.limits.message_bytes_max:
+                raise Refusal(  # noqa: TRY301 - one way out for every refusal
+                    "message_too_big",
+                    f"{len(data)} bytes; at most {self.admission.limits.message_bytes_max} go",
+                )
+            if kind != self._kind:
+                name = "text" if self._kind == frames.TEXT else "binary"
+                raise Refusal("wrong_frame", f"{self._protocol} takes {name} frames")  # noqa: TRY301
+            message = self._decode(data)
+            command_id = commands.command_id(message)
+            op = commands.check_command(message)
+            self._do(op, message, command_id)
+        except Refusal as refusal:
+            self._refuse([refusal], command_id)
+
+    def _do(self, op: str, message: dict[str, Any], command_id: CommandId) -> None:
+        if op == "ping":
+            self._say(
+                "pong", events.answering(command_id, events.pong(self.admission.clock.wall_ms()))
+            )
+        elif op == "unsubscribe":
+            self._unsubscribe(commands.patterns_of(message), command_id)
+        else:
+            self._subscribe(message, command_id)
+
+    def _subscribe(self, message: dict[str, Any], command_id: CommandId) -> None:
+        admission = self.admission
+        request = parse_request({"snapshot": admission.limits.snapshot, **message})
+        check_count(request, admission.rules.channels_per_connection_max)
+        is_lossless = admission.connections.planner.plan(request).is_lossless
+        refused = admission.refuses(lossless=is_lossless, is_in=True)
+        prepared = admission.connections.prepare(self.format, None, request, self.connection)
+        grant = partial(self._grant, request, command_id, prepared)
+        if refused is not None:
+            grant(refused)
+        else:
+            self._when_ready(prepared, request.cursor, grant, command_id)
+
+    def _unsubscribe(self, patterns: list[Pattern], command_id: CommandId) -> None:
+        connections, connection = self.admission.connections, self.connection
+        assert connection is not None
+        prepared = connections.prepare_unsubscribe(connection, patterns)
+
+        def drop(_: Reason | None) -> None:
+            connections.unsubscribe(connection, patterns, prepared)
+            self._say("unsubscribed", events.answering(command_id, events.unsubscribed(patterns)))
+
+        self._when_ready(prepared, None, drop, command_id)
+
+    def _when_ready(
+        self, prepared: Prepared, cursor: str | None, do: Do, command_id: CommandId
+    ) -> None:
+        """Do a command now, or when what it needs is here: those behind it wait, too."""
+        if cursor is None and not prepared.is_large:
+            do(None)
+        else:
+            self._task = self.admission.loop.create_task(
+                self._wait(prepared, cursor, do, command_id)
+            )
+
+    async def _wait(
+        self, prepared: Prepared, cursor: str | None, do: Do, command_id: CommandId
+    ) -> None:
+        """Do a command when this replica has read as far as the cursor, and has searched."""
+        try:
+            try:
+                refused = await self.admission.wait_for(cursor, is_in=True)
+                if refused is None:
+                    await self.admission.ready(prepared, self.transport, is_in=True)
+            finally:
+                self._task = None
+            if not self.transport.is_closing():  # or not all was found
+                do(refused)
+        except Refusal as refusal:
+            self._refuse([refusal], command_id)
+        except Exception:
+            log.exception("a conversation failed")
+            self.goodbye(closing.INTERNAL)
+        self._read()
+
+    def _grant(
+        self, request: Request, command_id: CommandId, prepared: Prepared, refused: Reason | None
+    ) -> None:
+        connection, format_ = self.connection, self.format
+        assert connection is not None
+        if refused is not None:
+            connection.subscriber.end(refused)
+            return
+        granted = self.admission.connections.subscribe(
+            connection,
+            request,
+            lambda fields: format_.event("subscribed", events.answering(command_id, fields)),
+            lambda cursor: format_.event(
+                "snapshot_end", events.answering(command_id, events.snapshot_end()), cursor
+            ),
+            prepared,
+        )
+        self._refuse(granted.refusals, command_id)
+
+    def _refuse(self, refusals: Sequence[Refusal], command_id: CommandId) -> None:
+        """Name what was refused, in one write: many errors are no sign of a slow client."""
+        named = list(refusals[:ERRORS_MAX])
+        if more := len(refusals) - len(named):
+            named.append(Refusal("more_refused", f"{more} more channels were refused"))
+        self.admission.tally.refusals.update(refusal.code for refusal in refusals)
+        errors = [events.answering(command_id, events.error(refusal)) for refusal in named]
+        if errors:
+            self._send(b"".join([self.format.event("error", error) for error in errors]))
+
+    def _say(self, event: str, fields: dict[str, Any]) -> None:
+        self._send(self.format.event(event, fields))
+
+    def _send(self, data: bytes) -> None:
+        if self.connection is not None:
+            self.connection.subscriber.control(data)
