@@ -192,7 +192,7 @@ class Client:
             self.connection,
             Request(channels, **fields),
             lambda granted: self.format.event("subscribed", granted),
-            lambda cursor: self.format.event("snapshot_end", {}, cursor),
+            {},
         )
 
     def unsubscribe(self, *patterns: str) -> None:

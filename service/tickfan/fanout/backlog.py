@@ -5,14 +5,14 @@ Must not know how it is written, nor when.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tickfan.core.conflating import ConflatingQueue
 from tickfan.core.cursor import Trail
 from tickfan.core.errors import QueueFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tickfan.core.bounded import BoundedQueue
     from tickfan.core.feed import Channel, Feed
@@ -30,9 +30,9 @@ OPENINGS_MAX = 64
 class Opening(NamedTuple):
     """What one granted subscription is owed before anything live.
 
-    The ``head`` comes first, then the snapshots, then the bytes that ``end`` makes of the
-    cursor. An event that must follow the head, and not wait for the snapshots, is appended
-    to the head while the opening waits.
+    The ``head`` comes first, then the snapshots, then ``snapshot_end``, whose fields
+    ``end`` are. An event that must follow the head, and not wait for the snapshots, is
+    appended to the head while the opening waits.
 
     ``snapshot`` are conflated channels, whose newest value is sent; ``state``
     are the last full states of lossless channels, each with every update since
@@ -43,7 +43,7 @@ class Opening(NamedTuple):
     head: list[bytes]
     snapshot: ConflatingQueue[Channel]
     state: Iterator[Update]
-    end: Callable[[str | None], bytes]
+    end: Mapping[str, Any]
     resets: tuple[bytes, ...] = ()
     has_states: bool = False
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tickfan.core.closing import Reason
     from tickfan.core.update import Update
-    from tickfan.fanout.backlog import Backlog, Opening
+    from tickfan.fanout.backlog import Backlog
     from tickfan.fanout.ports import Lossless
     from tickfan.wire.base import Format
 
@@ -66,19 +66,20 @@ def _open(backlog: Backlog, format_: Format, until: str | None, parts: list[byte
             count += len(due)
             budget -= sum(update.size for update in due)
             if is_done:
-                _end_in(backlog, opening, due[-1], parts)
+                _end_in(backlog, format_, due[-1], parts)
                 return Slice(parts, count, closing.DONE)
         if budget > 0:
             del backlog.openings[0]
-            parts.append(opening.end(backlog.cursor()))
+            parts.append(format_.event("snapshot_end", opening.end, backlog.cursor()))
     return Slice(parts, count, None)
 
 
-def _end_in(backlog: Backlog, opening: Opening, last: Update, parts: list[bytes]) -> None:
+def _end_in(backlog: Backlog, format_: Format, last: Update, parts: list[bytes]) -> None:
     """The stream's end was in the snapshot: end with a cursor there, so that the end is known."""
+    opening = backlog.openings[0]
     if backlog.trail is not None and last.place is not None:
         backlog.trail.jump({last.channel.feed.name: last.place})
-        parts.append(opening.end(backlog.trail.text()))
+        parts.append(format_.event("snapshot_end", opening.end, backlog.trail.text()))
     backlog.openings.clear()
 
 

@@ -193,13 +193,13 @@ class Connections:
         connection: Connection,
         request: Request,
         head: Callable[[dict[str, Any]], bytes],
-        end: Callable[[str | None], bytes],
+        end: Mapping[str, Any],
         prepared: Prepared | None = None,
     ) -> Granted:
         """Grant what can be granted of ``request`` and start to send it.
 
-        ``head`` and ``end`` make the bytes of ``subscribed`` (from its fields)
-        and of ``snapshot_end`` (from the cursor). Nothing is sent if every
+        ``head`` makes the bytes of ``subscribed`` from its fields; ``end`` are the
+        fields of ``snapshot_end``. Nothing is sent if every
         pattern is refused. What was ``prepared`` for this request need not be
         looked for again. Raises :class:`~tickfan.core.errors.Refusal` for a
         cursor that is none, or that comes too late.

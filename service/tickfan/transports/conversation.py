@@ -284,9 +284,7 @@ class Conversation(Guest):
             connection,
             request,
             lambda fields: format_.event("subscribed", events.answering(command_id, fields)),
-            lambda cursor: format_.event(
-                "snapshot_end", events.answering(command_id, events.snapshot_end()), cursor
-            ),
+            events.answering(command_id, events.snapshot_end()),
             prepared,
         )
         self._refuse(granted.refusals, command_id)

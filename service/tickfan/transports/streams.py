@@ -169,7 +169,7 @@ class Stream(Guest):
                 self.connection,
                 request,
                 lambda fields: format_.opening("subscribed", fields, admission.retry_ms()),
-                lambda cursor: format_.event("snapshot_end", events.snapshot_end(), cursor),
+                events.snapshot_end(),
                 prepared,
             )
         except Exception:

@@ -21,7 +21,7 @@ def test_slices_give_everything_once_in_order(sizes: list[int], size_most: int) 
     marks = ConflatingQueue[object]()
     marks.mark_all(value.channel for value in values)
     states = [update(books, "book.X", n, seq=n, size=size) for n, size in enumerate(sizes)]
-    opening = Opening([], marks, iter(states), lambda _cursor: b"")  # type: ignore[arg-type]
+    opening = Opening([], marks, iter(states), {})  # type: ignore[arg-type]
 
     taken = []
     while some := opening.next(size_most):
@@ -48,7 +48,7 @@ def test_what_is_not_wanted_any_more_is_left_out() -> None:
     """Of a state that is half sent, too."""
     books = lossless_feed("book")
     states = [update(books, f"book.{n % 2}", n, seq=n, size=10) for n in range(6)]
-    opening = Opening([], ConflatingQueue(), iter(states), lambda _cursor: b"")
+    opening = Opening([], ConflatingQueue(), iter(states), {})
     assert opening.next(15) == states[:2]
     wanted = states[0].channel
     assert opening.only(lambda entry: entry.channel is wanted).next(100) == [states[2], states[4]]

@@ -63,7 +63,7 @@ async def play(script: dict[str, Any], *, paced: bool) -> list[tuple[Any, ...]]:
             connection,
             request,
             lambda granted: client.format.event("subscribed", granted),
-            lambda cursor: client.format.event("snapshot_end", {}, cursor),
+            {},
             prepared,
         )
     else:

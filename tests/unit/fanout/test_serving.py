@@ -32,9 +32,8 @@ def test_events_come_before_openings_and_openings_before_updates() -> None:
     """A slice has an opening or updates, so that it stays within its bytes."""
     owed = backlog()
     owed.add_event(LINES.event("status", {}))
-    end = LINES.event("snapshot_end", {})
     head = [LINES.event("subscribed", {})]
-    owed.add_opening(Opening(head, ConflatingQueue(), iter(()), lambda _cursor: end))
+    owed.add_opening(Opening(head, ConflatingQueue(), iter(()), {}))
     owed.owe([update(lossless_feed(), seq=1024, data="due")])
     first, second = (next_slice(owed, LINES, None, None) for _ in range(2))
     assert told(first) == ["status", "subscribed", "snapshot_end"]
