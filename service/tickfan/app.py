@@ -41,6 +41,7 @@ from tickfan.market.routes import Routes
 from tickfan.session.connections import Connections
 from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
+from tickfan.session.subscribe import Subscriptions
 from tickfan.transports.admission import ADMISSION, Admission, Limits
 from tickfan.transports.middlewares import body_within, errors_as_json, few_a_turn
 from tickfan.transports.ndjson import ndjson
@@ -115,8 +116,12 @@ class Service:
         self.pace = pace(loop.time, stream.replays_max, stream.replay_bytes_per_s)
         rules = Rules(stream.intervals_ms, stream.channels_per_connection_max)
         self.connections = Connections(
-            feeds, self.directory, self.pump, self.pace, slices, tally, clock,
-            rules=rules, epoch=os.urandom(6).hex(), max_age_s=stream.max_connection_age_s,
+            self.directory, self.pump, slices, tally, clock,
+            max_age_s=stream.max_connection_age_s,
+        )  # fmt: skip
+        self.subscriptions = Subscriptions(
+            feeds, self.directory, self.pump, self.pace, tally, clock,
+            rules=rules, epoch=os.urandom(6).hex(),
         )  # fmt: skip
         self.hub = Hub(feeds, changes, self.directory, tally, self.connections.announce)
         self.broker = build_broker(
@@ -132,7 +137,8 @@ class Service:
         self.pulse = Pulse(loop, tally.loop_lag)
         self.admission = Admission(
             loop, feeds, slices, self.background, tally, clock,
-            connections=self.connections, formats=self.formats, rules=rules,
+            connections=self.connections, subscriptions=self.subscriptions,
+            formats=self.formats, rules=rules,
             limits=Limits(
                 stream.connections_max,
                 http.message_bytes_max,
@@ -279,6 +285,7 @@ class Service:
             self.tally,
             self.broker,
             self.formats.encodings,
+            self.subscriptions.epoch,
             # Without a token anybody may publish into the embedded broker.
             None if self._settings.broker.is_memory and not token else token,
             lambda: self.admission.is_draining,

@@ -34,7 +34,8 @@ from tickfan.fanout.slices import Slices
 from tickfan.fanout.subscriber import Phase
 from tickfan.ingest import Ingest
 from tickfan.session.connections import Connections
-from tickfan.session.grants import Request, Rules
+from tickfan.session.grants import Request, Rules, parse_request
+from tickfan.session.subscribe import Answer, Subscriptions
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1, Formats
 from tickfan.wire.framing import PING_FRAME
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from tests.support.decoding import Event
     from tickfan.core.closing import Reason
     from tickfan.core.feed import Channel, Feed
-    from tickfan.session.connections import Granted
+    from tickfan.session.subscribe import Granted
     from tickfan.wire.base import Format
 
 T = TypeVar("T")
@@ -165,6 +166,11 @@ class FakePipe:
             self.read()
 
 
+def asked(*channels: str, **fields: Any) -> Request:
+    """A request as a transport reads it."""
+    return parse_request({"channels": channels, **fields}, RULES.channels_per_connection_max)
+
+
 class Client:
     """One client: it subscribes, reads at its pace, and remembers what it saw."""
 
@@ -188,16 +194,15 @@ class Client:
         self._read = 0
 
     def subscribe(self, *channels: str, **fields: Any) -> Granted:
-        return self.fanout.connections.subscribe(
-            self.connection,
-            Request(channels, **fields),
-            lambda granted: self.format.event("subscribed", granted),
-            {},
-        )
+        subscriptions = self.fanout.subscriptions
+        plan = subscriptions.plan(asked(*channels, **fields))
+        prepared = subscriptions.prepare(plan, self.format, self.connection)
+        return subscriptions.subscribe(self.connection, plan, prepared, Answer())
 
     def unsubscribe(self, *patterns: str) -> None:
         grants = [grant for grant in self.connection.grants if grant.text in patterns]
-        self.fanout.connections.unsubscribe(self.connection, grants)
+        prepared = self.fanout.subscriptions.prepare_unsubscribe(self.connection, grants)
+        self.fanout.subscriptions.unsubscribe(self.connection, grants, prepared)
 
     def clog(self) -> None:
         """Stop reading, with so much in the transport that it is not drained."""
@@ -293,8 +298,11 @@ class Fanout:
         self.formats = Formats()
         self.encodings = self.formats.encodings
         self.connections = Connections(
-            self.feeds, self.directory, self.pump, self.pace, self.slices, self.tally, clock,
-            rules=rules, epoch="epoch", max_age_s=0,
+            self.directory, self.pump, self.slices, self.tally, clock, max_age_s=0
+        )
+        self.subscriptions = Subscriptions(
+            self.feeds, self.directory, self.pump, self.pace, self.tally, clock,
+            rules=rules, epoch="epoch",
         )  # fmt: skip
         self.hub = Hub(self.feeds, changes, self.directory, self.tally, self.connections.announce)
         self.ingest = Ingest(self.hub, clock, 2**20)

@@ -92,6 +92,7 @@ async def test_each_time_of_a_connection_arrives() -> None:
     service = Service(load(None, {**MARKET_OFF, **environ}))
     fanout = Fanout()
     fanout.hub, fanout.connections = service.hub, service.connections
+    fanout.subscriptions = service.subscriptions
     async with service.running():
         began = fanout.loop.time()
 

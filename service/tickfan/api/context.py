@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 class Context:
     """The parts of the service that the endpoints show or use.
 
+    ``epoch`` names this run of the process.
     ``publish_token``: None, anybody may publish (``memory://`` only); empty,
     nobody may. ``is_draining`` is asked, because it changes.
     """
@@ -42,6 +43,7 @@ class Context:
     tally: Tally
     broker: Broker
     encodings: Encodings
+    epoch: str
     publish_token: str | None
     is_draining: Callable[[], bool]
 

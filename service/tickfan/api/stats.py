@@ -20,7 +20,7 @@ async def stats(request: web.Request) -> web.Response:
     tally = context.tally
     return json_response(
         {
-            "epoch": context.connections.epoch,
+            "epoch": context.epoch,
             "connections": len(context.connections),
             "by_format": Counter(c.subscriber.format.name for c in context.connections),
             "audiences": len(context.directory),

@@ -14,11 +14,12 @@ import structlog
 from aiohttp import web
 
 from tickfan.core import closing
-from tickfan.core import cursor as cursors
 from tickfan.core.feed import Upstream
 from tickfan.wire import events
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tickfan.clock import Clock
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tickfan.session.connections import Connections
     from tickfan.session.grants import Rules
     from tickfan.session.membership import Connection
+    from tickfan.session.subscribe import Subscriptions
     from tickfan.wire.base import Format
     from tickfan.wire.formats import Formats
 
@@ -71,6 +73,7 @@ class Admission:
         clock: Clock,
         *,
         connections: Connections,
+        subscriptions: Subscriptions,
         formats: Formats,
         rules: Rules,
         limits: Limits,
@@ -82,6 +85,7 @@ class Admission:
         self.clock = clock
         self._background = background
         self.connections = connections
+        self.subscriptions = subscriptions
         self.formats = formats
         self.rules = rules
         self.limits = limits
@@ -106,17 +110,17 @@ class Admission:
             return closing.STARTING
         return None
 
-    async def wait_for(self, cursor: str | None, *, is_in: bool = False) -> Reason | None:
-        """Wait until this replica has read as far as the cursor; why not to go on.
+    async def wait_for(
+        self, places: Mapping[str, Place] | None, *, is_in: bool = False
+    ) -> Reason | None:
+        """Wait until this replica has read as far as a cursor; why not to go on.
 
         A client that comes from another replica may be ahead of this one. Its cursor is
         judged when the feed is live and has had the time in which a dead link would have
         shown, and not before. What is not there by then is lost.
-        Raises :class:`~tickfan.core.errors.Refusal` for a cursor that is none.
         """
-        if cursor is None:
+        if places is None:
             return None
-        places = cursors.parse(cursor)
         self._waiting += not is_in
         try:
             return await self._caught_up(places)
@@ -136,7 +140,7 @@ class Admission:
         finally:
             self._waiting -= not is_in
 
-    async def _caught_up(self, places: dict[str, Place]) -> Reason | None:
+    async def _caught_up(self, places: Mapping[str, Place]) -> Reason | None:
         deadline = self.clock.time() + BEHIND_S
         while behind := self.feeds.behind(places):
             if self.is_draining:

@@ -16,6 +16,7 @@ from aiohttp import WebSocketError, WSCloseCode
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.session.grants import parse_request
+from tickfan.session.subscribe import Answer
 from tickfan.transports import commands, frames
 from tickfan.transports.frames import FrameReader
 from tickfan.transports.guest import Guest
@@ -26,16 +27,18 @@ from tickfan.wire.framing import PING_FRAME
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tickfan.core.closing import Reason
+    from tickfan.core.cursor import Place
     from tickfan.core.pattern import Pattern
     from tickfan.fanout.finding import Prepared
-    from tickfan.session.grants import Request
+    from tickfan.session.grants import Plan
     from tickfan.transports.admission import Admission
 
     CommandId = str | int | None  # of its answer, too
-    Do = Callable[[Reason | None], None]
+    Places = Mapping[str, Place] | None
+    Do = Callable[[], None]
 
 log = structlog.get_logger("tickfan.websocket")
 
@@ -95,7 +98,7 @@ class Conversation(Guest):
             )
             welcome = events.welcome(
                 self._protocol,
-                admission.connections.epoch,
+                admission.subscriptions.epoch,
                 admission.clock.wall_ms(),
                 message_bytes_max=admission.limits.message_bytes_max,
                 channels_per_connection_max=admission.rules.channels_per_connection_max,
@@ -218,53 +221,58 @@ class Conversation(Guest):
             self._subscribe(message, command_id)
 
     def _subscribe(self, message: dict[str, Any], command_id: CommandId) -> None:
-        admission = self.admission
-        request = parse_request({"snapshot": admission.limits.snapshot, **message})
-        check_count(request, admission.rules.channels_per_connection_max)
-        is_lossless = admission.connections.planner.plan(request).is_lossless
-        refused = admission.refuses(lossless=is_lossless, is_in=True)
-        prepared = admission.connections.prepare(self.format, None, request, self.connection)
-        grant = partial(self._grant, request, command_id, prepared)
+        admission, connection = self.admission, self.connection
+        assert connection is not None
+        channels_max = admission.rules.channels_per_connection_max
+        fields = {"snapshot": admission.limits.snapshot, **message}
+        request = parse_request(fields, channels_max)
+        check_count(request, channels_max)
+        plan = admission.subscriptions.plan(request)
+        refused = admission.refuses(lossless=plan.is_lossless, is_in=True)
         if refused is not None:
-            grant(refused)
-        else:
-            self._when_ready(prepared, request.cursor, grant, command_id)
+            connection.subscriber.end(refused)
+            return
+        prepared = admission.subscriptions.prepare(plan, self.format, connection)
+        grant = partial(self._grant, plan, prepared, command_id)
+        self._when_ready(prepared, request.places(), grant, command_id)
 
     def _unsubscribe(self, patterns: list[Pattern], command_id: CommandId) -> None:
-        connections, connection = self.admission.connections, self.connection
+        subscriptions, connection = self.admission.subscriptions, self.connection
         assert connection is not None
-        prepared = connections.prepare_unsubscribe(connection, patterns)
+        prepared = subscriptions.prepare_unsubscribe(connection, patterns)
 
-        def drop(_: Reason | None) -> None:
-            connections.unsubscribe(connection, patterns, prepared)
+        def drop() -> None:
+            subscriptions.unsubscribe(connection, patterns, prepared)
             self._say("unsubscribed", events.answering(command_id, events.unsubscribed(patterns)))
 
         self._when_ready(prepared, None, drop, command_id)
 
     def _when_ready(
-        self, prepared: Prepared, cursor: str | None, do: Do, command_id: CommandId
+        self, prepared: Prepared, places: Places, do: Do, command_id: CommandId
     ) -> None:
         """Do a command now, or when what it needs is here: those behind it wait, too."""
-        if cursor is None and not prepared.is_large:
-            do(None)
+        if places is None and not prepared.is_large:
+            do()
         else:
             self._task = self.admission.loop.create_task(
-                self._wait(prepared, cursor, do, command_id)
+                self._wait(prepared, places, do, command_id)
             )
 
     async def _wait(
-        self, prepared: Prepared, cursor: str | None, do: Do, command_id: CommandId
+        self, prepared: Prepared, places: Places, do: Do, command_id: CommandId
     ) -> None:
         """Do a command when this replica has read as far as the cursor, and has searched."""
         try:
             try:
-                refused = await self.admission.wait_for(cursor, is_in=True)
+                refused = await self.admission.wait_for(places, is_in=True)
                 if refused is None:
                     await self.admission.ready(prepared, self.transport, is_in=True)
             finally:
                 self._task = None
-            if not self.transport.is_closing():  # or not all was found
-                do(refused)
+            if self.connection is not None and refused is not None:
+                self.connection.subscriber.end(refused)
+            elif not self.transport.is_closing():  # or not all was found
+                do()
         except Refusal as refusal:
             self._refuse([refusal], command_id)
         except Exception:
@@ -272,20 +280,11 @@ class Conversation(Guest):
             self.goodbye(closing.INTERNAL)
         self._read()
 
-    def _grant(
-        self, request: Request, command_id: CommandId, prepared: Prepared, refused: Reason | None
-    ) -> None:
-        connection, format_ = self.connection, self.format
+    def _grant(self, plan: Plan, prepared: Prepared, command_id: CommandId) -> None:
+        connection = self.connection
         assert connection is not None
-        if refused is not None:
-            connection.subscriber.end(refused)
-            return
-        granted = self.admission.connections.subscribe(
-            connection,
-            request,
-            lambda fields: format_.event("subscribed", events.answering(command_id, fields)),
-            events.answering(command_id, events.snapshot_end()),
-            prepared,
+        granted = self.admission.subscriptions.subscribe(
+            connection, plan, prepared, Answer(command_id)
         )
         self._refuse(granted.refusals, command_id)
 

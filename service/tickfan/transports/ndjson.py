@@ -9,18 +9,17 @@ from aiohttp import HttpVersion11, web
 
 from tickfan.transports import streams
 from tickfan.transports.admission import ADMISSION
-from tickfan.transports.requests import read_request
 
 
 async def ndjson(request: web.Request) -> web.StreamResponse:
     """Stream the channels of the query (GET) or of the JSON body (POST)."""
     admission = request.app[ADMISSION]
-    wanted = await read_request(request, snapshot=admission.limits.snapshot)
-    instead = streams.refusal_before(admission, wanted) or streams.finished(admission, wanted)
+    plan = await streams.plan_of(admission, request)
+    instead = streams.instead(admission, plan)
     if instead is not None:
         return instead
     response = web.StreamResponse(headers=streams.HEADERS)
     response.content_type = "application/x-ndjson"
     format_ = admission.formats.ndjson(chunked=request.version >= HttpVersion11)
-    await streams.run(admission, request, response, wanted, format_, "ndjson")
+    await streams.run(admission, request, response, plan, format_, "ndjson")
     return response

@@ -13,7 +13,6 @@ from aiohttp_sse import EventSourceResponse
 
 from tickfan.transports import streams
 from tickfan.transports.admission import ADMISSION
-from tickfan.transports.requests import read_request
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 async def sse(request: web.Request) -> web.StreamResponse:
     """Stream the channels of the query (GET) or of the JSON body (POST)."""
     admission = request.app[ADMISSION]
-    wanted = await read_request(request, snapshot=admission.limits.snapshot)
-    instead = streams.refusal_before(admission, wanted) or streams.finished(admission, wanted)
+    plan = await streams.plan_of(admission, request)
+    instead = streams.instead(admission, plan)
     if instead is not None:
         return instead
     response = _Response(
@@ -37,7 +36,7 @@ async def sse(request: web.Request) -> web.StreamResponse:
     # The connection must not be used again: late bytes of the hub must reach nobody else.
     response.headers["Connection"] = "close"
     format_ = admission.formats.sse(chunked=request.version >= HttpVersion11)
-    await streams.run(admission, request, response, wanted, format_, "sse")
+    await streams.run(admission, request, response, plan, format_, "sse")
     return response
 
 

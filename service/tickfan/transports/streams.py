@@ -14,18 +14,18 @@ import structlog
 from aiohttp import HttpVersion11, web
 
 from tickfan.core import closing
-from tickfan.core import cursor as cursors
-from tickfan.core.pattern import Pattern
+from tickfan.session.subscribe import Answer
 from tickfan.transports.errors import error_response
 from tickfan.transports.guest import Guest
-from tickfan.transports.requests import check_count
+from tickfan.transports.requests import check_count, read_request
 from tickfan.transports.server import handler_of
 from tickfan.wire import events
 
 if TYPE_CHECKING:
     from tickfan.core.closing import Reason
+    from tickfan.core.feeds import Feeds
     from tickfan.fanout.finding import Prepared
-    from tickfan.session.grants import Request
+    from tickfan.session.grants import Plan
     from tickfan.transports.admission import Admission
     from tickfan.transports.server import Handler
     from tickfan.wire.base import Format
@@ -47,46 +47,59 @@ HEADERS = {
 }
 
 
-def refusal_before(admission: Admission, request: Request) -> web.Response | None:
-    """The error to answer before the stream starts, if the request is refused.
+async def plan_of(admission: Admission, web_request: web.Request) -> Plan:
+    """What the request asks for, and what of it can be granted.
 
-    EventSource never comes back after a status other than 200, so this is for
-    requests that would fail again; what passes is told by ``closing``.
+    Raises :class:`~tickfan.core.errors.Refusal` for a request that is refused as a whole.
     """
-    if request.cursor is not None:
-        cursors.parse(request.cursor)
-    check_count(request, admission.rules.channels_per_connection_max)
-    refusals = admission.connections.planner.plan(request).refusals
-    return error_response(refusals) if refusals else None
+    channels_max = admission.rules.channels_per_connection_max
+    request = await read_request(
+        web_request, snapshot=admission.limits.snapshot, channels_max=channels_max
+    )
+    request.places()
+    check_count(request, channels_max)
+    return admission.subscriptions.plan(request)
 
 
-def finished(admission: Admission, request: Request) -> web.Response | None:
-    """204 if the stream, asked ``until`` some type, has been read to its end.
+def instead(admission: Admission, plan: Plan) -> web.Response | None:
+    """What is answered instead of a stream; None: the stream may start.
 
-    It tells EventSource not to come back (WHATWG HTML, 9.2.3).
+    An error if something is refused. EventSource never comes back after a status
+    other than 200, so this is for requests that would fail again; what passes is
+    told by ``closing``. And 204 if the stream has been read to its end: it tells
+    EventSource not to come back (WHATWG HTML, 9.2.3).
     """
-    if request.until is None or request.cursor is None:
-        return None
-    patterns = [Pattern(text) for text in request.channels]
-    for name, place in cursors.parse(request.cursor).items():
-        feed = admission.feeds.get(name)
+    if plan.refusals:
+        return error_response(plan.refusals)
+    if _is_finished(admission.feeds, plan):
+        return web.Response(status=HTTPStatus.NO_CONTENT, headers=HEADERS)
+    return None
+
+
+def _is_finished(feeds: Feeds, plan: Plan) -> bool:
+    """Whether the stream, asked ``until`` some type, has been read to its end."""
+    until, places = plan.request.until, plan.request.places()
+    if until is None or places is None:
+        return False
+    for name, place in places.items():
+        feed = feeds.get(name)
         if feed is None or not feed.is_lossless or not feed.history.holds(place):
             continue
         update = feed.history.at(place.seq)
-        if update is None or update.type != request.until:
+        if update is None or update.type != until:
             continue
         # A cursor moves on with its feed: this may be the end of a channel
         # that the client does not read.
-        if any(pattern.matches(update.channel.name) for pattern in patterns):
-            return web.Response(status=HTTPStatus.NO_CONTENT, headers=HEADERS)
-    return None
+        if any(pattern.matches(update.channel.name) for pattern in plan.granted):
+            return True
+    return False
 
 
 async def run(  # noqa: PLR0913 - one call, by the two admission
     admission: Admission,
     web_request: web.Request,
     response: web.StreamResponse,
-    request: Request,
+    plan: Plan,
     format_: Format,
     transport_name: str,
 ) -> None:
@@ -106,19 +119,16 @@ async def run(  # noqa: PLR0913 - one call, by the two admission
     try:
         await admission.drained(transport)
         if admission.tune(transport):
-            is_lossless = admission.connections.planner.plan(request).is_lossless
-            reason = admission.refuses(lossless=is_lossless) or await admission.wait_for(
-                request.cursor
+            reason = admission.refuses(lossless=plan.is_lossless) or await admission.wait_for(
+                plan.request.places()
             )
             if reason is None:
-                prepared = admission.connections.prepare(format_, request.until, request)
+                prepared = admission.subscriptions.prepare(plan, format_)
                 await admission.ready(prepared, transport)
                 if transport.is_closing():  # and not all was found
                     return
                 # A job of the slices, or a hundred that come at once hold the loop.
-                begin = partial(
-                    stream.begin, handler, request, remote, prepared, lossless=is_lossless
-                )
+                begin = partial(stream.begin, handler, plan, prepared, remote)
                 reason = await admission.slices.run(begin)
             if reason is not None and not transport.is_closing():
                 # 200, retry:, status and closing: an EventSource comes back.
@@ -148,30 +158,17 @@ class Stream(Guest):
         self._last = LAST_CHUNK if is_chunked else b""
         self._behind = 0
 
-    def begin(
-        self,
-        handler: Handler,
-        request: Request,
-        remote: str,
-        prepared: Prepared,
-        *,
-        lossless: bool,
-    ) -> Reason | None:
+    def begin(self, handler: Handler, plan: Plan, prepared: Prepared, remote: str) -> Reason | None:
         """Take the connection and let the hub write; or why not: things change while one waits."""
         admission, format_ = self.admission, self._format
-        if refused := admission.refuses(lossless=lossless) or self.take(handler):
+        if refused := admission.refuses(lossless=plan.is_lossless) or self.take(handler):
             return refused
         try:
             self.connection = admission.connections.connect(
-                format_, self.transport, self.on_end, until=request.until, remote=remote
+                format_, self.transport, self.on_end, until=plan.request.until, remote=remote
             )
-            admission.connections.subscribe(
-                self.connection,
-                request,
-                lambda fields: format_.opening("subscribed", fields, admission.retry_ms()),
-                events.snapshot_end(),
-                prepared,
-            )
+            answer = Answer(retry_ms=admission.retry_ms())
+            admission.subscriptions.subscribe(self.connection, plan, prepared, answer)
         except Exception:
             log.exception("a stream failed", transport=self.name)
             self.goodbye(closing.INTERNAL)

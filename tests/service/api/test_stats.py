@@ -22,7 +22,7 @@ async def test_everything_that_is_counted_is_shown(service: Live) -> None:
         await talk.read_until("gap")
         found = await (await service.admin.get("/v1/stats")).json()
 
-    assert found["epoch"] == service.service.connections.epoch
+    assert found["epoch"] == service.service.subscriptions.epoch
     assert found["connections"] == 2
     assert found["by_format"] == {"sse": 1, "ws.msgpack": 1}
     assert found["audiences"] == 3

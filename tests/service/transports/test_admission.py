@@ -6,17 +6,23 @@ import asyncio
 import errno
 import math
 import socket
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
+import orjson
 import pytest
 from structlog.testing import capture_logs
 
 from tests.service.transports.opened import KINDS, open_stream, transports
-from tests.support.fanout import RULES, Fanout, skips_time
-from tests.support.raw import connect
+from tests.support.fanout import RULES, Fanout, asked, skips_time
+from tests.support.raw import TEXT, connect, request, upgrade
 from tickfan.core import closing
+from tickfan.core import cursor as cursors
+from tickfan.core.cursor import Trail
+from tickfan.core.pattern import Pattern
 from tickfan.fanout.finding import LOOKS_AT_ONCE
-from tickfan.session.grants import Request
+from tickfan.session.grants import Planner
 from tickfan.transports.admission import Admission, Limits
 
 if TYPE_CHECKING:
@@ -95,6 +101,45 @@ async def test_who_may_come_in(make_live: MakeLive) -> None:
     assert admission.refuses(lossless=True) is closing.DRAIN
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_resume_is_taken_apart_once_and_planned_once(
+    service: Live, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the door to its first update: the cursor, each pattern, and what is granted."""
+    await service.publish("trades.A", "seen")
+    cursor = Trail({"trades": service.service.feeds["trades"].place}).text()
+    await service.publish("trades.A", "missed")
+    calls: Counter[str] = Counter()
+
+    def count(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def counting(*arguments: Any) -> Any:
+            calls[name] += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    channel = f"trades.*.{kind}.#"  # no other test asks for it
+    wish = {"channels": [channel, "trades.A"], "cursor": cursor}
+    wires = {
+        "sse": request(f"/v1/sse?{urlencode(wish, doseq=True)}"),
+        "ndjson": request(f"/v1/ndjson?{urlencode(wish, doseq=True)}"),
+        "ws.json": upgrade(),
+    }
+    async with connect(service, wires[kind]) as wire:
+        if kind == "ws.json":
+            await wire.up_to(b"welcome")
+        count(cursors, "parse")
+        count(Planner, "plan")
+        count(Pattern, "__init__")
+        if kind == "ws.json":
+            wire.send_frame(TEXT, orjson.dumps({"op": "subscribe", **wish}))
+        await wire.up_to(b"missed")
+    assert (calls["parse"], calls["plan"]) == (1, 1)
+    assert calls["__init__"] <= 2, "each text once; some are remembered"
+
+
 class Leaving(asyncio.Transport):
     """The transport of a client that goes after some looks at it."""
 
@@ -116,9 +161,10 @@ async def test_a_search_ends_with_its_client(looks: float, *, is_whole: bool) ->
         fanout.publish(f"quotes.{number}")
     admission = Admission(
         fanout.loop, fanout.feeds, fanout.slices, fanout.background, fanout.tally, fanout.clock,
-        connections=fanout.connections, formats=fanout.formats, rules=RULES, limits=LIMITS,
+        connections=fanout.connections, subscriptions=fanout.subscriptions,
+        formats=fanout.formats, rules=RULES, limits=LIMITS,
     )  # fmt: skip
-    request = Request(("#",))
-    prepared = fanout.connections.prepare(fanout.format("sse"), None, request)
+    plan = fanout.subscriptions.plan(asked("#"))
+    prepared = fanout.subscriptions.prepare(plan, fanout.format("sse"))
     await admission.ready(prepared, Leaving(looks))
     assert prepared.is_large is not is_whole

@@ -17,6 +17,7 @@ from tickfan.core.feed import Upstream
 from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.fanout.slices import Slices
 from tickfan.session.connections import Connections
+from tickfan.session.subscribe import Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +88,7 @@ async def test_a_conversation_from_welcome_to_close(service: Live, subprotocol: 
 
     assert talk.socket.protocol == subprotocol
     assert welcome["protocol"] == subprotocol
-    assert welcome["epoch"] == service.service.connections.epoch
+    assert welcome["epoch"] == service.service.subscriptions.epoch
     assert welcome["limits"] == {"message_bytes_max": 16384, "channels_per_connection_max": 500}
     assert [event["event"] for event in opening] == ["subscribed", "update", "snapshot_end"]
     assert (opening[0]["id"], opening[-1]["id"]) == (7, 7)
@@ -331,6 +332,29 @@ async def test_a_cursor_goes_with_the_first_subscribe(service: Live) -> None:
         assert [event["data"] for event in await talk.updates(1)] == ["missed"]
 
 
+async def test_of_several_faults_the_first_is_told(make_live: MakeLive) -> None:
+    """How many channels there are, then the cursor, whether it is late, then each channel."""
+    service = await make_live(STREAM__CHANNELS_PER_CONNECTION_MAX="2")
+    many, bad, cursor = ["a..b", "nobody", "c"], ["a..b", "nobody"], "1~trades.0.AAAAAAAAAAA"
+    told: list[list[str]] = []
+    async with service.ws() as talk:
+
+        async def say(channels: list[str], cursor: str | None) -> None:
+            await talk.say(op="subscribe", channels=channels, cursor=cursor)
+            told.append([one["code"] for one in await quiet(talk) if one["event"] == "error"])
+
+        for channels, place in ((many, "x"), (bad, "x"), (many, None), (bad, cursor)):
+            await say(channels, place)
+        await say(["trades.A"], None)
+        await say(bad, cursor)
+        await say(["nobody", "trades.B"], None)
+        await say(["nobody", "trades.C"], None)
+    assert told == [
+        ["too_many_channels"], ["bad_cursor"], ["too_many_channels"], ["bad_channel", "no_feed"],
+        [], ["late_cursor"], ["no_feed"], ["too_many_channels", "too_many_channels"],
+    ]  # fmt: skip
+
+
 async def test_pings_of_a_client_are_answered(service: Live) -> None:
     """RFC 6455, section 5.5.3: with the same bytes, between other frames."""
     async with connect(service, upgrade()) as wire:
@@ -401,11 +425,12 @@ async def test_before_the_start_only_lossless_subscriptions_wait(make_live: Make
 
 
 @pytest.mark.parametrize(
-    ("where", "command"),
+    ("part", "where", "command"),
     [
-        ("connect", {}),
-        ("subscribe", {"op": "subscribe", "channels": ["quotes.A"]}),
+        (Connections, "connect", {}),
+        (Subscriptions, "subscribe", {"op": "subscribe", "channels": ["quotes.A"]}),
         (
+            Subscriptions,
             "subscribe",
             {"op": "subscribe", "channels": ["trades.A"], "cursor": "1~trades.0.AAAAAAAAAAA"},
         ),
@@ -413,7 +438,11 @@ async def test_before_the_start_only_lossless_subscriptions_wait(make_live: Make
     ids=["welcome", "subscribe", "resume"],
 )
 async def test_a_failure_is_told(
-    service: Live, where: str, command: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    service: Live,
+    part: type,
+    where: str,
+    command: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """closing: internal and 4008, never a bare cut."""
     await service.publish("trades.A", 1)
@@ -421,7 +450,7 @@ async def test_a_failure_is_told(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("deep")
 
-    monkeypatch.setattr(Connections, where, fail)
+    monkeypatch.setattr(part, where, fail)
     with capture_logs() as logs:
         async with connect(service, upgrade()) as wire:
             await handshake(wire)

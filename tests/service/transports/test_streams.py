@@ -17,6 +17,7 @@ from tickfan.core.feed import Upstream
 from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.fanout.slices import Slices
 from tickfan.session.connections import Connections
+from tickfan.session.subscribe import Subscriptions
 from tickfan.transports.streams import BEHIND_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -164,6 +165,23 @@ async def test_every_refused_channel_is_named(make_live: MakeLive, kind: str) ->
     assert response.status == 400
     assert (error["code"], error["item"]) == ("too_many_channels", "quotes.3.")
     assert "10000 channels at once; a connection has at most 3: use a wildcard" in error["message"]
+
+
+@BOTH
+async def test_of_several_faults_the_first_is_told(make_live: MakeLive, kind: str) -> None:
+    """The cursor, then how many channels there are, then each of them."""
+    service = await make_live(STREAM__CHANNELS_PER_CONNECTION_MAX="2")
+    many, bad = "channels=a..b,nobody,c", "channels=a..b,nobody"
+    told = []
+    for query in (f"{many}&cursor=x", f"{bad}&cursor=x", many, bad):
+        async with service.session.get(service.url(f"/v1/{kind}?{query}")) as response:
+            told.append([error["code"] for error in (await response.json())["errors"]])
+    assert told == [
+        ["bad_cursor"],
+        ["bad_cursor"],
+        ["too_many_channels"],
+        ["bad_channel", "no_feed"],
+    ]
 
 
 @BOTH
@@ -453,7 +471,7 @@ async def test_who_uploads_for_ever_is_ended(service: Live, kind: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    ("part", "where"), [(Connections, "connect"), (Connections, "subscribe"), (Slices, "run")]
+    ("part", "where"), [(Connections, "connect"), (Subscriptions, "subscribe"), (Slices, "run")]
 )
 async def test_a_failure_after_the_headers_is_told(
     service: Live, kind: str, part: type, where: str, monkeypatch: pytest.MonkeyPatch

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.support.fanout import Fanout, skips_time
+from tests.support.fanout import Fanout, asked, skips_time
 from tests.support.updates import LAW, conflated_feed, lossless_feed, update
 from tickfan.core.index import LOOKS
 from tickfan.core.pattern import Pattern
 from tickfan.fanout.audience import Selector
 from tickfan.fanout.finding import LOOKS_AT_ONCE, WILD_AT_ONCE, Prepared, Reach, Survey
-from tickfan.session.grants import Request
+from tickfan.session.subscribe import Answer
 
 if TYPE_CHECKING:
     from tickfan.core.feed import Feed
@@ -40,14 +40,16 @@ async def play(script: dict[str, Any], *, paced: bool) -> list[tuple[Any, ...]]:
         fanout.publish(publish[1], "before", type=publish[2])
     other = fanout.client("json", "fast", *script["wish"], interval_ms=script["interval_ms"])
     client = fanout.client("json", "fast", *script["held"], interval_ms=20)
-    connections, connection = fanout.connections, client.connection
-    request = Request(tuple(script["wish"]), script["interval_ms"])
+    subscriptions, connection = fanout.subscriptions, client.connection
+    plan = subscriptions.plan(asked(*script["wish"], interval_ms=script["interval_ms"]))
     patterns = [Pattern(text) for text in script["wish"]]
-    prepared = None
-    if paced and script["op"] == "subscribe":
-        prepared = connections.prepare(client.format, None, request, connection)
-    elif paced:
-        prepared = connections.prepare_unsubscribe(connection, patterns)
+
+    def prepare() -> Prepared:
+        if script["op"] == "subscribe":
+            return subscriptions.prepare(plan, client.format, connection)
+        return subscriptions.prepare_unsubscribe(connection, patterns)
+
+    prepared = prepare() if paced else None
     steps = iter(()) if prepared is None else prepared.steps()
     for name, *arguments in script["meanwhile"]:
         if name == "publish":
@@ -58,16 +60,11 @@ async def play(script: dict[str, Any], *, paced: bool) -> list[tuple[Any, ...]]:
             fanout.reset("trades")
         else:
             next(steps, None)
+    prepared = prepared or prepare()
     if script["op"] == "subscribe":
-        connections.subscribe(
-            connection,
-            request,
-            lambda granted: client.format.event("subscribed", granted),
-            {},
-            prepared,
-        )
+        subscriptions.subscribe(connection, plan, prepared, Answer())
     else:
-        connections.unsubscribe(connection, patterns, prepared)
+        subscriptions.unsubscribe(connection, patterns, prepared)
     for publish in script["after"]:
         fanout.publish(publish[1], "after", type=publish[2])
         await fanout.settle(0.1)

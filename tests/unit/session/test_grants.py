@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.fanout import FEEDS
+from tests.support.fanout import FEEDS, asked
 from tickfan.core.errors import Refusal
 from tickfan.core.feeds import Feeds
 from tickfan.core.pattern import Pattern
@@ -29,15 +29,16 @@ PLANNER = Planner(Feeds(FEEDS), RULES)
 def test_a_field_of_the_wrong_type_is_named(field: str, value: Any) -> None:
     """What it must be and what came."""
     with pytest.raises(Refusal) as refusal:
-        parse_request({"channels": ["trades.a"], field: value})
+        parse_request({"channels": ["trades.a"], field: value}, 3)
     assert (refusal.value.code, refusal.value.item) == ("bad_field", field)
 
 
 def test_the_defaults_of_a_request() -> None:
     """A snapshot, each feed's own interval, a fresh start."""
-    assert parse_request({"channels": ["a"]}) == Request(("a",))
-    full = {"channels": ["a"], "interval_ms": 5, "snapshot": False, "cursor": "1", "until": "done"}
-    assert parse_request(full) == Request(("a",), 5, False, "1", "done")
+    pattern = Pattern("a")
+    assert asked("a") == Request(("a",), (pattern,), None, True, None, None)
+    full = asked("a", interval_ms=5, snapshot=False, cursor="1", until="done")
+    assert full == Request(("a",), (pattern,), 5, False, {}, "done")
 
 
 @given(st.integers(0, 10**6))
@@ -49,23 +50,23 @@ def test_intervals_round_up_to_the_ladder(asked: int) -> None:
     assert not any(asked <= other < step for other in RULES.intervals_ms)
 
 
-@pytest.mark.parametrize(("asked", "granted"), [(None, 50), (0, 50), (51, 100), (10**9, 1000)])
-def test_a_client_may_ask_for_less_than_the_feed_gives(asked: int | None, granted: int) -> None:
+@pytest.mark.parametrize(("asks", "granted"), [(None, 50), (0, 50), (51, 100), (10**9, 1000)])
+def test_a_client_may_ask_for_less_than_the_feed_gives(asks: int | None, granted: int) -> None:
     """The feed's own interval is the shortest; a lossless feed has none."""
-    grants = PLANNER.plan(Request(("quotes.a", "trades.a"), asked)).grants
+    grants = PLANNER.plan(asked("quotes.a", "trades.a", interval_ms=asks)).grants
     assert [grant.interval_ms for grant in grants] == [granted, None]
 
 
 def test_a_pattern_is_granted_in_every_feed_that_it_can_match() -> None:
     """One pattern, a grant a feed."""
-    grants = PLANNER.plan(Request(("#",))).grants
+    grants = PLANNER.plan(asked("#")).grants
     assert [grant.feed.name for grant in grants] == ["quotes", "trades", "book"]
 
 
 def test_a_refusal_concerns_one_pattern() -> None:
     """The others are granted, in order, each once."""
     wishes = ("trades.a", "trades.", "nobody", "trades.a", "a..b", "book.#")
-    result = PLANNER.plan(Request(wishes))
+    result = PLANNER.plan(asked(*wishes))
     assert [grant.pattern.text for grant in result.grants] == ["trades.a", "book.#"]
     assert [(one.code, one.item) for one in result.refusals] == [
         ("bad_pattern", "trades."), ("no_feed", "nobody"), ("bad_channel", "a..b"),
@@ -76,16 +77,73 @@ def test_a_refusal_concerns_one_pattern() -> None:
 def test_the_limit_counts_what_is_held() -> None:
     """New patterns over it are refused; asking again for a held one is not."""
     held = [Pattern("trades.a"), Pattern("trades.b")]
-    result = PLANNER.plan(Request(("trades.c", "trades.a", "trades.d")), held)
+    plan = PLANNER.plan(asked("trades.c", "trades.a", "trades.d"))
+    result = PLANNER.fit(plan, held)
     assert [grant.pattern.text for grant in result.grants] == ["trades.c", "trades.a"]
     assert [(one.code, one.item) for one in result.refusals] == [("too_many_channels", "trades.d")]
 
 
+TEXTS = ("trades.a", "trades.b", "quotes.a", "#", "nobody", "no.body", "a..b", "trades.")
+
+
+def one_by_one(texts: list[str], held: set[str]) -> tuple[list[str], list[tuple[str, str | None]]]:
+    """What is granted and refused if each text is looked at alone, and counted by hand."""
+    granted: list[str] = []
+    refused: list[tuple[str, str | None]] = []
+    count = len(held)
+    for text in dict.fromkeys(texts):
+        try:
+            Pattern(text)
+        except Refusal as refusal:
+            refused.append((refusal.code, refusal.item))
+            continue
+        is_new = text not in held
+        if is_new and count >= RULES.channels_per_connection_max:
+            refused.append(("too_many_channels", text))
+        elif not PLANNER.plan(asked(text)).granted:
+            refused.append(("no_feed", text))
+        else:
+            granted.append(text)
+            count += is_new
+    return granted, refused
+
+
+wishes = st.lists(st.sampled_from(TEXTS), min_size=1)
+
+
+@given(wishes, st.sets(st.sampled_from(TEXTS[:4]), max_size=3))
+def test_a_plan_that_is_fitted_is_as_one_made_for_the_connection(
+    texts: list[str], held: set[str]
+) -> None:
+    """Each refusal in its place, and for the reason that comes first; the plan stays as it is."""
+    plan = PLANNER.plan(asked(*texts))
+    before = [*plan.granted], [*plan.refusals]
+    result = PLANNER.fit(plan, [Pattern(text) for text in held])
+    refused = [(one.code, one.item) for one in result.refusals]
+    assert ([pattern.text for pattern in result.granted], refused) == one_by_one(texts, held)
+    assert before == ([*plan.granted], [*plan.refusals])
+
+
+def test_of_too_many_channels_none_is_looked_at() -> None:
+    """However many names a body has, they cost nothing but their count."""
+    request = parse_request({"channels": ["a", "b..", "a"]}, 2)
+    assert (request.channels, request.patterns) == (("a", "b..", "a"), ())
+
+
+def test_a_cursor_that_is_none_is_refused_whenever_it_is_asked_for() -> None:
+    """Each transport says when; what else is wrong with the request may come first."""
+    request = asked("trades.a", cursor="nonsense")
+    for _ in range(2):
+        with pytest.raises(Refusal) as refusal:
+            request.places()
+        assert refusal.value.code == "bad_cursor"
+
+
 def test_those_who_ask_for_the_same_share_what_they_are_granted() -> None:
     """Whatever else each asks for: ten thousand clients cost the memory of one."""
-    one = PLANNER.plan(Request(("quotes.a", "trades.a"), 70)).granted
-    other = PLANNER.plan(Request(("quotes.b", "quotes.a"), 90)).granted
+    one = PLANNER.plan(asked("quotes.a", "trades.a", interval_ms=70)).granted
+    other = PLANNER.plan(asked("quotes.b", "quotes.a", interval_ms=90)).granted
     [pattern] = one.keys() & other.keys()
     assert one[pattern] is other[pattern]
-    [grant] = PLANNER.plan(Request(("quotes.a",), 2000)).granted[pattern]
+    [grant] = PLANNER.plan(asked("quotes.a", interval_ms=2000)).granted[pattern]
     assert grant.interval_ms == 1000

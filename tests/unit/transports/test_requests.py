@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
+from tickfan.core import cursor as cursors
+from tickfan.core.cursor import START, Place
 from tickfan.core.errors import Refusal
 from tickfan.transports.requests import check_names, read_request
+
+Q, C, H = (f"1~{feed}.1.{START}" for feed in "qch")
 
 
 async def test_a_full_query_is_taken_apart() -> None:
@@ -15,38 +19,40 @@ async def test_a_full_query_is_taken_apart() -> None:
         make_mocked_request(
             "GET",
             "/v1/sse?channels=a.%23,b&channels=c%2Fd&interval_ms=250&snapshot=False&until=done"
-            "&cursor=1~x&_=99",
+            "&cursor=1~x.1.-----------&_=99",
         ),
         snapshot=True,
+        channels_max=3,
     )
     assert wanted.channels == ("a.#", "b", "c/d")
     assert (wanted.interval_ms, wanted.snapshot) == (250, False)
-    assert (wanted.until, wanted.cursor) == ("done", "1~x")
+    assert (wanted.until, wanted.places()) == ("done", {"x": Place(1, START)})
 
 
 @pytest.mark.parametrize("default", [True, False])
 async def test_the_operator_sets_whether_a_snapshot_comes(*, default: bool) -> None:
     """A request that says nothing gets the default."""
     asked = make_mocked_request("GET", "/v1/sse?channels=a")
-    assert (await read_request(asked, snapshot=default)).snapshot is default
+    assert (await read_request(asked, snapshot=default, channels_max=1)).snapshot is default
 
 
 @pytest.mark.parametrize(
     ("query", "header", "cursor"),
     [
         ("", None, None),
-        ("&last_event_id=q", None, "q"),
-        ("&cursor=c", None, "c"),
-        ("&last_event_id=q&cursor=c", None, "q"),
-        ("&last_event_id=q", "h", "h"),
-        ("&last_event_id=q", "", "q"),
+        (f"&last_event_id={Q}", None, Q),
+        (f"&cursor={C}", None, C),
+        (f"&last_event_id={Q}&cursor={C}", None, Q),
+        (f"&last_event_id={Q}", H, H),
+        (f"&last_event_id={Q}", "", Q),
     ],
 )
 async def test_the_newest_place_wins(query: str, header: str | None, cursor: str | None) -> None:
     """Header, then last_event_id, then cursor; empty is none (a page's first connect)."""
     headers = {} if header is None else {"Last-Event-ID": header}
     asked = make_mocked_request("GET", f"/v1/sse?channels=a{query}", headers)
-    assert (await read_request(asked, snapshot=True)).cursor == cursor
+    wanted = await read_request(asked, snapshot=True, channels_max=1)
+    assert wanted.places() == (None if cursor is None else cursors.parse(cursor))
 
 
 def test_an_unknown_field_is_named_beside_those_that_are() -> None:

@@ -1,0 +1,246 @@
+"""What a connection is sent, and no more: plan, join, recover, answer.
+
+Must not know HTTP, WebSocket, or how a request was spelled.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tickfan.core.errors import Refusal
+from tickfan.fanout.backlog import Opening
+from tickfan.fanout.finding import Prepared, Survey
+from tickfan.session.grants import Planner
+from tickfan.session.membership import keys_of, regroup, resume
+from tickfan.wire import events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from tickfan.clock import Clock
+    from tickfan.core.cursor import Place
+    from tickfan.core.feed import Channel, Feed
+    from tickfan.core.feeds import Feeds
+    from tickfan.core.pattern import Pattern
+    from tickfan.core.tally import Tally
+    from tickfan.core.update import Update
+    from tickfan.fanout.directory import Directory
+    from tickfan.fanout.pump import Pump
+    from tickfan.fanout.replay import Pace
+    from tickfan.session.grants import Grant, Plan, Request, Rules
+    from tickfan.session.membership import Connection
+    from tickfan.wire.base import Format
+
+
+class Answer(NamedTuple):
+    """What the transport adds to the answer of a subscription.
+
+    ``command_id`` is the client's own, of the command. ``retry_ms``: the answer is
+    the first event of a stream, and says after what time to come back.
+    """
+
+    command_id: str | int | None = None
+    retry_ms: int | None = None
+
+    def head(self, format_: Format, fields: dict[str, Any]) -> bytes:
+        """The bytes of ``subscribed``."""
+        fields = events.answering(self.command_id, fields)
+        if self.retry_ms is None:
+            return format_.event("subscribed", fields)
+        return format_.opening("subscribed", fields, self.retry_ms)
+
+
+class Granted(NamedTuple):
+    """What came of a request: the ``subscribed`` fields (None if nothing was granted)."""
+
+    fields: dict[str, Any] | None
+    refusals: list[Refusal]
+
+
+class Subscriptions:
+    """Changes what connections are subscribed to, and answers them."""
+
+    def __init__(  # noqa: PLR0913 - made in one place
+        self,
+        feeds: Feeds,
+        directory: Directory,
+        pump: Pump,
+        pace: Pace,
+        tally: Tally,
+        clock: Clock,
+        *,
+        rules: Rules,
+        epoch: str,
+    ) -> None:
+        """``epoch`` names this run of the process: conflated ``seq`` counts from it."""
+        self._feeds = feeds
+        self._directory = directory
+        self._pump = pump
+        self._pace = pace
+        self._tally = tally
+        self._clock = clock
+        self._planner = Planner(feeds, rules)
+        self.epoch = epoch
+
+    def plan(self, request: Request) -> Plan:
+        """What of the request can be granted, whoever asks."""
+        return self._planner.plan(request)
+
+    def prepare(
+        self, plan: Plan, format_: Format, connection: Connection | None = None
+    ) -> Prepared:
+        """What :meth:`subscribe` will have to find for the plan.
+
+        ``connection`` None: it is the first of a connection that is not here
+        yet. If it is large, let it take its steps first.
+        """
+        until = plan.request.until
+        held: Mapping[Pattern, tuple[Grant, ...]] = {}
+        if connection is not None:
+            until, held = connection.subscriber.until, connection.grants
+            plan = self._planner.fit(plan, held)
+        snapshots_of = plan.grants if plan.request.snapshot else ()
+        return self._prepared(format_, until, {**held, **plan.granted}, snapshots_of)
+
+    def prepare_unsubscribe(self, connection: Connection, patterns: Iterable[Pattern]) -> Prepared:
+        """What :meth:`unsubscribe` will have to find; as :meth:`prepare`."""
+        gone = connection.grants.keys() & set(patterns)
+        if not gone:
+            return Prepared(Survey((), ()), (None, {}), {})
+        left = {pattern: grants for pattern, grants in connection.grants.items()
+                if pattern not in gone}  # fmt: skip
+        subscriber = connection.subscriber
+        return self._prepared(subscriber.format, subscriber.until, left, ())
+
+    def _prepared(
+        self,
+        format_: Format,
+        until: str | None,
+        held: Mapping[Pattern, tuple[Grant, ...]],
+        snapshots_of: Iterable[Grant],
+    ) -> Prepared:
+        keys = keys_of(format_, until, held.values())
+        lossless, conflated = keys
+        each = [*conflated.values()] if lossless is None else [lossless, *conflated.values()]
+        asked = [*snapshots_of]
+        survey = Survey(
+            [grant.selector for grant in asked if grant.interval_ms is not None],
+            [grant.selector for grant in asked if grant.interval_ms is None],
+        )
+        return Prepared(survey, keys, {key: self._directory.reach(key) for key in each})
+
+    def subscribe(
+        self, connection: Connection, plan: Plan, prepared: Prepared, answer: Answer
+    ) -> Granted:
+        """Grant what was planned and still can be, and start to send it.
+
+        ``prepared`` was made for this plan. Nothing is sent if every pattern is
+        refused. Raises :class:`~tickfan.core.errors.Refusal` for a cursor that is
+        none, or that comes too late.
+        """
+        places = plan.request.places()
+        if places is not None and connection.lossless is not None:
+            raise Refusal("late_cursor", "a cursor goes with the first subscribe", "cursor")
+        plan = self._planner.fit(plan, connection.grants)
+        if not plan.granted:
+            return Granted(None, plan.refusals)
+        had = set() if connection.lossless is None else connection.lossless.channels
+        fresh = self._join(connection, plan, prepared)
+        recovered = self._recover(connection, fresh, places or {})
+        fields = self._fields(plan, prepared.survey, recovered)
+        subscriber = connection.subscriber
+        states = [
+            channel
+            for channel in prepared.survey.states
+            # Neither after an exact continuation nor for a channel that is
+            # read already: what waits of it would come after its state.
+            if not recovered.get(channel.feed) and channel not in had
+        ]
+        cursor = None if states else subscriber.cursor
+        resets = self._resets(subscriber.format, recovered, places or {}, cursor)
+        subscriber.open(
+            Opening(
+                [answer.head(subscriber.format, fields), *resets],
+                prepared.survey.snapshot,
+                _states(states),
+                events.answering(answer.command_id, events.snapshot_end()),
+                tuple(resets),
+                has_states=bool(states),
+            )
+        )
+        # A newcomer's first bytes go out here and now, in one write.
+        self._pump.step(subscriber, self._clock.time())
+        return Granted(fields, plan.refusals)
+
+    def unsubscribe(
+        self, connection: Connection, patterns: Iterable[Pattern], prepared: Prepared
+    ) -> None:
+        """Take patterns back; what waits of them is not sent any more."""
+        if connection.drop_grants(patterns):
+            regroup(connection, self._directory, prepared)
+            connection.subscriber.keep_only(connection.is_due())
+
+    def _join(self, connection: Connection, plan: Plan, prepared: Prepared) -> set[Feed]:
+        """Put it into the audiences of its grants; returns the lossless feeds new to it."""
+        prepared.survey.finish()
+        fresh = connection.take_grants(plan.granted)
+        regroup(connection, self._directory, prepared)
+        return fresh
+
+    def _recover(
+        self, connection: Connection, fresh: set[Feed], places: Mapping[str, Place]
+    ) -> dict[Feed, bool]:
+        """Start to replay what was missed since ``places``.
+
+        Returns, for each feed that they speak of, whether all of it comes.
+        """
+        recovered = resume(connection, fresh, places, self._pace)
+        if any(name not in self._feeds for name in places):
+            # Of a feed that is no more: what was read of it may be one of these.
+            recovered |= {feed: False for feed in fresh if feed not in recovered}
+        self._tally.resumes.update(recovered.values())
+        return recovered
+
+    def _resets(
+        self,
+        format_: Format,
+        recovered: dict[Feed, bool],
+        places: Mapping[str, Place],
+        cursor: str | None,
+    ) -> list[bytes]:
+        """What is told of the feeds that start afresh, each with the same cursor."""
+        resets = []
+        for feed, is_recovered in recovered.items():
+            if not is_recovered:
+                reset = events.reset_on_resume(feed, places.get(feed.name))
+                self._tally.unrecovered[feed.name, reset["reason"]] += 1
+                resets.append(format_.event("reset", reset, cursor))
+        return resets
+
+    def _fields(self, plan: Plan, survey: Survey, recovered: dict[Feed, bool]) -> dict[str, Any]:
+        """The fields of ``subscribed``."""
+        channels = [_describe(grant, survey, recovered) for grant in plan.grants]
+        return events.subscribed(self.epoch, self._clock.wall_ms(), channels)
+
+
+def _states(channels: Iterable[Channel]) -> Iterator[Update]:
+    """Each channel's full state and every update since, as of now.
+
+    The lists are not copied: what is appended later is beyond their length of
+    now, and a new full state is a new list.
+    """
+    states = [channel.state or () for channel in channels]
+    return chain.from_iterable(map(islice, states, list(map(len, states))))
+
+
+def _describe(grant: Grant, survey: Survey, recovered: dict[Feed, bool]) -> dict[str, Any]:
+    """What the client is told of one grant."""
+    feed, pattern = grant.feed, grant.pattern
+    if grant.interval_ms is None:
+        is_recovered = recovered.get(feed)
+        has_state = not is_recovered and survey.has_state(grant.selector)
+        snapshot = "state" if has_state else "none"
+        return events.subscribed_lossless(pattern, feed, snapshot, recovered=is_recovered)
+    snapshot = survey.latest(grant.selector)
+    return events.subscribed_conflated(pattern, feed, snapshot, grant.interval_ms)

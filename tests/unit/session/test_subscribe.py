@@ -1,0 +1,136 @@
+"""tickfan.session.subscribe: plan, join, recover, answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.fanout import WIRES, Fanout, skips_time
+from tickfan.core.errors import Refusal
+from tickfan.core.history import OVERHEAD_BYTES
+from tickfan.core.spec import Delivery, FeedSpec
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_a_newcomer_gets_its_opening_in_one_write(wire: str) -> None:
+    """subscribed, the snapshot, snapshot_end: in this order, here and now."""
+    fanout = Fanout()
+    for index in range(3):
+        fanout.publish("quotes.a", index)
+    client = fanout.client(wire, "fast", "quotes.#", "trades.a")
+    assert client.pipe.writes == 1
+    subscribed, snapshot, end = client.events
+    assert subscribed["event"] == "subscribed"
+    assert (snapshot["channel"], snapshot["seq"], snapshot["data"]) == ("quotes.a", 3, 2)
+    assert snapshot["snapshot"] is True
+    assert end["event"] == "snapshot_end"
+    assert "cursor" in end, "a lossless feed is among the grants"
+    grants = {grant["channel"]: grant for grant in subscribed["channels"]}
+    assert grants["quotes.#"]["snapshot"] == "latest"
+    assert grants["quotes.#"]["interval_ms"] == 20
+    assert grants["trades.a"]["delivery"] == "lossless"
+
+
+@skips_time
+async def test_a_snapshot_can_be_declined() -> None:
+    """snapshot: false brings snapshot_end and then only what is new."""
+    fanout = Fanout()
+    fanout.publish("quotes.a")
+    client = fanout.client("sse", "fast", "quotes.#", snapshot=False)
+    await fanout.settle()
+    assert [one["event"] for one in client.events] == ["subscribed", "snapshot_end"]
+    assert "cursor" not in client.events[1]
+    fanout.publish("quotes.a")
+    await fanout.settle()
+    assert client.seqs("quotes.a") == [2]
+
+
+@skips_time
+async def test_a_late_or_foreign_cursor_is_refused() -> None:
+    """A cursor goes with the first lossless subscribe; text that is none is named."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "trades.a")
+    for cursor, code in ((client.cursor, "late_cursor"), ("nonsense", "bad_cursor")):
+        with pytest.raises(Refusal) as refusal:
+            client.subscribe("book.x", cursor=cursor)
+        assert refusal.value.code == code
+    await fanout.settle()
+    fanout.publish("book.x")
+    await fanout.settle()
+    assert not client.seqs("book.x"), "a refused request grants nothing"
+
+
+@skips_time
+async def test_what_cannot_be_granted_is_refused_alone() -> None:
+    """The rest of the request is granted; with nothing granted nothing is sent."""
+    fanout = Fanout()
+    client = fanout.client("json")
+    granted = client.subscribe("trades.a", "nobody.here", "bad..name")
+    assert granted.fields is not None
+    assert [refusal.code for refusal in granted.refusals] == ["no_feed", "bad_channel"]
+    silent = fanout.client("json")
+    assert silent.subscribe("nobody.here").fields is None
+    assert not silent.events
+
+
+@skips_time
+async def test_a_cursor_of_a_lost_history_gets_reset_and_a_fresh_start() -> None:
+    """Per feed, all or nothing; the other feed goes on exactly."""
+    fanout = Fanout([
+        FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, history_bytes_max=5 * OVERHEAD_BYTES),
+        FeedSpec("book", ("book.#",), Delivery.LOSSLESS),
+    ])  # fmt: skip
+    client = fanout.client("sse", "fast", "trades.#", "book.#")
+    fanout.publish("trades.a")
+    fanout.publish("book.x")
+    await fanout.settle()
+    cursor = client.cursor
+    client.leave()
+    for _ in range(20):
+        fanout.publish("trades.a")
+    missed = fanout.publish("book.x")
+    again = fanout.client("sse")
+    again.subscribe("trades.#", "book.#", cursor=cursor)
+    new = fanout.publish("trades.a")
+    await fanout.settle()
+    assert [one["feed"] for one in again.named("reset")] == ["trades"]
+    assert again.seqs("trades.a") == [new]
+    assert again.seqs("book.x") == [missed]
+    recovered = {one["channel"]: one["recovered"] for one in again.events[0]["channels"]}
+    assert recovered == {"trades.#": False, "book.#": True}
+    third = fanout.client("sse")
+    third.subscribe("trades.#", "book.#", cursor=again.named("reset")[0]["cursor"])
+    await fanout.settle()
+    assert third.seqs("trades.a") == [new], "the reset's cursor is a valid place"
+    assert third.seqs("book.x") == [missed], "and before what the other feed has missed"
+
+
+@skips_time
+async def test_a_full_state_dies_with_its_stream() -> None:
+    """Who comes after a reset is told that there is no snapshot, and gets no old book."""
+    fanout = Fanout()
+    fanout.publish("book.x", "all of it", type="snapshot")
+    fanout.publish("book.x", "a change")
+    before = fanout.client("json", "fast", "book.x")
+    assert before.events[0]["channels"][0]["snapshot"] == "state"
+    assert [one["data"] for one in before.named("update")] == ["all of it", "a change"]
+    fanout.reset("book")
+    after = fanout.client("json", "fast", "book.x")
+    await fanout.settle()
+    assert after.events[0]["channels"][0]["snapshot"] == "none"
+    assert not after.named("update")
+
+
+@skips_time
+async def test_a_channel_that_is_read_already_gets_no_second_state() -> None:
+    """Its changes have come: the state behind them would go back in time. Others get theirs."""
+    fanout = Fanout()
+    for name in ("book.x", "book.y"):
+        fanout.publish(name, "all of it", type="snapshot")
+    client = fanout.client("json", "fast", "book.x")
+    fanout.publish("book.x", "a change")
+    await fanout.settle()
+    client.subscribe("book.#")
+    await fanout.settle()
+    came = [(one["channel"], one["data"]) for one in client.named("update")]
+    assert came == [("book.x", "all of it"), ("book.x", "a change"), ("book.y", "all of it")]
