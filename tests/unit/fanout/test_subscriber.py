@@ -251,6 +251,29 @@ async def test_who_is_ended_before_it_hears_of_a_reset_keeps_its_cursor(told: st
 
 
 @skips_time
+async def test_who_has_been_told_of_a_reset_is_given_a_cursor_again() -> None:
+    """Though it is still behind: its goodbye says where the new stream goes on."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "trades.a")
+    client.clog()
+    fanout.reset("trades")
+    sent = [fanout.publish("trades.a", "x" * 20_000) for _ in range(4)]
+    for _ in range(2):
+        client.pipe.read()
+        await fanout.settle(0.02)
+    assert client.is_parked
+    client.subscriber.end(closing.DRAIN)
+    await fanout.settle(0.02)
+    client.pipe.read()
+    assert client.named("reset")
+    assert "cursor" in client.named("closing")[0]
+    again = fanout.client("json")
+    again.subscribe("trades.a", cursor=client.cursor)
+    await fanout.settle()
+    assert client.seqs("trades.a") + again.seqs("trades.a") == sent
+
+
+@skips_time
 async def test_openings_are_bounded() -> None:
     """A client that subscribes and never reads is ended by name, not stored for ever."""
     fanout = Fanout()
@@ -277,6 +300,21 @@ async def test_a_snapshot_that_waits_is_not_sent_of_what_is_unsubscribed() -> No
     client.pipe.become("fast")
     await fanout.settle()
     assert [one["channel"] for one in client.named("update")] == ["quotes.b"]
+
+
+@skips_time
+async def test_a_full_state_that_waits_is_not_sent_of_what_is_unsubscribed() -> None:
+    """As with newest values."""
+    fanout = Fanout()
+    for name in ("book.x", "book.y"):
+        fanout.publish(name, type="snapshot")
+    client = fanout.client("json", "stalled")
+    client.clog()
+    client.subscribe("book.x", "book.y")
+    client.unsubscribe("book.x")
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert [one["channel"] for one in client.named("update")] == ["book.y"]
 
 
 @skips_time
