@@ -210,6 +210,28 @@ async def test_no_more_resume_at_once_than_may() -> None:
     assert [client.seqs("trades.a") for client in clients] == [missed] * 7
 
 
+@pytest.mark.parametrize("how", ["leaves", "is ended", "reads no more"])
+@skips_time
+async def test_who_is_through_in_the_middle_lets_the_next_one_resume(how: str) -> None:
+    """A place is never lost with whoever had it."""
+    fanout = Fanout(replays_max=1)
+    clients, missed = storm(fanout, 2, size=4 * STEP_BYTES // MISSED, mode="stalled")
+    for client in clients:
+        client.pipe.read()
+    await fanout.settle(0.1)
+    (first,) = resuming(clients)
+    (second,) = (client for client in clients if client is not first)
+    if how == "leaves":
+        first.leave()
+    elif how == "is ended":
+        first.subscriber.end(closing.DRAIN)
+    second.pipe.become("fast")
+    await fanout.settle(2.0)
+    assert second.seqs("trades.a") == missed
+    first.leave()
+    assert fanout.pace.readers == 0
+
+
 @skips_time
 async def test_the_past_is_read_no_faster_than_may() -> None:
     """All who resume share so many bytes a second, however many they are."""
