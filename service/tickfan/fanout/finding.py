@@ -88,14 +88,23 @@ def _lengths(selectors: Collection[Selector]) -> dict[Feed, int]:
 class Reach(Search):
     """All channels that some selectors match: what an audience gets."""
 
-    __slots__ = ("channels",)
+    __slots__ = ("_known", "channels")
 
     def __init__(self, selectors: Collection[Selector], known: set[Channel] | None = None) -> None:
         """``known`` are the channels that match, if an audience has them already."""
         super().__init__(selectors)
-        self.channels: set[Channel] = set() if known is None else known
+        self.channels: set[Channel] = set()
+        self._known = known
         if known is not None:
             self._since = _lengths(selectors)
+
+    def finish(self) -> None:
+        """As any search's; the audience that had the known channels must have ended."""
+        super().finish()
+        if self._known is not None:
+            # Not before: its members would get what its key excludes.
+            self._known |= self.channels
+            self.channels, self._known = self._known, None
 
     def _found(self, _selector: Selector, some: list[Channel]) -> None:
         self.channels.update(some)

@@ -184,6 +184,23 @@ def test_what_an_audience_has_is_not_looked_for() -> None:
     assert reach.channels == set(feed.channels.values())
 
 
+@skips_time
+async def test_a_search_that_pauses_changes_nothing_for_others() -> None:
+    """A channel that comes meanwhile still reaches a client with two intervals once."""
+    fanout = Fanout()
+    other, client = fanout.client("json"), fanout.client("json")
+    for one in (other, client):
+        one.subscribe("quotes.a.#", interval_ms=20)
+    other.subscribe("quotes.#", interval_ms=80)
+    request = Request(("quotes.#",), 80)
+    prepared = fanout.connections.prepare(client.format, None, request, client.connection)
+    fanout.publish("quotes.a.a", "meanwhile")
+    for _ in prepared.steps():
+        pass
+    await fanout.settle()
+    assert [one["data"] for one in other.named("update")] == ["meanwhile"]
+
+
 @pytest.mark.parametrize(
     ("after", "word"), [(0, "latest"), (1, "latest"), (2, "unconfirmed"), (9, "unconfirmed")]
 )
