@@ -84,8 +84,12 @@ class Directory:
 
     def reach(self, key: Key) -> Reach:
         """A search for the channels of the key, to be handed in by a member that joins."""
-        siblings = self._audiences.get(key)
-        return Reach(key.include, siblings[0].channels if siblings else None)
+
+        def known() -> set[Channel] | None:
+            siblings = self._audiences.get(key)
+            return siblings[0].channels if siblings else None
+
+        return Reach(key.include, known)
 
     def join_lossless(self, member: Subscriber, key: Key, reach: Reach) -> LosslessAudience:
         """Put the member into a lossless audience with this key."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tickfan.core.conflating import ConflatingQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from tickfan.core.feed import Channel, Feed
     from tickfan.fanout.audience import Key, Selector
@@ -88,15 +88,34 @@ def _lengths(selectors: Collection[Selector]) -> dict[Feed, int]:
 class Reach(Search):
     """All channels that some selectors match: what an audience gets."""
 
-    __slots__ = ("_known", "channels")
+    __slots__ = ("_ask", "_known", "channels")
 
-    def __init__(self, selectors: Collection[Selector], known: set[Channel] | None = None) -> None:
-        """``known`` are the channels that match, if an audience has them already."""
+    def __init__(
+        self,
+        selectors: Collection[Selector],
+        ask: Callable[[], set[Channel] | None] = lambda: None,
+    ) -> None:
+        """``ask`` tells the channels that match, if an audience has them already."""
         super().__init__(selectors)
         self.channels: set[Channel] = set()
-        self._known = known
+        self._ask = ask
+        self._known: set[Channel] | None = None
+        self._is_known()
+
+    def _is_known(self) -> bool:
+        """Whether an audience has them by now; what was found so far is dropped then."""
+        known = self._ask()
         if known is not None:
-            self._since = _lengths(selectors)
+            self._known, self.channels = known, set()
+            self._since = _lengths(self._selectors)
+        return known is not None
+
+    def steps(self) -> Iterator[None]:
+        """As any search's; it ends when an audience has found them meanwhile."""
+        for pause in super().steps():
+            if self._is_known():
+                return
+            yield pause
 
     def finish(self) -> None:
         """As any search's; the audience that had the known channels must have ended."""

@@ -176,12 +176,29 @@ def test_what_an_audience_has_is_not_looked_for() -> None:
     """A reach that is known looks at what comes later alone."""
     feed = conflated_feed()
     grow(feed, "a", 10)
-    reach = Reach([Selector(feed, Pattern("#"))], set(feed.channels.values()))
+    known = set(feed.channels.values())
+    reach = Reach([Selector(feed, Pattern("#"))], lambda: known)
     assert reach.looks == 0
     grow(feed, "a", 3)
     assert reach.looks == 3
     reach.finish()
     assert reach.channels == set(feed.channels.values())
+
+
+@skips_time
+async def test_many_that_ask_for_the_same_search_once() -> None:
+    """The search of the others ends when the first of them has its audience."""
+    fanout = Fanout()
+    for n in range(2 * LOOKS_AT_ONCE):
+        fanout.publish(f"quotes.{n}")
+    request = Request(("#",), snapshot=False)
+    client = fanout.client("json")
+    prepared = fanout.connections.prepare(client.format, None, request, client.connection)
+    steps = prepared.steps()
+    next(steps)
+    fanout.client("json", "fast", "#", snapshot=False)
+    assert len(list(steps)) <= 2
+    assert not prepared.is_large
 
 
 @skips_time
