@@ -19,10 +19,17 @@ PIECE_S = 0.001
 """How long one piece may take; the last step may begin at the end of it."""
 
 
+TURN_PIECES = 100
+"""How many pieces of one work follow each other before it is another's turn.
+
+Few works need more. With short turns a hundred searches that come at once would all end
+late, and each would hold meanwhile what it has found."""
+
+
 class Background:
     """Takes the steps of all work in turns."""
 
-    __slots__ = ("_is_queued", "_loop", "_slices", "_stopwatch", "_work")
+    __slots__ = ("_is_queued", "_loop", "_pieces", "_slices", "_stopwatch", "_work")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, slices: Slices, stopwatch: Callable[[], float]
@@ -32,6 +39,7 @@ class Background:
         self._slices = slices
         self._work: deque[tuple[Iterator[None], asyncio.Future[None]]] = deque()
         self._is_queued = False
+        self._pieces = 0  # of the first work, in its turn
 
     def __len__(self) -> int:
         return len(self._work)
@@ -51,19 +59,26 @@ class Background:
             future.cancel()
         self._work.clear()
         self._is_queued = False
+        self._pieces = 0
 
     def _piece(self) -> None:
         if not self._work:  # it was stopped
             self._is_queued = False
             return
-        steps, future = self._work.popleft()
+        steps, future = self._work[0]
         try:
-            if not future.done() and self._take(steps):
-                self._work.append((steps, future))
-            elif not future.done():
+            is_over = future.done() or not self._take(steps)
+            if is_over and not future.done():
                 future.set_result(None)
         except Exception as error:  # noqa: BLE001 - it is for the one that waits
+            is_over = True
             future.set_exception(error)
+        self._pieces += 1
+        if is_over or self._pieces == TURN_PIECES:
+            self._pieces = 0
+            self._work.popleft()
+            if not is_over:
+                self._work.append((steps, future))
         if self._work:
             # In the next turn, behind what has come meanwhile.
             self._loop.call_soon(self._slices.add, self._piece)

@@ -34,14 +34,17 @@ def work(seen: list[str], name: str, count: int) -> Iterator[None]:
 
 @skips_time
 async def test_all_work_is_done_in_turns() -> None:
-    """What is short is not behind what is long."""
+    """What is short is not behind what is long; but the first of equals is done first."""
     done, _ = background()
     seen: list[str] = []
-    long, short = done.run(work(seen, "long", 40)), done.run(work(seen, "short", 4))
+    long, short = done.run(work(seen, "long", 400)), done.run(work(seen, "short", 4))
+    other = done.run(work(seen, "other", 4))
     await short
     assert not long.done()
+    assert "other" not in seen
+    await other
     await long
-    assert seen.count("long") == 40
+    assert seen.count("long") == 400
     assert seen.count("short") == 4
     assert len(done) == 0
 
