@@ -191,9 +191,9 @@ async def test_many_that_ask_for_the_same_search_once() -> None:
     fanout = Fanout()
     for n in range(2 * LOOKS_AT_ONCE):
         fanout.publish(f"quotes.{n}")
-    request = Request(("#",), snapshot=False)
     client = fanout.client("json")
-    prepared = fanout.connections.prepare(client.format, None, request, client.connection)
+    plan = fanout.subscriptions.plan(asked("#", snapshot=False))
+    prepared = fanout.subscriptions.prepare(plan, client.format, client.connection)
     steps = prepared.steps()
     next(steps)
     fanout.client("json", "fast", "#", snapshot=False)
@@ -209,8 +209,8 @@ async def test_a_search_that_pauses_changes_nothing_for_others() -> None:
     for one in (other, client):
         one.subscribe("quotes.a.#", interval_ms=20)
     other.subscribe("quotes.#", interval_ms=80)
-    request = Request(("quotes.#",), 80)
-    prepared = fanout.connections.prepare(client.format, None, request, client.connection)
+    plan = fanout.subscriptions.plan(asked("quotes.#", interval_ms=80))
+    prepared = fanout.subscriptions.prepare(plan, client.format, client.connection)
     fanout.publish("quotes.a.a", "meanwhile")
     for _ in prepared.steps():
         pass
