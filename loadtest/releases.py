@@ -39,7 +39,10 @@ def checkout(commit: str, directory: Path, repository: Path = ROOT) -> Path:
     archive = directory.with_name(f"{directory.name}.tar")
     _run("git", "-C", repository, "archive", "--format=tar", f"--output={archive}", commit)
     with tarfile.open(archive) as files:
-        files.extractall(directory, filter="data")
+        # Pythons before 3.11.4 have no such filter, and would not take its name. The archive
+        # is of this repository's own files.
+        files.extraction_filter = getattr(tarfile, "data_filter", lambda member, _path: member)
+        files.extractall(directory)  # noqa: S202 - see above
     archive.unlink()
     _run("scripts/install", "requirements.lock", cwd=directory)
     stamp.write_text(commit)
