@@ -20,6 +20,7 @@ from tests.support.programs import require
 from tickfan.clock import now_ms
 from tickfan.core import closing
 from tickfan.core.feed import Upstream
+from tickfan.core.index import ChannelIndex
 from tickfan.core.pattern import Pattern
 from tickfan.transports.line import Line
 
@@ -231,6 +232,8 @@ async def test_a_value_that_may_be_out_of_date_looks_it(make_live: MakeLive) -> 
 
         # The replica that it comes back to has not heard of B.
         del feed.channels["quotes.B"]
+        feed.index = ChannelIndex()
+        feed.index.add(feed.channels["quotes.A"])
         [connection] = live.service.connections
         connection.subscriber.end(closing.DRAIN)
         await browser.until(f"{STATE} != 'live'")
