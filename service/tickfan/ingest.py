@@ -59,6 +59,7 @@ class Ingest:
         self._feeds = hub.feeds
         self._tally = hub.tally
         self._clock = clock
+        self._wall_ms = clock.wall_ms
         self._message_bytes_max = message_bytes_max
         self._logged: dict[tuple[str, str], float] = {}
 
@@ -66,7 +67,7 @@ class Ingest:
         """Publish what is in one message; see :class:`tickfan.broker.base.Sink`."""
         of = self._feeds[feed]
         self._tally.messages_in[feed] += 1
-        now = of.heard_ms = self._clock.wall_ms()
+        now = of.heard_ms = self._wall_ms()
         # Unpacked at once: an attribute of a named tuple costs as much as all of it.
         routing_key, body, content_type, type_, _, ts, is_batch, offset, _ = message
         if ts is None:

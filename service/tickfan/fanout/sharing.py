@@ -8,7 +8,7 @@ member that could not be served.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tickfan.fanout.subscriber import SHARED
 
@@ -19,20 +19,13 @@ if TYPE_CHECKING:
     from tickfan.fanout.subscriber import Subscriber
 
 
-class Written(NamedTuple):
-    """What came of a frame: to how many it went, and the members that need more than that."""
-
-    to: int
-    aside: list[Subscriber]  # off the shared path: nothing was written
-    full: list[Subscriber]  # their sockets took nothing
-    lost: list[Subscriber]  # their connections are gone
-
-
 def write_to(
     members: Iterable[Subscriber], frame: bytes, updates: int, now: float, firsts: Histogram
-) -> Written:
+) -> tuple[int, list[Subscriber], list[Subscriber], list[Subscriber]]:
     """Write a frame of so many ``updates`` to each member on the shared path.
 
+    Returns to how many it went, and the members that need more than that: those off the
+    shared path, those whose sockets took nothing, and those whose connections are gone.
     ``firsts`` notes how long first updates were waited for.
     """
     size, count = len(frame), 0
@@ -58,4 +51,4 @@ def write_to(
         member.updates += updates
         member.written_at = now
         count += 1
-    return Written(count, aside, full, lost)
+    return count, aside, full, lost
