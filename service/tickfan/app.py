@@ -123,9 +123,9 @@ class Service:
             feeds, self.directory, self.pump, self.pace, tally, clock,
             rules=rules, epoch=os.urandom(6).hex(),
         )  # fmt: skip
-        self.hub = Hub(feeds, changes, self.directory, tally, self.connections.announce)
+        self.hub = Hub(changes, self.directory, tally, self.connections.announce)
         self.broker = build_broker(
-            settings, Ingest(self.hub, clock, settings.broker.message_bytes_max)
+            settings, Ingest(self.hub, feeds, tally, clock, settings.broker.message_bytes_max)
         )
         self.formats = Formats()
         self.keepalive = Keepalive(

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tickfan.broker.base import Received
     from tickfan.clock import Clock
     from tickfan.core.feed import Feed
+    from tickfan.core.feeds import Feeds
+    from tickfan.core.tally import Tally
     from tickfan.fanout.hub import Hub
 
 log = structlog.get_logger("tickfan.ingest")
@@ -53,13 +55,15 @@ class Source(NamedTuple):
 class Ingest:
     """Implements :class:`tickfan.broker.base.Sink`."""
 
-    def __init__(self, hub: Hub, clock: Clock, message_bytes_max: int) -> None:
+    def __init__(
+        self, hub: Hub, feeds: Feeds, tally: Tally, clock: Clock, message_bytes_max: int
+    ) -> None:
         """``message_bytes_max``: larger bodies are refused unread."""
         self._hub = hub
-        self._feeds = hub.feeds
-        self._tally = hub.tally
-        self._clock = clock
+        self._feeds = feeds
+        self._tally = tally
         self._wall_ms = clock.wall_ms
+        self._stopwatch = clock.stopwatch
         self._message_bytes_max = message_bytes_max
         self._logged: dict[tuple[str, str], float] = {}
 
@@ -114,7 +118,7 @@ class Ingest:
         """See :class:`tickfan.broker.base.Sink`."""
         if state is not self._feeds[feed].upstream:
             self._tally.feed_changes[feed, state.value] += 1
-        self._hub.upstream(self._feeds[feed], state, why, self._clock.wall_ms())
+        self._hub.upstream(self._feeds[feed], state, why, self._wall_ms())
 
     def reset(self, feed: str, reason: str) -> None:
         """See :class:`tickfan.broker.base.Sink`."""
@@ -161,7 +165,7 @@ class Ingest:
         feed = source.feed
         key = feed.name, poison.reason
         self._tally.poison[key] += 1
-        now = self._clock.stopwatch()
+        now = self._stopwatch()
         if now - self._logged.get(key, -SAMPLE_S) >= SAMPLE_S:
             self._logged[key] = now
             log.warning(

@@ -63,7 +63,7 @@ class Publisher:
             self._bid += self._rng.randint(-2, 2)
             is_full, data = self.book.update(self._bid, self._bid + 3)
             await self._service.publish(CHANNEL, data, type="snapshot" if is_full else None)
-        self.seq = self._service.hub.feeds["book"].channels[CHANNEL].seq
+        self.seq = self._service.service.feeds["book"].channels[CHANNEL].seq
 
 
 async def _read(reader: Reader, book: Book, until_seq: int | None) -> None:

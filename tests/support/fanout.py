@@ -304,8 +304,8 @@ class Fanout:
             self.feeds, self.directory, self.pump, self.pace, self.tally, clock,
             rules=rules, epoch="epoch",
         )  # fmt: skip
-        self.hub = Hub(self.feeds, changes, self.directory, self.tally, self.connections.announce)
-        self.ingest = Ingest(self.hub, clock, 2**20)
+        self.hub = Hub(changes, self.directory, self.tally, self.connections.announce)
+        self.ingest = Ingest(self.hub, self.feeds, self.tally, clock, 2**20)
         self.offsets = dict.fromkeys(self.feeds, 0)
         for name in self.feeds:
             self.ingest.upstream(name, Upstream.LIVE, "")

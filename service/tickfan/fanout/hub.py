@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from tickfan.core.changes import ChangeLog
     from tickfan.core.feed import Channel, Feed
-    from tickfan.core.feeds import Feeds
     from tickfan.core.tally import Tally
     from tickfan.fanout.directory import Directory
 
@@ -34,15 +33,13 @@ class Hub:
 
     def __init__(
         self,
-        feeds: Feeds,
         changes: ChangeLog[Channel],
         directory: Directory,
         tally: Tally,
         tell: Callable[[Feed], None],
     ) -> None:
         """``tell`` is given each feed whose source has changed."""
-        self.feeds = feeds
-        self.tally = tally
+        self._tally = tally
         self._changes = changes
         self._directory = directory
         self._tell = tell
@@ -82,7 +79,7 @@ class Hub:
         seq = channel.seq = (channel.seq or 0) + 1
         channel.latest = Update(channel, seq, ts, data, type_, None, None, size)
         if self._changes.mark(channel):
-            self.tally.folded[feed.name] += 1
+            self._tally.folded[feed.name] += 1
 
     def gap(  # noqa: PLR0913 - as publish
         self, feed: Feed, name: str, reason: str, ts: int, seq: int, fingerprint: str | None
@@ -92,7 +89,7 @@ class Hub:
         It takes its place in the chain and the history, as an update would.
         Raises :class:`~tickfan.core.errors.Poison` as :meth:`publish` does.
         """
-        self.tally.gaps[feed.name] += 1
+        self._tally.gaps[feed.name] += 1
         self.publish(feed, name, reason, ts, type_=GAP, seq=seq, fingerprint=fingerprint)
 
     def _publish_lossless(self, feed: Feed, update: Update) -> None:
@@ -126,7 +123,7 @@ class Hub:
 
     def reset(self, feed: Feed, reason: str) -> None:
         """The feed's stream cannot be continued: forget it and say so."""
-        self.tally.resets[feed.name, reason] += 1
+        self._tally.resets[feed.name, reason] += 1
         feed.restart()
         for audience in self._directory.lossless_of(feed):
             audience.restart(feed, events.reset(feed, reason))

@@ -5,12 +5,14 @@ owed something that is its own, and the pump serves it by :meth:`Subscriber.step
 a slice at a time as its socket drains. A client that joins or resumes leaves the
 shared path on purpose: slow, new and resuming clients are one mechanism.
 
-All that changes a subscriber is a method here. Must not know how an audience
+All that changes its phase is a method here; the shared path (sharing.py) counts what it
+writes in the subscriber itself. Must not know how an audience
 flushes, HTTP, WebSocket or who else is connected.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -163,19 +165,16 @@ class Subscriber:
         What it is behind in does not grow then, or many who fell behind together, and are
         served one by one, would never catch up. Raises :class:`OSError`.
         """
-        backlog = self.step_aside()
-        try:
-            if self.phase is OPENING or self.phase is ENDED:
-                raise BlockingIOError  # noqa: TRY301 - something else comes first
-            if (sent := self.pipe.send(frame)) != len(frame):
-                self.pipe.write(frame[sent:])
-        except BlockingIOError:
-            self.owe_newest(channels)
-            return False
-        backlog.marks.forget(channels)
-        self.updates += len(channels)
-        self.written_at = now
-        return True
+        if self.phase is not OPENING and self.phase is not ENDED:
+            with suppress(BlockingIOError):
+                if (sent := self.pipe.send(frame)) != len(frame):
+                    self.pipe.write(frame[sent:])
+                self.step_aside().marks.forget(channels)
+                self.updates += len(channels)
+                self.written_at = now
+                return True
+        self.owe_newest(channels)
+        return False
 
     def open(self, opening: Opening) -> None:
         """Send an opening, after what waits."""

@@ -168,7 +168,7 @@ def _regroup_conflated(
 
 
 def resume(
-    connection: Connection, fresh: set[Feed], places: Mapping[str, Place] | None, pace: Pace
+    connection: Connection, fresh: set[Feed], places: Mapping[str, Place], pace: Pace
 ) -> dict[Feed, bool]:
     """Start to replay what was missed of the ``fresh`` feeds since ``places``.
 
@@ -178,7 +178,7 @@ def resume(
     recovered: dict[Feed, bool] = {}
     behind: dict[Feed, Place] = {}
     for feed in sorted(fresh, key=lambda feed: feed.name):
-        at = (places or {}).get(feed.name)
+        at = places.get(feed.name)
         if at is None:
             continue
         recovered[feed] = feed.recovers(at)

@@ -95,7 +95,7 @@ def _is_finished(feeds: Feeds, plan: Plan) -> bool:
     return False
 
 
-async def run(  # noqa: PLR0913 - one call, by the two admission
+async def run(  # noqa: PLR0913 - one call, by both wires
     admission: Admission,
     web_request: web.Request,
     response: web.StreamResponse,

@@ -256,10 +256,22 @@ async def test_ages_are_those_of_the_publishers_clock(service: Live) -> None:
     assert 4 <= (value(service, f"{lag}_sum", feed="trades") or 0) < 10
 
 
+def beside(live: Live) -> Ingest:
+    """A second sink of the same service, to be given what no broker sends."""
+    of = live.service
+    return Ingest(of.hub, of.feeds, of.tally, Clock(of.loop.time), 1000)
+
+
 async def test_a_message_without_a_time_says_nothing_of_the_way(service: Live) -> None:
     """Its ts is that of the receipt; nor does what is read back at the start, old on purpose."""
     await service.publish("trades.A", 1)
-    ingest = Ingest(service.hub, Clock(service.service.loop.time), 1000)
+    ingest = Ingest(
+        service.service.hub,
+        service.service.feeds,
+        service.service.tally,
+        Clock(service.service.loop.time),
+        1000,
+    )
     service.service.feeds["quotes"].upstream = Upstream.STARTING
     ingest.deliver("quotes", Received("quotes.A", b"1", ts=0))
     for feed in ("quotes", "trades"):
@@ -268,7 +280,13 @@ async def test_a_message_without_a_time_says_nothing_of_the_way(service: Live) -
 
 async def test_changes_of_a_source_are_counted(service: Live) -> None:
     """Live again is a reconnect; the same news twice is none."""
-    ingest = Ingest(service.hub, Clock(service.service.loop.time), 1000)
+    ingest = Ingest(
+        service.service.hub,
+        service.service.feeds,
+        service.service.tally,
+        Clock(service.service.loop.time),
+        1000,
+    )
     for state in (Upstream.STALE, Upstream.STALE, Upstream.LIVE):
         ingest.upstream("trades", state, "")
     assert value(service, "tickfan_feed_changes_total", feed="trades", state="stale") == 1
