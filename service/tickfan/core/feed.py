@@ -120,7 +120,10 @@ class Feed:
         """Whether the pattern can match any of the feed's channels."""
         if not pattern.is_wild:
             return self.covers(pattern.text)
-        return any(own.overlaps(pattern) for own in self.patterns)
+        for own in self.patterns:  # noqa: SIM110 - any() takes twice as long, for one pattern
+            if own.overlaps(pattern):
+                return True
+        return False
 
     def recovers(self, at: Place) -> bool:
         """Whether everything after ``at`` is held: a feed is recovered as a whole or not at all.

@@ -76,6 +76,12 @@ class ChannelIndex(Generic[C]):
         the first is not looked at.
         """
         held, start, end = self._of_rarest_word(pattern, since)
+        # Most wildcards that nobody has asked for yet find nothing.
+        return iter(()) if start == end else self._matching(pattern, held, start, end)
+
+    def _matching(
+        self, pattern: Pattern, held: Sequence[int], start: int, end: int
+    ) -> Iterator[list[C]]:
         channels, matches = self._all, pattern.matches
         for at in range(start, end, LOOKS):
             some = [channels[place] for place in held[at : min(at + LOOKS, end)]]
@@ -119,6 +125,8 @@ class PatternIndex(Generic[T]):
             count = len(self._waiting.get(word, ()))
             if count < fewest:
                 best, fewest = word, count
+                if not count:
+                    break
         self._waiting.setdefault(best, {})[value] = pattern
 
     def remove(self, pattern: Pattern, value: T) -> None:

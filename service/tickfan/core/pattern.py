@@ -152,7 +152,7 @@ def _overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
     for a, b in zip(left, right, strict=False):
         if a == "#" or b == "#":
             break
-        if not _meet(a, b):
+        if a not in (b, "*") and b != "*":  # _meet, without a call
             return False
         start += 1
     left, right = left[start:], right[start:]

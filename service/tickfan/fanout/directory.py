@@ -205,9 +205,8 @@ class Directory:
         for selector in key.include:
             name = selector.pattern.text
             if selector.pattern.is_wild:
-                keys = self._wild.get(selector)
-                if keys is None:
-                    keys = self._wild[selector] = {}
+                keys = self._wild.setdefault(selector, {})
+                if not keys:
                     self._waiting.add(selector.pattern, selector)
                 keys[key] = None
             elif name not in selector.feed.channels:

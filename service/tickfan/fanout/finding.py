@@ -45,7 +45,7 @@ class Search:
     def looks(self) -> int:
         """How many channels it would look at now."""
         since = self._since
-        return sum(feed.looks(pattern, since.get(feed, 0)) for feed, pattern in self._due())
+        return sum([feed.looks(pattern, since.get(feed, 0)) for feed, pattern in self._unseen()])
 
     @property
     def wild(self) -> int:
@@ -65,7 +65,7 @@ class Search:
     def _steps(self) -> Iterator[None]:
         since = self._since
         now = _lengths(self._selectors)
-        for selector in self._due():
+        for selector in self._unseen():
             feed, pattern = selector
             for some in feed.find(pattern, since.get(feed, 0)):
                 if some:
@@ -75,6 +75,17 @@ class Search:
 
     def _due(self) -> Collection[Selector]:
         return self._selectors
+
+    def _unseen(self) -> list[Selector]:
+        """What is due, without the wildcards of feeds that have no channel since the last look."""
+        since = self._since
+        grown = {feed for feed, length in _lengths(self._due()).items()
+                 if length > since.get(feed, 0)}  # fmt: skip
+        return [
+            selector
+            for selector in self._due()
+            if selector.feed in grown or not selector.pattern.is_wild
+        ]
 
     def _found(self, selector: Selector, some: list[Channel]) -> None:
         raise NotImplementedError
