@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tickfan.core import cursor as cursors
 from tickfan.core.errors import Refusal
@@ -54,8 +54,7 @@ class Request:
         return self.cursor
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """One pattern within one feed, as granted. ``interval_ms`` None: lossless.
 
     Connections that are granted the same share it.
@@ -222,16 +221,17 @@ class Planner:
         return fitting
 
     def _grants_of(self, pattern: Pattern, asked_ms: int) -> tuple[Pattern, tuple[Grant, ...]]:
+        round_up = self._rules.round_up
         return pattern, tuple(
-            Grant(
-                Selector(feed, pattern),
-                None
-                if feed.is_lossless
-                # A client may ask for fewer values than the feed gives, never for more.
-                else self._rules.round_up(max(asked_ms, feed.spec.interval_ms)),
-            )
-            for feed in self._feeds.values()
-            if feed.overlaps(pattern)
+            [
+                Grant(
+                    Selector(feed, pattern),
+                    # A client may ask for fewer values than the feed gives, never for more.
+                    None if feed.is_lossless else round_up(max(asked_ms, feed.spec.interval_ms)),
+                )
+                for feed in self._feeds.values()
+                if feed.overlaps(pattern)
+            ]
         )
 
 
