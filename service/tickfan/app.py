@@ -127,7 +127,7 @@ class Service:
         self.broker = build_broker(
             settings, Ingest(self.hub, feeds, tally, clock, settings.broker.message_bytes_max)
         )
-        self.formats = Formats()
+        self.formats = Formats(stream.updates_bytes_max)
         self.keepalive = Keepalive(
             loop,
             self.connections,

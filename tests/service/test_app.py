@@ -42,7 +42,8 @@ async def test_the_settings_reach_what_they_set(make_live: MakeLive) -> None:
     service = await make_live(
         STREAM__RETRY_MS="50000", STREAM__SNAPSHOT="false", STREAM__INTERVALS_MS="[100, 777]",
         HTTP__BODY_BYTES_MAX="2048", HTTP__MESSAGE_BYTES_MAX="2000",
-        STREAM__CHANNELS_PER_CONNECTION_MAX="3", BROKER__MESSAGE_BYTES_MAX="4000",
+        STREAM__CHANNELS_PER_CONNECTION_MAX="3", STREAM__UPDATES_BYTES_MAX="4096",
+        BROKER__MESSAGE_BYTES_MAX="4000",
     )  # fmt: skip
     await service.publish("quotes.A", 1)
     await service.publish("quotes.B", "x" * 3900)
@@ -56,7 +57,7 @@ async def test_the_settings_reach_what_they_set(make_live: MakeLive) -> None:
     assert subscribed["channels"][0]["snapshot"] == "none"
     async with service.ws() as talk:
         assert talk.messages[0]["limits"] == {
-            "message_bytes_max": 2000, "channels_per_connection_max": 3,
+            "message_bytes_max": 2000, "updates_bytes_max": 4096, "channels_per_connection_max": 3,
         }  # fmt: skip
     url = service.url("/v1/channels/quotes.A")
     async with service.session.post(url, json="x" * 2100) as response:

@@ -101,6 +101,7 @@ class Conversation(Guest):
                 admission.subscriptions.epoch,
                 admission.clock.wall_ms(),
                 message_bytes_max=admission.limits.message_bytes_max,
+                updates_bytes_max=admission.formats.updates_bytes_max,
                 channels_per_connection_max=admission.rules.channels_per_connection_max,
             )
             self._say("welcome", welcome)

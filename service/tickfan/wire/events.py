@@ -150,24 +150,12 @@ def closing(reason: Reason, retry_ms: int) -> Fields:
     }
 
 
-def welcome(
-    protocol: str,
-    epoch: str,
-    server_time: int,
-    *,
-    message_bytes_max: int,
-    channels_per_connection_max: int,
-) -> Fields:
-    """The first message on a WebSocket. ``protocol`` is its subprotocol."""
-    return {
-        "protocol": protocol,
-        "epoch": epoch,
-        "server_time": server_time,
-        "limits": {
-            "message_bytes_max": message_bytes_max,
-            "channels_per_connection_max": channels_per_connection_max,
-        },
-    }
+def welcome(protocol: str, epoch: str, server_time: int, **limits: int) -> Fields:
+    """The first message on a WebSocket. ``protocol`` is its subprotocol.
+
+    ``limits`` have the names and the units of the settings.
+    """
+    return {"protocol": protocol, "epoch": epoch, "server_time": server_time, "limits": limits}
 
 
 def unsubscribed(patterns: Iterable[Pattern]) -> Fields:

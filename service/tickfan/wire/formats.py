@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tickfan.wire.base import Encodings
 from tickfan.wire.eventstream import EventStream
 from tickfan.wire.framing import chunk, plain
-from tickfan.wire.messages import JsonMessages, MsgpackMessages
+from tickfan.wire.messages import UPDATES_BYTES_MAX, JsonMessages, MsgpackMessages
 from tickfan.wire.ndjson import Ndjson
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ FORMAT_NAMES = (EventStream.name, Ndjson.name, MsgpackMessages.name, JsonMessage
 class Formats:
     """One object for each format and framing; equal bytes come from equal objects."""
 
-    def __init__(self) -> None:
+    def __init__(self, updates_bytes_max: int = UPDATES_BYTES_MAX) -> None:
+        """A WebSocket message of several updates has at most ``updates_bytes_max`` bytes."""
         self.encodings = Encodings()
+        self.updates_bytes_max = updates_bytes_max
         # Chunk framing follows the request: an HTTP/1.0 client (nginx's
         # default upstream version) would see chunk headers as text.
         self._sse = {True: EventStream(chunk, self.encodings),
@@ -34,8 +36,8 @@ class Formats:
         self._ndjson = {True: Ndjson(chunk, self.encodings),
                         False: Ndjson(plain, self.encodings)}  # fmt: skip
         self._websocket: dict[str, Format] = {
-            MSGPACK_V1: MsgpackMessages(self.encodings),
-            JSON_V1: JsonMessages(self.encodings),
+            MSGPACK_V1: MsgpackMessages(self.encodings, updates_bytes_max),
+            JSON_V1: JsonMessages(self.encodings, updates_bytes_max),
         }
 
     def sse(self, *, chunked: bool) -> EventStream:

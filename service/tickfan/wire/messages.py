@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from tickfan.core.update import Update
     from tickfan.wire.base import Encodings
 
-MESSAGE_BYTES_MAX = 256 * 1024
-"""A larger batch is split.
+UPDATES_BYTES_MAX = 32 * 1024
+"""Bytes of a message of several updates, where an operator sets nothing else.
 
-Clients have limits for one message (browsers of old phones, aiohttp's own 4 MiB), and
-nobody should decode megabytes at once."""
+It is the smallest limit of the WebSocket libraries that were tried: a client that gets
+more closes, comes back and gets the same again."""
 
-_ROWS_BYTES_MAX = MESSAGE_BYTES_MAX - CURSOR_BYTES_MAX - 64
-"""What is left for the rows beside the cursor, the map around both and the frame."""
+_BESIDE_BYTES = CURSOR_BYTES_MAX + 64
+"""What the cursor, the map around it and the rows, and the frame take at most."""
 
 _ARRAY_16 = Struct("!BH").pack
 _ARRAY_32 = Struct("!BI").pack
@@ -57,8 +57,10 @@ class _Messages(ABC):
 
     name = ""
 
-    def __init__(self, encodings: Encodings) -> None:
+    def __init__(self, encodings: Encodings, updates_bytes_max: int = UPDATES_BYTES_MAX) -> None:
+        """A message of several updates has at most ``updates_bytes_max`` bytes."""
         self._encodings = encodings
+        self._rows_bytes_max = updates_bytes_max - _BESIDE_BYTES
 
     def live(self, updates: Sequence[Update], trail: Trail | None) -> bytes:
         """See :class:`tickfan.wire.base.Format`."""
@@ -103,12 +105,13 @@ class _Messages(ABC):
         rows = self._rows(updates)
         between = self._BETWEEN
         joined = between.join(rows)
-        if len(joined) <= _ROWS_BYTES_MAX:
+        most = self._rows_bytes_max
+        if len(joined) <= most:
             return self._batch(joined, len(rows), mark, _cursor_after(updates, trail))
         parts: list[bytes] = []
         start = size = 0
         for index, encoded in enumerate(rows):
-            if size + len(encoded) + 1 > _ROWS_BYTES_MAX and index > start:
+            if size + len(encoded) + 1 > most and index > start:
                 cursor = _cursor_after(updates[start:index], trail)
                 run = between.join(rows[start:index])
                 parts.append(self._batch(run, index - start, mark, cursor))
@@ -125,8 +128,8 @@ class MsgpackMessages(_Messages):
     name = "ws.msgpack"
     _SNAPSHOT = b"\xa8snapshot\xc3"
 
-    def __init__(self, encodings: Encodings) -> None:
-        super().__init__(encodings)
+    def __init__(self, encodings: Encodings, updates_bytes_max: int = UPDATES_BYTES_MAX) -> None:
+        super().__init__(encodings, updates_bytes_max)
         self._pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
     def event(self, name: str, fields: Mapping[str, Any], cursor: str | None = None) -> bytes:

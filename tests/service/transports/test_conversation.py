@@ -9,8 +9,10 @@ import msgpack
 import orjson
 import pytest
 from structlog.testing import capture_logs
+from websockets.asyncio.client import connect as websocket
+from websockets.typing import Subprotocol
 
-from loadtest.rig.waiting import until
+from loadtest.rig.waiting import DEADLINE_S, until
 from tests.service.transports.opened import handshake
 from tests.support.raw import CLOSE, PING, PONG, TEXT, connect, upgrade
 from tickfan.core.feed import Upstream
@@ -89,7 +91,9 @@ async def test_a_conversation_from_welcome_to_close(service: Live, subprotocol: 
     assert talk.socket.protocol == subprotocol
     assert welcome["protocol"] == subprotocol
     assert welcome["epoch"] == service.service.subscriptions.epoch
-    assert welcome["limits"] == {"message_bytes_max": 16384, "channels_per_connection_max": 500}
+    assert welcome["limits"] == {
+        "message_bytes_max": 16384, "updates_bytes_max": 32768, "channels_per_connection_max": 500,
+    }  # fmt: skip
     assert [event["event"] for event in opening] == ["subscribed", "update", "snapshot_end"]
     assert (opening[0]["id"], opening[-1]["id"]) == (7, 7)
     assert opening[1]["snapshot"] is True
@@ -638,3 +642,33 @@ async def test_a_client_that_never_answers_the_close_is_cut(service: Live) -> No
         assert (await wire.frame()).opcode == CLOSE
         assert await wire.rest() == b""  # our own close frame is never sent
         assert asyncio.get_running_loop().time() - began < 5
+
+
+@BOTH
+async def test_bursts_fit_a_client_that_takes_32_kib(service: Live, subprotocol: str) -> None:
+    """coder/websocket takes no larger message: it would be cut, come back and get it again."""
+    is_json = subprotocol == "tickfan.json.v1"
+    read, say = (orjson.loads, orjson.dumps) if is_json else (msgpack.unpackb, msgpack.packb)
+    url = service.url("/v1/ws").replace("http", "ws")
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        websocket(url, subprotocols=[Subprotocol(subprotocol)], max_size=2**15) as client,
+    ):
+        command = say({"op": "subscribe", "channels": ["trades.#", "quotes.#"]})
+        await client.send(command, text=is_json)
+        while read(await client.recv())["t"] != "snapshot_end":
+            pass
+        # A burst as it comes, a large tick, and snapshots.
+        trades = [{"channel": f"trades.{n % 7}", "data": "x" * 1000} for n in range(100)]
+        await service.publish_batch("trades", trades)
+        quotes = [{"channel": f"quotes.{n}", "data": "x" * 750} for n in range(600)]
+        await service.publish_batch("quotes", quotes)
+        rows: list[Any] = []
+        while len(rows) < 700:
+            rows += read(await client.recv()).get("u", ())
+        assert sorted(row[0] for row in rows) == sorted(one["channel"] for one in trades + quotes)
+        await client.send(command, text=is_json)
+        snapshots = 0
+        while snapshots < 600:
+            message = read(await client.recv())
+            snapshots += len(message.get("u", ())) * message.get("snapshot", 0)

@@ -157,10 +157,10 @@ def test_an_error_names_the_item_where_there_is_one() -> None:
 
 def test_answers_on_a_websocket() -> None:
     """They begin with the command's id, if the client gave one; 0 and an empty text are some."""
-    welcome = events.welcome("p", "e", 5, message_bytes_max=1, channels_per_connection_max=2)
+    welcome = events.welcome("p", "e", 5, message_bytes_max=1, updates_bytes_max=3)
     assert list(welcome.items()) == [
         ("protocol", "p"), ("epoch", "e"), ("server_time", 5),
-        ("limits", {"message_bytes_max": 1, "channels_per_connection_max": 2}),
+        ("limits", {"message_bytes_max": 1, "updates_bytes_max": 3}),
     ]  # fmt: skip
     assert events.unsubscribed([Pattern("a.*"), Pattern("b")]) == {"channels": ["a.*", "b"]}
     assert events.snapshot_end() == {}
