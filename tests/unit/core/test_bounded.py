@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections import deque
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.memory import held_bytes
 from tests.support.updates import LAW
 from tickfan.core.bounded import BoundedQueue
 from tickfan.core.errors import QueueFull
@@ -85,8 +89,10 @@ def test_bounds_are_reached_exactly() -> None:
 def test_an_empty_queue_holds_no_memory() -> None:
     """Every lossless reader has one, and nearly all are empty."""
     queue: BoundedQueue[int] = BoundedQueue(2, 2)
+    new = held_bytes(queue)
+    assert new < sys.getsizeof(deque())
     for end in (queue.clear, lambda: queue.pop(9)):
         queue.put(1, 1)
         end()
-        assert queue._items is None
+        assert held_bytes(queue) == new
         assert list(queue) == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.memory import held
 from tests.support.updates import LAW, lossless_feed, update
 from tickfan.core.cursor import Place, parse
 from tickfan.core.history import OVERHEAD_BYTES, History
@@ -77,12 +79,15 @@ def test_an_empty_history_holds_nothing() -> None:
 def test_the_head_of_the_list_is_given_back() -> None:
     """The list itself stays near what is held, however much has passed through."""
     feed, history = lossless_feed(), History[Update](100 * OVERHEAD_BYTES)
-    longest = 0
+    largest = 0
     for seq in range(20_000):
         history.append(update(feed, seq=seq))
-        longest = max(longest, len(history._items))
+        if seq % 50 == 0:
+            lists = [each for each in held(history) if isinstance(each, list)]
+            largest = max(largest, sum(map(sys.getsizeof, lists)))
     assert len(history) == 100
-    assert longest <= 1200
+    slots = sys.getsizeof([None] * 1200)
+    assert slots / 2 < largest < slots * 1.2, "a list that grows has some slots to spare"
     assert [item.seq for item in history.after(19_997)] == [19_998, 19_999]
 
 

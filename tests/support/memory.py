@@ -1,0 +1,40 @@
+"""What an object holds, as CPython's collector sees it.
+
+A test that claims that nothing is kept asks here: so it need not know by which name it would
+be kept, and finds it under a new one, too. Must not know what is tested.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONTAINERS = (list, tuple, dict, set, frozenset, deque)
+
+
+def held(thing: object, *through: type) -> Iterator[object]:
+    """All that an object has of its own, in containers or not.
+
+    What it shares is looked at, and not looked into: the fields of another object are
+    followed only if that is one of ``through``.
+    """
+    seen: set[int] = set()
+    ahead = [thing]
+    while ahead:
+        for each in gc.get_referents(ahead.pop()):
+            if isinstance(each, type) or id(each) in seen:
+                continue
+            seen.add(id(each))
+            yield each
+            if isinstance(each, (*CONTAINERS, *through)):
+                ahead.append(each)
+
+
+def held_bytes(thing: object) -> int:
+    """The memory of what an object has of its own: buffers and containers, and what is in them."""
+    return sum(sys.getsizeof(each) for each in held(thing))
