@@ -26,13 +26,24 @@ def held(thing: object, *through: type) -> Iterator[object]:
     seen: set[int] = set()
     ahead = [thing]
     while ahead:
-        for each in gc.get_referents(ahead.pop()):
+        for each in _referents(ahead.pop()):
             if isinstance(each, type) or id(each) in seen:
                 continue
             seen.add(id(each))
             yield each
             if isinstance(each, (*CONTAINERS, *through)):
                 ahead.append(each)
+
+
+def _referents(owner: object) -> list[object]:
+    found = gc.get_referents(owner)
+    if isinstance(owner, dict):
+        # The collector passes over keys that are texts: they lead nowhere.
+        return [*owner.keys(), *owner.values()]
+    fields = getattr(owner, "__dict__", None)  # not always there: the names are its class's
+    if fields is not None and any(each is fields for each in found):
+        return [each for each in found if each is not fields] + list(fields.values())
+    return found
 
 
 def held_bytes(thing: object) -> int:

@@ -8,10 +8,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.fanout import Fanout, skips_time, timers
+from tests.support.memory import held
 from tests.support.updates import LAW
+from tickfan.core.index import PatternIndex
 from tickfan.core.pattern import Pattern
-from tickfan.fanout.audience import MEMBERS_MAX
+from tickfan.fanout.audience import MEMBERS_MAX, Key, Selector
+from tickfan.fanout.conflated import ConflatedAudience
 from tickfan.fanout.finding import LOOKS_AT_ONCE
+from tickfan.fanout.lossless import LosslessAudience
+from tickfan.fanout.timers import TickGroup
 
 if TYPE_CHECKING:
     from tests.support.fanout import Client
@@ -20,6 +25,10 @@ words = st.sampled_from(["a", "b", "c"])
 names = st.tuples(st.sampled_from(["trades", "quotes"]), words, words).map(".".join)
 patterns = st.lists(st.sampled_from(["trades", "quotes", "a", "b", "*", "#"]), min_size=1,
                     max_size=3).map(".".join)  # fmt: skip
+
+
+INDEXED = (str, Key, Selector, Pattern, ConflatedAudience, LosslessAudience)
+"""What an index is made of: audiences, and what they are found by."""
 
 
 def has_feed(pattern: str) -> bool:
@@ -67,21 +76,21 @@ async def test_whatever_clients_hold_a_channel_comes_once(steps: list[Any]) -> N
     """At several intervals, by patterns that overlap, through changes: once, or not at all."""
     fanout = Fanout()
     clients = [fanout.client("json") for _ in range(2)]
-    held: list[set[str]] = [set() for _ in clients]
+    wishes: list[set[str]] = [set() for _ in clients]
     for step in steps:
         if not isinstance(step, str):
             which, pattern, interval_ms = step
             if interval_ms is None:
                 clients[which].unsubscribe(pattern)
-                held[which].discard(pattern)
+                wishes[which].discard(pattern)
             else:
                 clients[which].subscribe(pattern, interval_ms=interval_ms, snapshot=False)
-                held[which].add(pattern)
+                wishes[which].add(pattern)
             continue
         seen = [len(client.named("update")) for client in clients]
         fanout.publish(step)
         await fanout.settle(0.1)
-        for client, wish, since in zip(clients, held, seen, strict=True):
+        for client, wish, since in zip(clients, wishes, seen, strict=True):
             is_due = any(Pattern(text).matches(step) for text in wish)
             came = [one["channel"] for one in client.named("update")[since:]]
             assert came == [step] * is_due, (step, wish)
@@ -133,21 +142,13 @@ async def all_leave(fanout: Fanout, clients: list[Client]) -> None:
     for client in clients:
         client.leave()
     await fanout.settle()
-    directory: Any = fanout.directory
+    directory = fanout.directory
     assert len(directory) == 0
     assert not list(directory)
-    for index in (
-        directory._audiences,
-        directory._home,
-        directory._exact,
-        directory._wild,
-        directory._waiting,
-    ):
-        assert not index
+    left = held(directory, TickGroup, PatternIndex)
+    assert not [each for each in left if isinstance(each, INDEXED)]
     for feed in fanout.feeds.values():
         assert not any(channel.audiences for channel in feed.channels.values())
-    for groups in directory._groups.values():
-        assert not any(group.audiences for group in groups)
     assert timers(fanout.loop) == 0
 
 
@@ -203,17 +204,21 @@ async def test_lossless_audiences_of_a_feed() -> None:
 async def test_a_name_is_waited_for_until_its_channel_is_there() -> None:
     """After that it is in no index, however many audiences have it."""
     fanout = Fanout()
-    directory: Any = fanout.directory
     fanout.publish("quotes.a")
     clients = [
         fanout.client("json", "fast", "quotes.a", f"quotes.{n % 2}", interval_ms=20 + 20 * (n // 2))
         for n in range(4)
     ]
-    assert {name: len(keys) for name, keys in directory._exact.items()} == {
-        "quotes.0": 2, "quotes.1": 2,
-    }  # fmt: skip
+
+    def awaited() -> set[str]:
+        return {each for each in held(fanout.directory) if isinstance(each, str)}
+
+    assert awaited() == {"quotes.0", "quotes.1"}
     fanout.publish("quotes.0")
-    assert list(directory._exact) == ["quotes.1"]
+    assert awaited() == {"quotes.1"}
+    await fanout.settle()
+    for number, client in enumerate(clients):
+        assert len(client.seqs("quotes.0")) == (number % 2 == 0)
     await all_leave(fanout, clients)
 
 
