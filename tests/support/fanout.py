@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import selectors
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import orjson
 
@@ -41,6 +41,7 @@ from tickfan.wire.framing import PING_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from contextvars import Context
 
     from tests.support.decoding import Event
     from tickfan.core.closing import Reason
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from tickfan.wire.base import Format
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 FEEDS = (
     FeedSpec("quotes", ("quotes.#",), Delivery.CONFLATED, interval_ms=20),
@@ -65,19 +67,45 @@ class SkippingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.now = 1000.0
         self.failures: list[dict[str, Any]] = []
+        self._timers: dict[int, asyncio.TimerHandle] = {}
         super().__init__(_Skipping(self))
         self.set_exception_handler(lambda _loop, context: self.failures.append(context))
 
     def time(self) -> float:
         return self.now
 
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As the base, and keep account of it."""
+
+        def run() -> None:
+            self._timers.pop(id(timer), None)
+            callback(*args)
+
+        timer = super().call_at(when, run, context=context)
+        self._timers[id(timer)] = timer
+        return timer
+
+    @property
+    def timers(self) -> int:
+        """How many timers are set, cancelled ones aside."""
+        self._timers = {key: timer for key, timer in self._timers.items() if not timer.cancelled()}
+        return len(self._timers)
+
     def within(self, action: Callable[[], T]) -> T:
         """Do something as if within a turn of the loop, which goes round only when it is run."""
-        asyncio._set_running_loop(self)
+        # asyncio has no other way to say which loop runs; it is for those who write loops.
+        become_running = asyncio._set_running_loop
+        become_running(self)
         try:
             return action()
         finally:
-            asyncio._set_running_loop(None)
+            become_running(None)
 
 
 class _Skipping(selectors.SelectSelector):
@@ -367,4 +395,5 @@ class Fanout:
 
 def timers(loop: asyncio.AbstractEventLoop) -> int:
     """How many timers the loop holds, cancelled ones aside."""
-    return sum(not handle.cancelled() for handle in loop._scheduled)  # type: ignore[attr-defined]
+    assert isinstance(loop, SkippingLoop)
+    return loop.timers
