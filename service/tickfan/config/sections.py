@@ -78,7 +78,7 @@ class StreamSettings(Section):
     closing_timeout_s: Annotated[float, real(0.1, 30, "seconds")] = 2
     notsent_lowat_bytes: Annotated[int, whole(1024, 2**22, "bytes")] = 16_384
     connections_max: Annotated[int, whole(1, 1_000_000, "connections")] = 20_000
-    updates_bytes_max: Annotated[int, whole(4096, 2**24, "bytes")] = 32_768
+    updates_bytes_max: Annotated[int, whole(4096, 2**18, "bytes")] = 32_768
     channels_per_connection_max: Annotated[int, whole(1, 100_000, "channels and patterns")] = 500
     max_connection_age_s: Annotated[float, real(0, 604_800, "seconds")] = 0
     replays_max: Annotated[int, whole(1, 100_000, "replays")] = 100

@@ -38,7 +38,6 @@ _BESIDE_BYTES = CURSOR_BYTES_MAX + 64
 """What the cursor, the map around it and the rows, and the frame take at most."""
 
 _ARRAY_16 = Struct("!BH").pack
-_ARRAY_32 = Struct("!BI").pack
 
 
 def row(update: Update) -> list[Any]:
@@ -149,12 +148,8 @@ class MsgpackMessages(_Messages):
         return encoded
 
     def _batch(self, rows: bytes, count: int, mark: bytes, cursor: str | None) -> bytes:
-        if count < 16:
-            head = bytes((0x90 | count,))
-        elif count < 65536:
-            head = _ARRAY_16(0xDC, count)
-        else:
-            head = _ARRAY_32(0xDD, count)
+        # A row has 6 bytes at least, so a message has fewer rows than a longer header is for.
+        head = bytes((0x90 | count,)) if count < 16 else _ARRAY_16(0xDC, count)
         tail = b"" if cursor is None else b"\xa1c" + self._pack(cursor)
         # A map of t, u and what else there is.
         size = bytes((0x82 + bool(mark) + (cursor is not None),))

@@ -10,6 +10,7 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tests.support.updates import (
     LAW,
@@ -29,6 +30,7 @@ from tests.unit.wire.readers import (
     seen_in_gap,
     seen_in_row,
 )
+from tickfan.config.sections import StreamSettings
 from tickfan.core.cursor import CURSOR_BYTES_MAX, START, Trail, place
 from tickfan.core.update import GAP, SNAPSHOT, Update
 from tickfan.wire.base import Encodings
@@ -139,15 +141,27 @@ def test_batches_of_every_header_form(kind: Callable[..., Wire], count: int) -> 
     assert flat(read(wire.snapshot(updates))) == expected(updates, snapshot=True)
 
 
-@pytest.mark.parametrize("count", [0, 15, 16, 65535, 65536])
+@pytest.mark.parametrize("count", [1, 15, 16, 30_000])
 def test_array_headers(count: int) -> None:
-    """The header of a batch counts its rows at each of the format's borders."""
-    wire = MsgpackMessages(Encodings())
-    (value,) = messages(wire._batch(b"\xc0" * count, count, b"", "1~x"))
-    assert value == {"t": "updates", "u": [None] * count, "c": "1~x"}
-    # The shortest form, as the library itself would choose it.
-    (frame,) = frames(wire._batch(b"\xc0" * count, count, b"", "1~x"))
+    """A batch counts its rows in the shortest form, as the library itself would choose it."""
+    updates = [update(lossless_feed(), data=None)] * count
+    (frame,) = frames(MsgpackMessages(Encodings(), 2**18).live(updates, Trail()))
+    value = msgpack.unpackb(frame.data)
+    assert len(value["u"]) == count
     assert frame.data == msgpack.packb(value)
+
+
+def test_no_message_has_more_rows_than_its_header_can_count() -> None:
+    """Even the shortest rows that there are fill the largest message before they are 65,536."""
+    most = 2**18
+    assert StreamSettings(updates_bytes_max=most)
+    with pytest.raises(ValidationError):
+        StreamSettings(updates_bytes_max=most + 1)
+    shortest = update(conflated_feed(), "a", data=None)
+    assert len(msgpack.packb(row(shortest))) * 65_536 > most
+    found = messages(MsgpackMessages(Encodings(), most).live([shortest] * 65_536, None))
+    assert len(found) == 2
+    assert sum(len(message["u"]) for message in found) == 65_536
 
 
 def sized(updates: Sequence[tuple[int, bool]]) -> list[Update]:
