@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -30,39 +29,6 @@ def consuming() -> tuple[Any, Consumer]:
     return channel, Consumer(channel, channel.incoming, 8, lambda _: None)
 
 
-def test_what_waits_comes_after_the_past() -> None:
-    """Without what the stream has given; the same bytes published later do count."""
-    feed, sink = made()
-    feed._held = []
-    both, new = message(body=b"2"), message(body=b"3")
-    for each in (both, new):
-        feed.handle(each)
-    assert sink.deliveries == []
-    feed._take(message(body=b"1"))
-    feed._take(both)
-    feed._told = Counter([both.fingerprint()])
-    feed._let_go()
-    feed.handle(both)
-    assert sink.bodies("f") == [b"1", b"2", b"3", b"2"]
-
-
-def test_the_past_does_not_pass_by_again() -> None:
-    """Once values were shown, the newest of each key comes, in the order of these; all batches."""
-    feed, sink = made()
-    feed._past = {}
-    for key, body, batch in [
-        ("a", b"1", False),
-        ("x", b"2", True),
-        ("b", b"3", False),
-        ("x", b"4", True),
-        ("a", b"5", False),
-    ]:
-        feed._take(message(key=key, body=body)._replace(batch=batch))
-    assert sink.deliveries == []
-    feed._let_go()
-    assert sink.bodies("f") == [b"2", b"3", b"4", b"5"]
-
-
 async def test_stuck() -> None:
     """Messages that wait while none comes, for some probes in a row, end the consumer."""
     feed, _ = made()
@@ -84,17 +50,6 @@ async def test_half_a_message_is_not_stuck() -> None:
         await feed.check(link_to(), channel, consumer)
 
 
-async def test_a_drained_queue_needs_no_fingerprints() -> None:
-    """Seen empty twice, nothing that the stream has given is on its way any more."""
-    feed, _ = made()
-    feed._told = Counter("a")
-    channel, consumer = consuming()
-    await feed.check(link_to(), channel, consumer)
-    assert feed._told is not None
-    await feed.check(link_to(), channel, consumer)
-    assert feed._told is None
-
-
 class WarmBroker:
     """A stream and a queue in memory, and a warm feed that attaches to them again and again."""
 
@@ -110,9 +65,9 @@ class WarmBroker:
         asked = [each.asked_from for each in link.channels if each.asked_from]
         self.asked_from = asked[-1]
 
-    async def drain(self) -> None:
-        """Two probes that find nothing waiting: all that was on its way has come."""
-        for _ in range(2):
+    async def drain(self, probes: int = 2) -> None:
+        """Probes that find nothing waiting; after two of them all that was on its way has come."""
+        for _ in range(probes):
             assert self.feed.consumer is not None
             channel = cast("Any", FakeChannel())
             await self.feed.check(link_to(), channel, self.feed.consumer)
@@ -121,6 +76,49 @@ class WarmBroker:
 def broken() -> tuple[Received, ...]:
     """A stream that cannot be read to its end, nor beyond its first message."""
     return message(7, b"half"), message(None), message(8, b"end"), message(9, b"end")
+
+
+@skips_time
+async def test_what_waits_comes_after_the_past() -> None:
+    """Without what the stream has given; the same bytes published later do count."""
+    broker = WarmBroker()
+    both, new = message(body=b"2"), message(body=b"3")
+    await broker.attach(message(1, b"1"), message(2, b"2"), queue=(both, new))
+    assert broker.sink.bodies("f") == [b"1", b"2", b"3"]
+    broker.feed.handle(both)
+    assert broker.sink.bodies("f") == [b"1", b"2", b"3", b"2"]
+
+
+@skips_time
+async def test_the_past_does_not_pass_by_again() -> None:
+    """Once values were shown, the newest of each key comes, in the order of these; all batches."""
+    broker = WarmBroker()
+    await broker.attach(message(1, b"shown"))
+    past = [
+        ("a", b"1", False),
+        ("x", b"2", True),
+        ("b", b"3", False),
+        ("x", b"4", True),
+        ("a", b"5", False),
+    ]
+    await broker.attach(
+        *(
+            message(offset, body, key)._replace(batch=batch)
+            for offset, (key, body, batch) in enumerate(past, 2)
+        )
+    )
+    assert broker.sink.bodies("f") == [b"shown", b"2", b"3", b"4", b"5"]
+
+
+@pytest.mark.parametrize(("probes", "comes"), [(1, False), (2, True)])
+@skips_time
+async def test_a_drained_queue_needs_no_fingerprints(probes: int, *, comes: bool) -> None:
+    """Seen empty twice, nothing that the stream has given is on its way any more."""
+    broker = WarmBroker()
+    await broker.attach(message(1, b"1"))
+    await broker.drain(probes)
+    broker.feed.handle(message(body=b"1"))
+    assert broker.sink.bodies("f") == [b"1"] * (1 + comes)
 
 
 @skips_time
