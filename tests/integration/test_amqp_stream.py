@@ -13,6 +13,7 @@ from loadtest.rig.waiting import until
 from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import LOSSLESS, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker
+from tickfan.broker.amqp.stream import LosslessFeed
 from tickfan.broker.base import FeedSource, Message
 from tickfan.core.feed import Upstream
 
@@ -210,12 +211,13 @@ async def test_a_quiet_stream_is_left_alone(rabbitmq: Rabbit, feed: FeedSource) 
     """Health checks of a quiet stream, empty or not, never disturb it."""
     async with consuming(rabbitmq.url, feed, quiet_s=0.2, probe_interval_s=0.1) as (broker, sink):
         checked = broker.feeds[0]
-        first_check = checked._heard_at  # type: ignore[attr-defined]
-        await until(lambda: checked._heard_at > first_check)  # type: ignore[attr-defined]
+        assert isinstance(checked, LosslessFeed)
+        first_check = checked.heard_at
+        await until(lambda: checked.heard_at > first_check)
         await publish(broker, feed, 0)
         await until(lambda: numbers(sink, feed) == [0])
-        second_check = checked._heard_at + 0.2  # type: ignore[attr-defined]
-        await until(lambda: checked._heard_at > second_check)  # type: ignore[attr-defined]
+        second_check = checked.heard_at + 0.2
+        await until(lambda: checked.heard_at > second_check)
         assert [state for _, state, _ in sink.states] == [Upstream.LIVE]
 
 

@@ -12,8 +12,7 @@ import pytest
 from loadtest.rig.waiting import until
 from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import LOSSLESS, Recorder, running, source
-from tickfan.broker.amqp import AmqpBroker, stream, tail
-from tickfan.broker.amqp.tail import Seen
+from tickfan.broker.amqp import AmqpBroker
 from tickfan.broker.base import FeedSource, Message, PublishError
 from tickfan.core.feed import Upstream
 
@@ -32,14 +31,15 @@ SMALL = {"retention_bytes": 100_000, "segment_bytes": 20_000}
 class Stand:
     """One feed: its publisher goes straight to the broker, its reader through a proxy."""
 
-    def __init__(self, url: str, proxy: FaultProxy, feed: FeedSource) -> None:
+    def __init__(self, url: str, proxy: FaultProxy, feed: FeedSource, hole_max: int) -> None:
         self.feed = feed
         self.name = feed.spec.name
         self.url = url
         self.proxy = proxy
         self.sink = Recorder()
         self.publisher = AmqpBroker([feed], None, options(url))
-        self.reader = AmqpBroker([feed], self.sink, options(proxied(url, proxy)))
+        through = options(proxied(url, proxy), hole_max=hole_max)
+        self.reader = AmqpBroker([feed], self.sink, through)
 
     async def publish(self, *numbers: int, filler: bytes = b"", ids: str | None = "id") -> None:
         """Publish numbers; ``ids`` begins their message ids."""
@@ -80,10 +80,10 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(rabbitmq: Rabbit, **settings: Any) -> AsyncIterator[Stand]:
+async def standing(rabbitmq: Rabbit, *, hole_max: int = 1, **settings: Any) -> AsyncIterator[Stand]:
     """A reader that is live; its stream is deleted afterwards."""
     async with proxy_to(rabbitmq.url) as proxy:
-        stand = Stand(rabbitmq.url, proxy, source(LOSSLESS, **settings))
+        stand = Stand(rabbitmq.url, proxy, source(LOSSLESS, **settings), hole_max)
         try:
             async with running(stand.reader):
                 await stand.live()
@@ -141,11 +141,11 @@ async def test_overtaken_while_connected(rabbitmq: Rabbit) -> None:
         assert sorted(set(stand.numbers)) == stand.numbers
 
 
-async def test_a_hole_is_no_loss(rabbitmq: Rabbit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hole_is_no_loss(rabbitmq: Rabbit) -> None:
     """Offsets that lack without a loss are looked into, and accepted."""
     # RabbitMQ takes one offset at each roll-over: let that be suspicious.
-    monkeypatch.setattr(stream, "HOLE_MAX", 0)
-    async with standing(rabbitmq, retention_bytes=10_000_000, segment_bytes=20_000) as stand:
+    rolling = {"retention_bytes": 10_000_000, "segment_bytes": 20_000}
+    async with standing(rabbitmq, hole_max=0, **rolling) as stand:
         await stand.publish(*range(15), filler=FILLER)
         await until(lambda: stand.numbers == [*range(15)])
         await stand.live()
@@ -166,31 +166,6 @@ async def test_first_messages_gone_before_they_were_read(rabbitmq: Rabbit) -> No
         assert stand.numbers[0] > 0
         assert stand.sink.resets == [(stand.name, "truncated")]
         await stand.live()
-
-
-@pytest.mark.parametrize("wrong", [None, Seen(0, "an early message of the last chunk")])
-async def test_a_wrong_tail(
-    rabbitmq: Rabbit, monkeypatch: pytest.MonkeyPatch, wrong: Seen | None
-) -> None:
-    """A broker that freezes just while it is asked for the tail does not cost a reset."""
-    wrong_answers = 1
-
-    async def find_tail(*arguments: Any, **more: Any) -> Seen | None:
-        nonlocal wrong_answers
-        newest = await tail.find_tail(*arguments, **more)
-        wrong_answers -= 1
-        return wrong if wrong_answers == 0 else newest
-
-    async with standing(rabbitmq) as stand:
-        await stand.publish(*range(5))
-        await stand.caught_up(5)
-        monkeypatch.setattr(stream, "find_tail", find_tail)
-        await stand.cut()
-        await stand.publish(5)
-        await stand.mend()
-        assert wrong_answers <= 0
-        assert stand.numbers == [*range(6)]
-        assert stand.sink.resets == []
 
 
 async def test_deleted_where_nothing_is_declared(rabbitmq: Rabbit) -> None:

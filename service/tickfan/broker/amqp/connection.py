@@ -39,7 +39,9 @@ class AmqpOptions:
     certificate and key, and whether the server's certificate and host name are
     verified. All files are read again at each connect, so renewed certificates
     need no restart. ``quiet_s`` is how long a stream may be silent before its
-    consumer has to prove itself.
+    consumer has to prove itself. ``hole_max``: so many offsets may be missing
+    between two messages of a stream without a doubt. RabbitMQ takes one for itself
+    when it begins a segment, so a reader that misses a segment misses two at least.
     """
 
     urls: tuple[str, ...]
@@ -57,6 +59,7 @@ class AmqpOptions:
     connect_timeout_s: float = 5.0
     quiet_s: float = 5.0
     connection_name: str = "tickfan"
+    hole_max: int = 1
 
     def tls_context(self) -> ssl.SSLContext:
         """The context for ``amqps``. Raises :class:`OSError` for a bad file."""

@@ -35,12 +35,6 @@ if TYPE_CHECKING:
 WARM_WITHIN_S = 2.0
 FIRST_WITHIN_S = 3.0
 SILENCES_MAX = 2
-HOLE_MAX = 1
-"""So many offsets may be missing between two messages without a doubt.
-
-RabbitMQ takes one for itself when it begins a segment, so a reader that misses a segment
-misses two at least.
-"""
 
 
 class Changed(ConsumerLost):
@@ -71,6 +65,8 @@ class LosslessFeed(AmqpFeed):
         self._last: Seen | None = None
         # The offset of ``_last`` as a plain number, for the hot path.
         self._offset = -1
+        # A message this far behind the last one is still no reason for a doubt.
+        self._step_max = 1 + options.hole_max
         # Live when this offset has been delivered; None: it has.
         self._target: int | None = None
         # The first message has to be this one (a resume) …
@@ -82,8 +78,9 @@ class LosslessFeed(AmqpFeed):
         # Known to have been empty: whatever is there now has come since.
         self._was_empty = False
         self._silences = 0
-        # When the health check last saw the feed move, and its count then.
-        self._heard_at = 0.0
+        # When the health check last saw the feed move or found it whole, by the loop's clock,
+        # and its count then.
+        self.heard_at = 0.0
         self._heard = 0
 
     async def attach(self, link: Link) -> None:
@@ -101,7 +98,7 @@ class LosslessFeed(AmqpFeed):
                 self._reset("recreated")
         self._target = tail.offset if tail is not None else -1
         self._expect = self._first_most = None
-        self._heard_at = asyncio.get_running_loop().time()
+        self.heard_at = asyncio.get_running_loop().time()
         if self._last is not None:
             await self._resume(consumer, self._last)
         else:
@@ -115,8 +112,8 @@ class LosslessFeed(AmqpFeed):
         await channel.queue_declare(self.source.queue, passive=True)
         loop = asyncio.get_running_loop()
         if self.received != self._heard or consumer.is_amid:
-            self._heard, self._heard_at = self.received, loop.time()
-        if loop.time() - self._heard_at < self._options.quiet_s:
+            self._heard, self.heard_at = self.received, loop.time()
+        if loop.time() - self.heard_at < self._options.quiet_s:
             return
         before = self._last
         tail = await find_tail(link, self.source)
@@ -125,7 +122,7 @@ class LosslessFeed(AmqpFeed):
             await asyncio.sleep(EMPTY_AFTER_S)
         if tail != before and self._last == before and not consumer.is_lost:
             raise ConsumerLost("the stream has gone on, but the consumer receives nothing")
-        self._heard_at = loop.time()
+        self.heard_at = loop.time()
 
     def _is_before_last(self, tail: Seen | None) -> bool:
         """Whether a stream with this tail cannot hold the message that was read last."""
@@ -201,7 +198,7 @@ class LosslessFeed(AmqpFeed):
         if self._expect is None:
             if offset <= self._offset:
                 return
-            if offset > self._offset + 1 + HOLE_MAX and self._is_doubtful(offset):
+            if offset > self._offset + self._step_max and self._is_doubtful(offset):
                 return
         seen = Seen(offset, message.fingerprint())
         if self._expect is not None:

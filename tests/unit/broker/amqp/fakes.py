@@ -56,8 +56,13 @@ class FakeChannel:
         messages: list[Received] | None = None,
         incoming: FakeIncoming | None = None,
         queued: list[Received] | None = None,
+        tails: list[list[Received]] | None = None,
     ) -> None:
-        """``queued``: what a consumer gets that asks for no offset, if not the same."""
+        """``queued``: what a consumer gets that asks for no offset, if not the same.
+
+        ``tails``: what the next ones get that ask for ``last``, if not the last two.
+        """
+        self.tails = [] if tails is None else tails
         self.messages = messages or []
         self.queued = queued
         self.incoming: Any = incoming or FakeIncoming()
@@ -74,7 +79,9 @@ class FakeChannel:
     async def basic_consume(self, _queue: str, _callback: Any, arguments: Any = None) -> Any:
         """Deliver in the next turns of the loop: all, or with ``last`` the last two."""
         self.asked_from = (arguments or {}).get("x-stream-offset")
-        messages = self.messages[-2:] if self.asked_from == "last" else self.messages
+        messages = self.messages
+        if self.asked_from == "last":
+            messages = self.tails.pop(0) if self.tails else messages[-2:]
         if self.asked_from is None and self.queued is not None:
             messages = self.queued
 
@@ -125,13 +132,14 @@ class FakeLink:
     def __init__(self, messages: list[Received]) -> None:
         self.messages = messages
         self.queued: list[Received] = []
+        self.tails: list[list[Received]] = []
         self.incoming = FakeIncoming()
         self.channels: list[FakeChannel] = []
 
     async def channel(self, *, confirms: bool = False) -> FakeChannel:
         """One more channel."""
         del confirms
-        channel = FakeChannel(self.messages, self.incoming, self.queued)
+        channel = FakeChannel(self.messages, self.incoming, self.queued, self.tails)
         self.channels.append(channel)
         channel.number = len(self.channels)
         return channel
