@@ -13,6 +13,7 @@ from loadtest.rig.waiting import until
 from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker
+from tickfan.broker.amqp.publisher import Publisher
 from tickfan.broker.base import BrokerDown, Message, Unroutable
 
 if TYPE_CHECKING:
@@ -68,13 +69,12 @@ async def test_publishing_order(rabbitmq: Rabbit, cut: bool) -> None:
         running(AmqpBroker([feed], sink, options(rabbitmq.url))),
     ):
         await until(lambda: sink.is_live(name))
-        publisher = AmqpBroker([feed], None, options(proxied(rabbitmq.url, proxy)))
+        publisher = Publisher({name: feed}, options(proxied(rabbitmq.url, proxy)), is_alone=True)
         if cut:
             await publisher.publish(name, Message(f"{name}.a", b"0"))
-            channel = publisher._publisher._channel
-            assert channel is not None
+            assert publisher.is_open
             await proxy.cut()
-            await until(lambda: channel.is_closed)
+            await until(lambda: not publisher.is_open)
         calls = itertools.count(1)
         async with asyncio.TaskGroup() as group:
 
@@ -112,12 +112,11 @@ async def test_publisher_after_a_cut(rabbitmq: Rabbit) -> None:
         running(AmqpBroker([feed], sink, options(rabbitmq.url))),
     ):
         await until(lambda: sink.is_live(name))
-        publisher = AmqpBroker([feed], None, options(proxied(rabbitmq.url, proxy)))
+        publisher = Publisher({name: feed}, options(proxied(rabbitmq.url, proxy)), is_alone=True)
         await publisher.publish(name, Message(f"{name}.a", b"1"))
+        assert publisher.is_open
         await proxy.cut()
-        channel = publisher._publisher._channel
-        assert channel is not None
-        await until(lambda: channel.is_closed)
+        await until(lambda: not publisher.is_open)
         await publisher.publish(name, Message(f"{name}.a", b"2"))
         await until(lambda: sink.bodies(name) == [b"1", b"2"])
         await publisher.close()

@@ -11,7 +11,7 @@ import pytest
 
 from loadtest.rig.waiting import until
 from tests.support import amqp
-from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
+from tests.support.broker import CONFLATED, LOSSLESS, Failing, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker
 from tickfan.broker.base import (
     JSON,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.conftest import Rabbit
-    from tickfan.broker.base import Received
     from tickfan.core.spec import Delivery as Policy
 
 
@@ -48,9 +47,11 @@ class Stage:
             return MemoryBroker(sources, sink)
         return AmqpBroker(sources, sink, amqp.options(self._url))
 
-    async def start(self, *sources: FeedSource) -> tuple[Broker, Recorder]:
+    async def start(
+        self, *sources: FeedSource, sink: Recorder | None = None
+    ) -> tuple[Broker, Recorder]:
         """A publisher, and what a running broker's sink gets from it."""
-        sink = Recorder()
+        sink = sink or Recorder()
         consumer = self.broker(list(sources), sink)
         await self._stack.enter_async_context(running(consumer))
         await until(lambda: all(sink.is_live(source.spec.name) for source in sources))
@@ -172,21 +173,14 @@ async def test_two_feeds_share_an_exchange(stage: Stage) -> None:
     assert sink.bodies(trades.spec.name) == [b"t"]
 
 
-async def test_a_sink_that_raises(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sink_that_raises(stage: Stage) -> None:
     """A sink that raises on everything does not stop what comes after it."""
     feed = source(LOSSLESS, prefetch=10)
-    publisher, sink = await stage.start(feed)
+    publisher, sink = await stage.start(feed, sink=Failing())
     name = feed.spec.name
-    seen: list[bytes] = []
-
-    def deliver(_feed: str, message: Received, _fingerprint: str | None) -> None:
-        seen.append(message.body)
-        raise ValueError(message.body)
-
-    monkeypatch.setattr(sink, "deliver", deliver)
     for number in range(40):
         await publisher.publish(name, Message(f"{name}.a", str(number).encode()))
-    await until(lambda: len(seen) == 40)
+    await until(lambda: len(sink.deliveries) == 40)
 
 
 async def test_states(stage: Stage) -> None:

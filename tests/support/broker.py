@@ -87,7 +87,8 @@ class Failing(Recorder):
     """A sink that raises for each delivery, as none should."""
 
     def deliver(self, feed: str, message: Received, fingerprint: str | None = None) -> None:
-        """Fail."""
+        """Keep it, and fail."""
+        super().deliver(feed, message, fingerprint)
         raise ValueError(message.routing_key)
 
 

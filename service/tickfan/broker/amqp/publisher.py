@@ -58,19 +58,24 @@ class Publisher:
         self._opening = asyncio.Lock()
         # Calls that wait for the connection, or for their turn after it. A later call must
         # not pass them.
-        self._waiting = 0
+        self.waiting = 0
         self._link: Link | None = None
         self._channel: AbstractChannel | None = None
         self._down_until = 0.0
         self._down_why = ""
         self._confirmed = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a channel to publish on."""
+        return self._channel is not None and not self._channel.is_closed
+
     async def publish(self, feed: str, message: Message) -> None:
         """See :meth:`tickfan.broker.base.Broker.publish`."""
         source = find_source(self._sources, feed)
         check_routing_key(message)
         channel = self._channel
-        if channel is None or channel.is_closed or self._waiting:
+        if channel is None or channel.is_closed or self.waiting:
             channel = await self._open()
         confirmed = self._confirmed
         try:
@@ -132,14 +137,14 @@ class Publisher:
         A lock wakes its waiters in their order, and the one that leaves it
         writes its message before the next one runs. Raises :class:`BrokerDown`.
         """
-        self._waiting += 1
+        self.waiting += 1
         try:
             async with self._opening:
                 if self._channel is None or self._channel.is_closed:
                     self._channel = await self._open_in_time()
                 return self._channel
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
 
     async def _open_in_time(self) -> AbstractChannel:
         loop = asyncio.get_running_loop()

@@ -30,7 +30,7 @@ async def test_no_broker(publisher: Publisher) -> None:
     assert all(isinstance(result, BrokerDown) for result in results)
     assert "no connection to the broker" in str(results[0])
     assert "secret" not in str(results)
-    assert publisher._waiting == 0
+    assert publisher.waiting == 0
     await publisher.close()
 
 
