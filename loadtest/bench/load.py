@@ -80,7 +80,7 @@ class Client:
     """One connection, from its connect on."""
 
     __slots__ = (
-        "_channels", "_head", "_is_subscribed", "_spec", "bytes", "counter", "decoder", "is_open",
+        "_head", "_is_subscribed", "_spec", "bytes", "channels", "counter", "decoder", "is_open",
         "old_bytes", "sock", "stalled_after_us", "woken_bytes",
     )  # fmt: skip
 
@@ -88,7 +88,7 @@ class Client:
         self._spec = spec
         choice = spec.seed * 1_000_003 + index
         pick = random.Random(choice % spec.layouts if spec.layouts else choice)
-        self._channels = pick.sample(spec.channels, spec.each) if spec.each else spec.channels
+        self.channels = pick.sample(spec.channels, spec.each) if spec.each else spec.channels
         self.bytes = 0
         self.is_open = False
         self._head = b""
@@ -113,7 +113,7 @@ class Client:
         if spec.wire == "bytes":
             self.is_open = True
             return
-        self.sock.sendall(request(spec, self._channels))
+        self.sock.sendall(request(spec, self.channels))
 
     def take(self, data: memoryview) -> None:
         """Bytes from the server."""
@@ -148,9 +148,9 @@ class Client:
                 raise ConnectionError(f"{head.decode()}\n{rest.decode()}")
             if self.decoder is not None:
                 self.decoder.chunked = b"chunked" in head.lower()
-            self.sock.sendall(subscription(spec, self._channels))
+            self.sock.sendall(subscription(spec, self.channels))
             self._is_subscribed = True
-        if not is_confirmed(spec.wire, self._channels, rest):
+        if not is_confirmed(spec.wire, self.channels, rest):
             return b""
         self.is_open = True
         self._head = b""
@@ -158,7 +158,7 @@ class Client:
 
     def is_complete(self, final: dict[str, int]) -> bool:
         """Whether as many came as were published, by ``final``, on its channels."""
-        return self.counter.updates == sum(final.get(channel, 0) for channel in self._channels)
+        return self.counter.updates == sum(final.get(channel, 0) for channel in self.channels)
 
     @property
     def unread_bytes(self) -> int:
@@ -166,6 +166,31 @@ class Client:
         size = array.array("i", [0])
         fcntl.ioctl(self.sock, termios.FIONREAD, size)
         return size[0]
+
+
+def account(spec: LoadSpec, clients: list[Client], final: dict[str, int]) -> dict[str, Any]:
+    """What came to the clients, and what of it is wrong by the publisher's ``final`` numbers."""
+    wrong: dict[str, int] = {}
+    decoded = 0
+    for client in clients:
+        if client.decoder is None:
+            continue
+        client.decoder.ledger.finish(final)
+        decoded += client.decoder.updates
+        for what, count in client.decoder.ledger.wrong.items():
+            wrong[what] = wrong.get(what, 0) + count
+    counts = [client.counter.updates for client in clients]
+    if spec.lossless and spec.each and final:
+        incomplete = sum(not client.is_complete(final) for client in clients)
+        if incomplete:
+            wrong["clients without all"] = incomplete
+    return {
+        "least": min(counts, default=0),
+        "most": max(counts, default=0),
+        "decoded": decoded,
+        "wrong": wrong,
+        "old_bytes": [client.old_bytes for client in clients],
+    }
 
 
 class Load:
@@ -256,7 +281,8 @@ class Load:
         elif command == "unread":
             self._say(self._unread())
         elif command == "finish":
-            self._say(self._finish(json.loads(rest)))
+            found = account(self._spec, self._order, json.loads(rest))
+            self._say({**found, "lost": self._lost})
         else:
             return False
         return True
@@ -299,30 +325,6 @@ class Load:
         return {
             "ports": [client.sock.getsockname()[1] for client in self._order],
             "unread": [client.unread_bytes for client in self._order],
-        }
-
-    def _finish(self, final: dict[str, int]) -> dict[str, Any]:
-        wrong: dict[str, int] = {}
-        decoded = 0
-        for client in self._order:
-            if client.decoder is None:
-                continue
-            client.decoder.ledger.finish(final)
-            decoded += client.decoder.updates
-            for what, count in client.decoder.ledger.wrong.items():
-                wrong[what] = wrong.get(what, 0) + count
-        counts = [client.counter.updates for client in self._order]
-        if self._spec.lossless and self._spec.each and final:
-            incomplete = sum(not client.is_complete(final) for client in self._order)
-            if incomplete:
-                wrong["clients without all"] = incomplete
-        return {
-            "least": min(counts, default=0),
-            "most": max(counts, default=0),
-            "decoded": decoded,
-            "wrong": wrong,
-            "lost": self._lost,
-            "old_bytes": [client.old_bytes for client in self._order],
         }
 
     @staticmethod

@@ -67,7 +67,7 @@ class Bench:
         if self.alone:
             return rows
         measures = {
-            "asyncio": self._asyncio, "nchan": self._nchan, "ws": self._ws, "stomp": self._stomp,
+            "asyncio": self._asyncio, "nchan": self._nchan, "ws": self.ws, "stomp": self.stomp,
             "naive": self._naive,
         }  # fmt: skip
         for peer, measure in measures.items():
@@ -116,10 +116,12 @@ class Bench:
         for wire in ("frames", "events"):
             yield self._row(shape, naive(self, shape, wire))
 
-    def _ws(self, shape: Shape) -> Iterator[Row]:
+    def ws(self, shape: Shape) -> Iterator[Row]:
+        """The row of ws on Node."""
         yield self._row(shape, ws_on_node(self, shape))
 
-    def _stomp(self, shape: Shape) -> Iterator[Row]:
+    def stomp(self, shape: Shape) -> Iterator[Row]:
+        """The row of RabbitMQ's own WebSockets."""
         yield self._row(shape, stomp(self, shape))
 
     def _raw(self, row: Row) -> None:

@@ -47,7 +47,7 @@ def test_a_peer_delivers_and_is_measured(bench: Bench, peer: str, server: str) -
             pytest.fail(reason)
         pytest.skip(reason)
 
-    [row] = {"ws": bench._ws, "stomp": bench._stomp}[peer](SHAPE)
+    [row] = {"ws": bench.ws, "stomp": bench.stomp}[peer](SHAPE)
 
     assert (row.server, row.checked) == (server, "ok")
     assert row.extra["decoded"] >= DECODE * RATE * bench.span.measure_s / 2

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import socket
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from loadtest.bench.load import Client, Load, LoadSpec
+from loadtest.bench.load import Client, LoadSpec, account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHANNELS = [f"trades.T{index:03d}" for index in range(100)]
+SPEC = LoadSpec(0, "/", "rows", channels=CHANNELS, each=3)
 
 
 @contextmanager
 def clients(count: int, *, layouts: int, seed: int = 0) -> Iterator[list[Client]]:
     """So many, each with 3 of the channels, connected to nobody who would answer."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        spec = LoadSpec(
-            server.getsockname()[1], "/", "rows", channels=CHANNELS, each=3, layouts=layouts,
-            seed=seed,
-        )  # fmt: skip
+        port = server.getsockname()[1]
+        spec = replace(SPEC, port=port, layouts=layouts, seed=seed)
         found = [Client(spec, index) for index in range(count)]
         try:
             yield found
@@ -33,7 +33,7 @@ def clients(count: int, *, layouts: int, seed: int = 0) -> Iterator[list[Client]
 
 
 def choices(found: list[Client]) -> set[tuple[str, ...]]:
-    return {tuple(client._channels) for client in found}
+    return {tuple(client.channels) for client in found}
 
 
 @pytest.mark.parametrize(("layouts", "different"), [(1, 1), (4, 4), (0, 20)])
@@ -53,7 +53,7 @@ def test_another_process_chooses_among_the_same_layouts(layouts: int) -> None:
 def test_a_client_has_all_if_it_got_what_was_published_on_its_channels() -> None:
     """Neither fewer nor more; what was published on others does not count."""
     with clients(1, layouts=0) as [client]:
-        final = {**dict.fromkeys(CHANNELS, 9), client._channels[0]: 4}
+        final = {**dict.fromkeys(CHANNELS, 9), client.channels[0]: 4}
         client.counter.updates = 4 + 9 + 9
         assert client.is_complete(final)
         client.counter.updates -= 1
@@ -65,10 +65,7 @@ def test_clients_of_which_one_lacks_an_update_are_not_as_promised() -> None:
     with clients(3, layouts=0) as found:
         final = {channel: index for index, channel in enumerate(CHANNELS)}
         for client in found:
-            client.counter.updates = sum(final[channel] for channel in client._channels)
-        load = Load(found[0]._spec)
-        load._order = found
-        assert load._finish(final)["wrong"] == {}
+            client.counter.updates = sum(final[channel] for channel in client.channels)
+        assert account(SPEC, found, final)["wrong"] == {}
         found[1].counter.updates -= 1
-        assert load._finish(final)["wrong"] == {"clients without all": 1}
-        load._epoll.close()
+        assert account(SPEC, found, final)["wrong"] == {"clients without all": 1}
