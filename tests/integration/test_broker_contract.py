@@ -181,6 +181,7 @@ async def test_a_sink_that_raises(stage: Stage) -> None:
     for number in range(40):
         await publisher.publish(name, Message(f"{name}.a", str(number).encode()))
     await until(lambda: len(sink.deliveries) == 40)
+    assert [state for _, state, _ in sink.states] == [Upstream.LIVE], "nor is it read again"
 
 
 async def test_states(stage: Stage) -> None:
