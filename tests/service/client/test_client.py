@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import orjson
 import pytest
+from yarl import URL
 
 import tickfan_client
 from loadtest.rig.waiting import DEADLINE_S
 from tests.service.client.fakeservice import FakeService, take
-from tickfan_client import Closed, Event, ProtocolError, Refused, Update
+from tickfan_client import Client, Closed, Event, ProtocolError, Refused, Update
+from tickfan_client.transport import Options
+from tickfan_client.websocket import WebSocket
 
 if TYPE_CHECKING:
     from pytest_aiohttp.plugin import AiohttpClient
+
+    from tickfan_client.events import Received
 
 QUOTE = {"channel": "quotes.A", "seq": 1, "ts": 1000, "data": {"last": "1.50"}}
 TRADE = {"channel": "trades.A", "seq": 2048, "ts": 1001, "data": [1], "prev": 1024}
@@ -418,10 +423,25 @@ def test_bad_url(bad: str) -> None:
         tickfan_client.connect(bad)
 
 
+class Counting(WebSocket):
+    """Counts the messages that are taken from the connection."""
+
+    taken = 0
+
+    async def receive(self) -> list[Received]:
+        self.taken += 1
+        return await super().receive()
+
+
 async def test_back_pressure(service: FakeService, url: str) -> None:
     """Nothing is read ahead: what is not asked for stays with the service."""
     service.answers = [[answer(), *(rows(["quotes.A", n, 0, 0]) for n in range(1000))]]
-    async with tickfan_client.connect(url) as client:
+    options = Options(URL(url))
+    transport = Counting(options)
+    async with Client(transport, options, None, None) as client:
         await client.subscribe(["quotes.A"])
+        before = transport.taken
         await take(client, 1)
-        assert not client._waiting
+        assert transport.taken == before + 1
+        await asyncio.sleep(0)
+        assert transport.taken == before + 1
