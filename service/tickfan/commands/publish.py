@@ -33,10 +33,13 @@ from tickfan.market import csvfile, simulated
 from tickfan.market.routes import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from tickfan.broker.base import Broker
     from tickfan.config import Settings
+
+    Build = Callable[[Settings, None], Broker]
 
 REFRESH_S = 0.2
 
@@ -61,20 +64,23 @@ class Order:
     seconds: float | None = None
 
 
-def publish(config: Path | None, order: Order) -> int:
-    """Publish, show how it goes, and sum up; status 1 if any update failed."""
+def publish(config: Path | None, order: Order, build: Build = build_broker) -> int:
+    """Publish, show how it goes, and sum up; status 1 if any update failed.
+
+    ``build`` makes the broker that the settings name, without a sink.
+    """
     settings = settings_from(config)
     if settings.broker.is_memory:
         say(MEMORY)
         return WRONG
     # What the broker's library logs on stderr comes as an exception, too.
     logging.getLogger().addHandler(logging.NullHandler())
-    return asyncio.run(_publish(settings, order))
+    return asyncio.run(_publish(settings, order, build))
 
 
-async def _publish(settings: Settings, order: Order) -> int:
+async def _publish(settings: Settings, order: Order, build: Build) -> int:
     routes = Routes(settings.feed_specs())
-    broker = build_broker(settings, None)
+    broker = build(settings, None)
     begin = time.monotonic()
     problem: str | None = None
     outbox: Outbox | None = None

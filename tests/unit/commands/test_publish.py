@@ -16,13 +16,14 @@ from tests.support.broker import CONFLATED, LOSSLESS, source
 from tickfan.broker.base import BrokerDown, Message, Unconfirmed
 from tickfan.broker.memory import MemoryBroker
 from tickfan.commands import FAILED, OK, WRONG
-from tickfan.commands import publish as module
 from tickfan.commands.publish import Order, publish
 from tickfan.market.csvfile import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from tickfan.broker.base import Broker
 
 LOSSLESS_FEEDS = ("trades", "book", "tokens")
 
@@ -66,9 +67,9 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKFAN_BROKER__URL", "amqp://mq.example/")
 
 
-def use(monkeypatch: pytest.MonkeyPatch, broker: Publisher) -> Publisher:
-    monkeypatch.setattr(module, "build_broker", lambda _settings, _sink: broker)
-    return broker
+def publish_to(broker: Broker, order: Order) -> int:
+    """Give the order with this broker in the place of the one that the settings name."""
+    return publish(None, order, lambda _settings, _sink: broker)
 
 
 def account(out: str) -> dict[str, int]:
@@ -77,10 +78,10 @@ def account(out: str) -> dict[str, int]:
     return {name: int(figure.replace(",", "")) for name, figure in rows}
 
 
-def test_all_confirmed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_confirmed(capsys: pytest.CaptureFixture[str]) -> None:
     """So many as asked for, each accounted for, the connection closed: status 0."""
-    broker = use(monkeypatch, Publisher())
-    assert publish(None, Order(rate=20_000, seed=1, count=3000)) == OK
+    broker = Publisher()
+    assert publish_to(broker, Order(rate=20_000, seed=1, count=3000)) == OK
     printed = capsys.readouterr()
     assert account(printed.out) == {
         "published": 3000, "confirmed": 3000, "unroutable": 0, "failures": 0,
@@ -90,23 +91,21 @@ def test_all_confirmed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     assert broker.is_closed
 
 
-def test_a_seed_is_a_market(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seed_is_a_market() -> None:
     """--seed publishes the same again; without one every run is another market."""
     runs = []
     for seed in (7, 7, None, None):
-        broker = use(monkeypatch, Publisher())
-        assert publish(None, Order(rate=1900, seed=seed, count=100)) == OK
+        broker = Publisher()
+        assert publish_to(broker, Order(rate=1900, seed=seed, count=100)) == OK
         runs.append([(feed, message.body) for feed, message in broker.messages])
     assert runs[0] == runs[1]
     assert len({str(run) for run in runs}) == 3
 
 
-def test_nobody_listens_to_quotes(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nobody_listens_to_quotes(capsys: pytest.CaptureFixture[str]) -> None:
     """On a conflated feed that is no failure; the summary says why."""
-    use(monkeypatch, Publisher(unbound=["quotes"]))
-    assert publish(None, Order(rate=1900, seed=1, count=300)) == OK
+    broker = Publisher(unbound=["quotes"])
+    assert publish_to(broker, Order(rate=1900, seed=1, count=300)) == OK
     printed = capsys.readouterr()
     told = account(printed.out)
     assert told["unroutable"] > 0
@@ -114,23 +113,19 @@ def test_nobody_listens_to_quotes(
     assert "quotes: no queue is bound; no `tickfan serve` is connected" in printed.out
 
 
-def test_a_lossless_feed_without_a_stream(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_lossless_feed_without_a_stream(capsys: pytest.CaptureFixture[str]) -> None:
     """What was unroutable there is lost: status 1, with the feed and what to do."""
-    use(monkeypatch, Publisher(unbound=["trades", "quotes"]))
-    assert publish(None, Order(rate=1900, seed=1, count=300)) == FAILED
+    broker = Publisher(unbound=["trades", "quotes"])
+    assert publish_to(broker, Order(rate=1900, seed=1, count=300)) == FAILED
     out = capsys.readouterr().out
     assert "(trades: no stream is bound; with broker.declare = true it is made)" in out
 
 
-def test_one_unconfirmed_message_fails_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_unconfirmed_message_fails_it(capsys: pytest.CaptureFixture[str]) -> None:
     """The rest is published all the same; status 1, and the broker's own words."""
-    broker = use(monkeypatch, Publisher())
+    broker = Publisher()
     broker.failures[5] = Unconfirmed("no confirm in 5 s")
-    assert publish(None, Order(rate=1900, seed=1, count=50)) == FAILED
+    assert publish_to(broker, Order(rate=1900, seed=1, count=50)) == FAILED
     printed = capsys.readouterr()
     assert account(printed.out) == {
         "published": 50, "confirmed": 49, "unroutable": 0, "failures": 1,
@@ -138,13 +133,11 @@ def test_one_unconfirmed_message_fails_it(
     assert printed.err == "tickfan: no confirm in 5 s\n"
 
 
-def test_a_broker_that_goes_away_ends_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_broker_that_goes_away_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
     """It does not try a thousand times what cannot work; one sentence, status 1."""
-    broker = use(monkeypatch, Publisher())
+    broker = Publisher()
     broker.failures = dict.fromkeys(range(10, 1001), BrokerDown("the connection was lost"))
-    assert publish(None, Order(rate=1900, seed=1, count=1000)) == FAILED
+    assert publish_to(broker, Order(rate=1900, seed=1, count=1000)) == FAILED
     printed = capsys.readouterr()
     told = account(printed.out)
     assert told["confirmed"] == 9
@@ -155,14 +148,13 @@ def test_a_broker_that_goes_away_ends_it(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_an_account(
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     number: signal.Signals,
 ) -> None:
     """Ctrl-C is the usual end of an endless run: status 0, nothing left in flight."""
-    broker = use(monkeypatch, Publisher())
+    broker = Publisher()
     broker.failures[20] = number
-    assert publish(None, Order(rate=1900, seed=1)) == OK
+    assert publish_to(broker, Order(rate=1900, seed=1)) == OK
     printed = capsys.readouterr()
     told = account(printed.out)
     assert told["published"] == told["confirmed"] == len(broker.messages) >= 20
@@ -170,28 +162,27 @@ def test_a_signal_ends_it_with_an_account(
     assert broker.is_closed
 
 
-def test_a_file_is_replayed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_file_is_replayed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Each row one update; --count ends it early."""
     path = tmp_path / "prices.csv"
     path.write_text("symbol,date,price\n" + "".join(f"A,2020-01-0{n},{n}\n" for n in range(1, 6)))
     replay = Replay(path, "trades.{symbol}", None, None, 0.0)
     for count, expected in ((None, 5), (3, 3)):
-        broker = use(monkeypatch, Publisher())
-        assert publish(None, Order(replay=replay, count=count)) == OK
+        broker = Publisher()
+        assert publish_to(broker, Order(replay=replay, count=count)) == OK
         assert account(capsys.readouterr().out)["confirmed"] == expected
         assert {(feed, m.routing_key) for feed, m in broker.messages} == {("trades", "trades.A")}
 
 
-def test_a_file_for_no_feed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_file_for_no_feed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A template that no feed covers is named with the patterns; nothing was published."""
     path = tmp_path / "prices.csv"
     path.write_text("symbol,date,price\nA,2020-01-01,1\n")
-    broker = use(monkeypatch, Publisher())
-    assert publish(None, Order(replay=Replay(path, "weather.{symbol}", None, None, 0.0))) == FAILED
+    broker = Publisher()
+    assert (
+        publish_to(broker, Order(replay=Replay(path, "weather.{symbol}", None, None, 0.0)))
+        == FAILED
+    )
     printed = capsys.readouterr()
     assert "no feed covers 'weather.A'" in printed.err
     assert printed.out == ""
@@ -203,6 +194,12 @@ def test_the_embedded_broker_is_refused(
 ) -> None:
     """memory:// of another process cannot be reached; no broker is even made."""
     monkeypatch.delenv("TICKFAN_BROKER__URL")
-    monkeypatch.setattr(module, "build_broker", None)
-    assert publish(None, Order(count=1)) == WRONG
+    made: list[Publisher] = []
+
+    def build(*_: object) -> Publisher:
+        made.append(Publisher())
+        return made[0]
+
+    assert publish(None, Order(count=1), build) == WRONG
+    assert not made
     assert "TICKFAN_BROKER__URL=amqp://" in capsys.readouterr().err
