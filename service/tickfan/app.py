@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -60,7 +61,7 @@ log = structlog.get_logger("tickfan")
 
 TASK_END_S = 10.0
 
-__all__ = ["Service", "StartError", "build_broker", "serve"]
+__all__ = ["Parts", "Service", "StartError", "build_broker", "serve"]
 
 
 async def serve(settings: Settings, *, on_ready: Callable[[], None]) -> None:
@@ -94,37 +95,48 @@ def build_broker(settings: Settings, sink: Sink | None) -> Broker:
     return AmqpBroker(sources, sink, options)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a service makes its parts of; whoever makes a service may hand in other kinds."""
+
+    slices: type[Slices] = Slices
+    pace: type[Pace] = Pace
+    connections: type[Connections] = Connections
+    subscriptions: type[Subscriptions] = Subscriptions
+    admission: type[Admission] = Admission
+    broker: Callable[[Settings, Sink], Broker] = build_broker
+
+
 class Service:
     """All parts of one process, wired. Made inside a running event loop.
 
     ``public`` and ``admin`` are the two listeners' applications.
     """
 
-    def __init__(self, settings: Settings, pace: type[Pace] = Pace) -> None:
-        """``pace``: what lets resumes read, and how much."""
+    def __init__(self, settings: Settings, parts: Parts = Parts()) -> None:
         self._settings = settings
         stream, http = settings.stream, settings.http
         self.loop = loop = asyncio.get_running_loop()
         clock = Clock(loop.time)
         self.tally = tally = Tally()
         self.feeds = feeds = Feeds(settings.feed_specs())
-        self.slices = slices = Slices(loop, clock.stopwatch)
+        self.slices = slices = parts.slices(loop, clock.stopwatch)
         self.background = Background(loop, slices, clock.stopwatch)
         self.pump = Pump(loop, slices, tally, clock.stopwatch, stream.stall_timeout_s)
         changes: ChangeLog[Channel] = ChangeLog()
         self.directory = Directory(loop, slices, self.background, changes, tally, clock)
-        self.pace = pace(loop.time, stream.replays_max, stream.replay_bytes_per_s)
+        self.pace = parts.pace(loop.time, stream.replays_max, stream.replay_bytes_per_s)
         rules = Rules(stream.intervals_ms, stream.channels_per_connection_max)
-        self.connections = Connections(
+        self.connections = parts.connections(
             self.directory, self.pump, slices, tally, clock,
             max_age_s=stream.max_connection_age_s,
         )  # fmt: skip
-        self.subscriptions = Subscriptions(
+        self.subscriptions = parts.subscriptions(
             feeds, self.directory, self.pump, self.pace, tally, clock,
             rules=rules, epoch=os.urandom(6).hex(),
         )  # fmt: skip
         self.hub = Hub(changes, self.directory, tally, self.connections.announce)
-        self.broker = build_broker(
+        self.broker = parts.broker(
             settings, Ingest(self.hub, feeds, tally, clock, settings.broker.message_bytes_max)
         )
         self.formats = Formats(stream.updates_bytes_max)
@@ -135,7 +147,7 @@ class Service:
             Times(stream.heartbeat_s, stream.ping_s, stream.pong_timeout_s),
         )
         self.pulse = Pulse(loop, tally.loop_lag)
-        self.admission = Admission(
+        self.admission = parts.admission(
             loop, feeds, slices, self.background, tally, clock,
             connections=self.connections, subscriptions=self.subscriptions,
             formats=self.formats, rules=rules,

@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from loadtest.rig.waiting import DEADLINE_S, until
+from tickfan.app import Parts
 from tickfan.core.history import OVERHEAD_BYTES
 from tickfan.fanout.replay import BURST_S, Pace
 from tickfan.wire.inbound import footprint
@@ -125,7 +126,7 @@ async def test_a_storm_of_resumes_is_paced_and_exact(make_live: MakeLive) -> Non
     storm, missed, size, rate = 300, 12, 400, 2**20
     # Heartbeats: on a busy machine a reader waits longer for its turn than for a sign of life.
     service = await make_live(
-        pace=Turnstile, STREAM__REPLAYS_MAX="5", STREAM__REPLAY_BYTES_PER_S=str(rate),
+        parts=Parts(pace=Turnstile), STREAM__REPLAYS_MAX="5", STREAM__REPLAY_BYTES_PER_S=str(rate),
         STREAM__RETRY_MS="100", STREAM__HEARTBEAT_S="1",
     )  # fmt: skip
     pace = service.service.pace

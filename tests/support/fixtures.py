@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.live import Live, live
-from tickfan.fanout.replay import Pace
+from tests.support.live import PARTS, Live, live
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from tests.support.live import MakeClient
+    from tickfan.app import Parts
 
     MakeLive = Callable[..., Awaitable[Live]]
 
@@ -26,8 +26,8 @@ async def make_live(aiohttp_client: MakeClient) -> AsyncIterator[MakeLive]:
     """Starts services with settings such as ``STREAM__HEARTBEAT_S="1"``."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(*, pace: type[Pace] = Pace, **settings: str) -> Live:
-            return await stack.enter_async_context(live(aiohttp_client, settings, pace))
+        async def start(*, parts: Parts = PARTS, **settings: str) -> Live:
+            return await stack.enter_async_context(live(aiohttp_client, settings, parts))
 
         yield start
 

@@ -15,10 +15,9 @@ from aiohttp import WSMsgType
 from aiohttp.test_utils import TestServer
 
 from loadtest.rig.waiting import DEADLINE_S, until
-from tickfan.app import Service
+from tickfan.app import Parts, Service
 from tickfan.broker.base import Message
 from tickfan.config import load
-from tickfan.fanout.replay import Pace
 from tickfan.transports.server import Runner
 
 if TYPE_CHECKING:
@@ -30,6 +29,10 @@ if TYPE_CHECKING:
 
     AnyClient = TestClient[Request, Application]
     MakeClient = Callable[..., Awaitable[AnyClient]]
+
+
+PARTS = Parts()
+"""Those of the service itself."""
 
 
 class Live:
@@ -209,7 +212,7 @@ class _Server(TestServer):
 
 @contextlib.asynccontextmanager
 async def live(
-    make_client: MakeClient, settings: Mapping[str, str] | None = None, pace: type[Pace] = Pace
+    make_client: MakeClient, settings: Mapping[str, str] | None = None, parts: Parts = PARTS
 ) -> AsyncIterator[Live]:
     """Run the service on ``memory://`` without a market.
 
@@ -218,7 +221,7 @@ async def live(
     """
     environ = {"TICKFAN_MARKET__ENABLED": "false", "TICKFAN_STREAM__CLOSING_TIMEOUT_S": "0.5"}
     environ |= {f"TICKFAN_{name}": value for name, value in (settings or {}).items()}
-    service = Service(load(None, environ), pace)
+    service = Service(load(None, environ), parts)
     async with service.running():
         server = _Server(service.public)
         # As tickfan.lifecycle has it; that of tests sets handler_cancellation too.

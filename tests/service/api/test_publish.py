@@ -9,11 +9,15 @@ import orjson
 import pytest
 
 from tests.support.raw import connect
+from tickfan.app import Parts
 from tickfan.broker.base import BrokerDown, PublishError, Unconfirmed, Unroutable
+from tickfan.broker.memory import MemoryBroker
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
+    from tickfan.broker.base import Message, Sink
+    from tickfan.config import Settings
 
 JSON = {"Content-Type": "application/json"}
 MSGPACK = {"Content-Type": "application/msgpack"}
@@ -91,14 +95,18 @@ async def test_what_would_be_poison_is_refused_here(
     ],
 )
 async def test_the_brokers_no_is_told(
-    service: Live, error: PublishError, status: int, monkeypatch: pytest.MonkeyPatch
+    make_live: MakeLive, error: PublishError, status: int
 ) -> None:
     """Whether it was published, was not, or is not known: a code each."""
 
-    async def refuse(*_: object) -> None:
-        raise error
+    class Refusing(MemoryBroker):
+        async def publish(self, feed: str, message: Message) -> None:
+            raise error
 
-    monkeypatch.setattr(service.service.broker, "publish", refuse)
+    def build(settings: Settings, sink: Sink) -> Refusing:
+        return Refusing(settings.feed_sources(), sink)
+
+    service = await make_live(parts=Parts(broker=build))
     found, answer = await post(service, "trades.A", b"1")
     assert (found, answer["error"]["code"]) == (status, error.code)
     assert answer["error"]["message"] == str(error)

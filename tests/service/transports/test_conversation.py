@@ -13,17 +13,14 @@ from websockets.asyncio.client import connect as websocket
 from websockets.typing import Subprotocol
 
 from loadtest.rig.waiting import DEADLINE_S, until
+from tests.service.transports.faults import NO_CONNECTIONS, NO_SUBSCRIPTIONS, HeldBack
 from tests.service.transports.opened import handshake
 from tests.support.raw import CLOSE, PING, PONG, TEXT, connect, upgrade
+from tickfan.app import Parts
 from tickfan.core.feed import Upstream
 from tickfan.fanout.finding import LOOKS_AT_ONCE
-from tickfan.fanout.slices import Slices
-from tickfan.session.connections import Connections
-from tickfan.session.subscribe import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live, Talk
     from tests.support.raw import Wire
@@ -429,32 +426,23 @@ async def test_before_the_start_only_lossless_subscriptions_wait(make_live: Make
 
 
 @pytest.mark.parametrize(
-    ("part", "where", "command"),
+    ("parts", "command"),
     [
-        (Connections, "connect", {}),
-        (Subscriptions, "subscribe", {"op": "subscribe", "channels": ["quotes.A"]}),
+        (NO_CONNECTIONS, {}),
+        (NO_SUBSCRIPTIONS, {"op": "subscribe", "channels": ["quotes.A"]}),
         (
-            Subscriptions,
-            "subscribe",
+            NO_SUBSCRIPTIONS,
             {"op": "subscribe", "channels": ["trades.A"], "cursor": "1~trades.0.AAAAAAAAAAA"},
         ),
     ],
     ids=["welcome", "subscribe", "resume"],
 )
 async def test_a_failure_is_told(
-    service: Live,
-    part: type,
-    where: str,
-    command: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+    make_live: MakeLive, parts: Parts, command: dict[str, Any]
 ) -> None:
     """closing: internal and 4008, never a bare cut."""
+    service = await make_live(parts=parts)
     await service.publish("trades.A", 1)
-
-    def fail(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("deep")
-
-    monkeypatch.setattr(part, where, fail)
     with capture_logs() as logs:
         async with connect(service, upgrade()) as wire:
             await handshake(wire)
@@ -529,40 +517,28 @@ async def test_no_more_is_answered_than_the_client_reads(service: Live) -> None:
         assert told == 300
 
 
-async def test_each_message_is_a_job_of_its_own(
-    service: Live, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_each_message_is_a_job_of_its_own(make_live: MakeLive) -> None:
     """Many at once wait their turn: read no further than one message, answered in order."""
-    jobs: list[Callable[[], None]] = []
-    held: list[Callable[[], None]] = []
-    add = Slices.add
-
-    def holding(_slices: Slices, job: Callable[[], None]) -> None:
-        held.append(job)
-
-    def counting(slices: Slices, job: Callable[[], None]) -> None:
-        jobs.append(job)
-        add(slices, job)
-
+    service = await make_live(parts=Parts(slices=HeldBack))
+    slices = service.service.slices
+    assert isinstance(slices, HeldBack)
     pad = b" " * 8_000
     async with connect(service, upgrade()) as wire:
         await handshake(wire)
         await wire.frame()
         [connection] = service.service.connections
         transport: Any = connection.subscriber.pipe
-        with monkeypatch.context() as patch:
-            patch.setattr(Slices, "add", holding)
-            for number in range(200):
-                wire.send_frame(TEXT, orjson.dumps({"op": "ping", "id": number}) + pad)
-            await until(lambda: not transport.is_reading())
-            assert len(held) == 1
-        monkeypatch.setattr(Slices, "add", counting)
-        for job in held:
-            service.service.slices.add(job)
+        slices.hold()
+        for number in range(200):
+            wire.send_frame(TEXT, orjson.dumps({"op": "ping", "id": number}) + pad)
+        await until(lambda: not transport.is_reading())
+        assert len(slices.held) == 1
+        before = slices.added
+        slices.release()
         for number in range(200):
             answer = orjson.loads((await wire.frame()).body)
             assert (answer["t"], answer["id"]) == ("pong", number)
-        assert len(jobs) >= 200
+        assert slices.added - before >= 199, "one was held"
 
 
 async def wait_ahead(wire: Wire) -> None:

@@ -18,6 +18,7 @@ import pytest
 from aiohttp import http_exceptions, web
 
 from loadtest.rig.waiting import DEADLINE_S, until
+from tests.service.transports.faults import NO_TUNE
 from tests.support.raw import connect, request, upgrade
 from tickfan.transports import server
 from tickfan.transports.server import HttpLog, Runner
@@ -25,6 +26,7 @@ from tickfan.transports.server import HttpLog, Runner
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from tests.support.fixtures import MakeLive
     from tests.support.live import Live
 
 SUBSCRIBE = b'{"op":"subscribe","channels":["quotes.A"]}'
@@ -107,15 +109,9 @@ async def test_who_goes_is_noticed_whatever_was_sent_behind(service: Live, kind:
     assert service.service.tally.closes == {(kind, "left"): 1}
 
 
-async def test_a_taker_that_fails_leaves_no_connection(
-    service: Live, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_taker_that_fails_leaves_no_connection(make_live: MakeLive) -> None:
     """A connection is aiohttp's, or somebody's, or closed."""
-
-    def fail(*_: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(service.service.admission, "tune", fail)
+    service = await make_live(parts=NO_TUNE)
     async with connect(service, upgrade()) as wire:
         await wire.head()
         assert await wire.rest() == b""

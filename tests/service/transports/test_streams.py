@@ -9,25 +9,27 @@ import pytest
 from structlog.testing import capture_logs
 
 from loadtest.rig.waiting import until
+from tests.service.transports.faults import (
+    NO_CONNECTIONS,
+    NO_LAST_WORDS,
+    NO_SUBSCRIPTIONS,
+    NO_TURNS,
+    HeldBack,
+)
 from tests.support.live import Events, Lines, Reader
 from tests.support.raw import chunks, connect, request
+from tickfan.app import Parts
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
 from tickfan.core.feed import Upstream
 from tickfan.fanout.finding import LOOKS_AT_ONCE
-from tickfan.fanout.slices import Slices
-from tickfan.session.connections import Connections
-from tickfan.session.subscribe import Subscriptions
 from tickfan.transports.streams import BEHIND_BYTES_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aiohttp import ClientResponse
 
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
-    from tickfan.transports.admission import Admission
 
 BOTH = pytest.mark.parametrize("kind", ["sse", "ndjson"])
 
@@ -431,20 +433,19 @@ async def test_who_waits_for_a_feed_that_goes_down_is_sent_elsewhere(
 @BOTH
 @pytest.mark.parametrize("reason", ["overload", "drain"])
 async def test_who_waits_for_its_turn_to_begin_may_be_too_late(
-    make_live: MakeLive, kind: str, reason: str, monkeypatch: pytest.MonkeyPatch
+    make_live: MakeLive, kind: str, reason: str
 ) -> None:
     """A burst gets no more than connections_max in, and none into a drain that has told all."""
-    service = await make_live(STREAM__CONNECTIONS_MAX="5")
-    jobs: list[Callable[[], None]] = []
-    with monkeypatch.context() as patch:
-        patch.setattr(service.service.slices.__class__, "add", lambda _self, job: jobs.append(job))
-        queries = [f"channels=quotes.{index}" for index in range(12)]
-        reading = [asyncio.create_task(read(service, kind, query)) for query in queries]
-        await until(lambda: len(jobs) == 12)
-        if reason == "drain":
-            await service.service.drain(0)
-    for job in jobs:
-        job()
+    service = await make_live(parts=Parts(slices=HeldBack), STREAM__CONNECTIONS_MAX="5")
+    slices = service.service.slices
+    assert isinstance(slices, HeldBack)
+    slices.hold()
+    queries = [f"channels=quotes.{index}" for index in range(12)]
+    reading = [asyncio.create_task(read(service, kind, query)) for query in queries]
+    await until(lambda: len(slices.held) == 12)
+    if reason == "drain":
+        await service.service.drain(0)
+    slices.release()
     await until(lambda: sum(task.done() for task in reading) == (12 if reason == "drain" else 7))
     closes = {(kind, reason): 12 if reason == "drain" else 7}
     assert service.service.tally.closes == closes
@@ -471,17 +472,13 @@ async def test_who_uploads_for_ever_is_ended(service: Live, kind: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    ("part", "where"), [(Connections, "connect"), (Subscriptions, "subscribe"), (Slices, "run")]
+    "parts", [NO_CONNECTIONS, NO_SUBSCRIPTIONS, NO_TURNS], ids=["connect", "subscribe", "turn"]
 )
 async def test_a_failure_after_the_headers_is_told(
-    service: Live, kind: str, part: type, where: str, monkeypatch: pytest.MonkeyPatch
+    make_live: MakeLive, kind: str, parts: Parts
 ) -> None:
     """closing: internal in a complete body, never a bare cut nor a second response."""
-
-    def fail(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("deep")
-
-    monkeypatch.setattr(part, where, fail)
+    service = await make_live(parts=parts)
     with capture_logs() as logs:
         async with connect(service, request(f"/v1/{kind}?channels=quotes.A")) as wire:
             status, _ = await wire.head()
@@ -498,15 +495,10 @@ async def test_a_failure_after_the_headers_is_told(
 
 @BOTH
 async def test_a_failure_while_leaving_is_no_second_response(
-    service: Live, kind: str, monkeypatch: pytest.MonkeyPatch
+    make_live: MakeLive, kind: str
 ) -> None:
     """A JSON error in the middle of a stream would be read as a part of it."""
-
-    def fail(*_: object, **__: object) -> None:
-        raise ZeroDivisionError
-
-    admission: Admission = service.service.admission
-    monkeypatch.setattr(admission, "closing_event", fail)
+    service = await make_live(parts=NO_LAST_WORDS)
     async with connect(service, request(f"/v1/{kind}?channels=quotes.A")) as wire:
         await wire.up_to(b"snapshot_end")
         await service.service.drain(0)
