@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import math
 import socket
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from tests.service.transports.faults import on_kernel
 from tests.service.transports.opened import KINDS, open_stream, transports
+from tests.support.calls import calls_of
 from tests.support.fanout import RULES, Fanout, asked, skips_time
 from tests.support.raw import TEXT, connect, request, upgrade
 from tickfan.core import closing
-from tickfan.core import cursor as cursors
-from tickfan.core.cursor import Trail
+from tickfan.core.cursor import Trail, parse
 from tickfan.core.pattern import Pattern
 from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.session.grants import Planner
@@ -49,35 +48,23 @@ async def test_the_kernel_holds_little_back_for_a_stream(make_live: MakeLive, ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("how", ["refuses", "takes another"])
+@pytest.mark.parametrize("has", [None, 2**32 - 1], ids=["refuses", "takes another"])
 async def test_without_its_bound_a_connection_is_not_served(
-    service: Live, kind: str, how: str, monkeypatch: pytest.MonkeyPatch
+    make_live: MakeLive, kind: str, has: int | None
 ) -> None:
     """Megabytes of old prices would wait where nothing can replace them; the log says why."""
-    options = {"refuses": "setsockopt", "takes another": "getsockopt"}
-    real = getattr(socket.socket, options[how])
-
-    def kernel(sock: socket.socket, level: int, option: int, *values: int) -> int | None:
-        if (level, option) == (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT):
-            if how == "refuses":
-                raise OSError(errno.ENOPROTOOPT, "Protocol not available")
-            return 2**32 - 1
-        found: int | None = real(sock, level, option, *values)
-        return found
-
-    # No kernel that the tests run on is such a one.
-    monkeypatch.setattr(socket.socket, options[how], kernel)
+    service = await make_live(parts=on_kernel(has))
     with capture_logs() as logs:
         async with connect(service, KINDS[kind]) as wire:
             await wire.up_to(b'"reason":"internal","code":4008')
     assert not service.service.connected
     assert not service.service.tally.connects
     told = [line for line in logs if line["event"] != "turned away"]
-    if how == "refuses":
+    if has is None:
         assert [line["detail"] for line in told] == ["[Errno 92] Protocol not available"]
     else:
         assert [(line["log_level"], line["asked"], line["has"]) for line in told] == [
-            ("error", 16_384, 2**32 - 1)
+            ("error", 16_384, has)
         ]
 
 
@@ -102,24 +89,11 @@ async def test_who_may_come_in(make_live: MakeLive) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_resume_is_taken_apart_once_and_planned_once(
-    service: Live, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_resume_is_taken_apart_once_and_planned_once(service: Live, kind: str) -> None:
     """From the door to its first update: the cursor, each pattern, and what is granted."""
     await service.publish("trades.A", "seen")
     cursor = Trail({"trades": service.service.feeds["trades"].place}).text()
     await service.publish("trades.A", "missed")
-    calls: Counter[str] = Counter()
-
-    def count(owner: Any, name: str) -> None:
-        real = getattr(owner, name)
-
-        def counting(*arguments: Any) -> Any:
-            calls[name] += 1
-            return real(*arguments)
-
-        monkeypatch.setattr(owner, name, counting)
-
     channel = f"trades.*.{kind}.#"  # no other test asks for it
     wish = {"channels": [channel, "trades.A"], "cursor": cursor}
     wires = {
@@ -130,14 +104,12 @@ async def test_a_resume_is_taken_apart_once_and_planned_once(
     async with connect(service, wires[kind]) as wire:
         if kind == "ws.json":
             await wire.up_to(b"welcome")
-        count(cursors, "parse")
-        count(Planner, "plan")
-        count(Pattern, "__init__")
-        if kind == "ws.json":
-            wire.send_frame(TEXT, orjson.dumps({"op": "subscribe", **wish}))
-        await wire.up_to(b"missed")
-    assert (calls["parse"], calls["plan"]) == (1, 1)
-    assert calls["__init__"] <= 2, "each text once; some are remembered"
+        with calls_of(parse, Planner.plan, Pattern.__init__) as calls:
+            if kind == "ws.json":
+                wire.send_frame(TEXT, orjson.dumps({"op": "subscribe", **wish}))
+            await wire.up_to(b"missed")
+    assert (calls[parse], calls[Planner.plan]) == (1, 1)
+    assert calls[Pattern.__init__] <= 2, "each text once; some are remembered"
 
 
 class Leaving(asyncio.Transport):
