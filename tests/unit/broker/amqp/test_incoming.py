@@ -18,6 +18,8 @@ from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
 from loadtest.rig.waiting import DEADLINE_S, until
+from tests.support.calls import calls_of
+from tests.support.fanout import skips_time
 from tickfan.broker.amqp.incoming import TURN_S, Incoming
 from tickfan.broker.base import Received
 
@@ -284,15 +286,13 @@ class Socket(asyncio.Transport):
         return False
 
 
-async def test_a_message_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+@skips_time
+async def test_a_message_wakes_nobody() -> None:
     """No task and no handle of the loop for what is taken within a turn: the shape of the cost."""
-    loop = asyncio.get_running_loop()
-    woken: list[str] = []
-    for name in ("call_soon", "call_later", "call_at", "create_task"):
-        monkeypatch.setattr(loop, name, lambda *_, name=name, **__: woken.append(name))
+    loop = asyncio.BaseEventLoop
     incoming, taken = Incoming(turn_s=60), list[Received]()
     incoming.route(1, taken.append)
-    incoming.feed_data(b"".join(message(tag) for tag in range(50)))
-    monkeypatch.undo()
+    with calls_of(loop.call_soon, loop.call_at, loop.create_task) as woken:
+        incoming.feed_data(b"".join(message(tag) for tag in range(50)))
     assert len(taken) == 50
-    assert woken == []
+    assert not woken
