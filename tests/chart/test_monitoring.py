@@ -48,6 +48,7 @@ def exported(metrics: CollectorRegistry) -> dict[str, set[str]]:
     """The samples that a scrape may give, each with its labels."""
     found = {}
     for family in metrics.collect():
+        # Before anything was counted there are no samples, and nothing else names the labels.
         labels = set(getattr(family, "_labelnames", ()))
         if family.type == "histogram":
             found[family.name + "_bucket"] = labels | {"le"}

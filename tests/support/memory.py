@@ -6,6 +6,7 @@ be kept, and finds it under a new one, too. Must not know what is tested.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 from collections import deque
@@ -49,3 +50,9 @@ def _referents(owner: object) -> list[object]:
 def held_bytes(thing: object) -> int:
     """The memory of what an object has of its own: buffers and containers, and what is in them."""
     return sum(sys.getsizeof(each) for each in held(thing))
+
+
+def timers_set() -> int:
+    """How many timers of asyncio are set in the process, cancelled ones aside."""
+    timers = (each for each in gc.get_objects() if isinstance(each, asyncio.TimerHandle))
+    return sum(not timer.cancelled() for timer in timers)

@@ -19,6 +19,7 @@ from aiohttp import http_exceptions, web
 
 from loadtest.rig.waiting import DEADLINE_S, until
 from tests.service.transports.faults import NO_TUNE
+from tests.support.memory import timers_set
 from tests.support.raw import connect, request, upgrade
 from tickfan.transports import server
 from tickfan.transports.server import HttpLog, Runner
@@ -68,11 +69,8 @@ async def test_a_request_that_cannot_be_read_gets_json(data: bytes, word: str) -
 
 def held() -> Counter[str]:
     """What there is of aiohttp, of tasks and of timers."""
-    found: Counter[str] = Counter(tasks=len(asyncio.all_tasks()))
-    everything = gc.get_objects()
-    timers = (each for each in everything if isinstance(each, asyncio.TimerHandle))
-    found["timers"] = sum(not timer.cancelled() for timer in timers)
-    names = (str(type(each)) for each in everything)
+    found: Counter[str] = Counter(tasks=len(asyncio.all_tasks()), timers=timers_set())
+    names = (str(type(each)) for each in gc.get_objects())
     found.update(name for name in names if "aiohttp" in name or "multidict" in name)
     return found
 
