@@ -100,7 +100,7 @@ class SkippingLoop(asyncio.SelectorEventLoop):
     def within(self, action: Callable[[], T]) -> T:
         """Do something as if within a turn of the loop, which goes round only when it is run."""
         # asyncio has no other way to say which loop runs; it is for those who write loops.
-        become_running = asyncio._set_running_loop
+        become_running = asyncio._set_running_loop  # noqa: SLF001
         become_running(self)
         try:
             return action()

@@ -44,6 +44,8 @@ SOURCES = sorted(SERVICE.rglob("*.py"))
 LOADTEST = sorted((ROOT / "loadtest").rglob("*.py"))
 KNOWS_ALL = {SERVICE / name for name in ("__init__.py", "__main__.py", "app.py")}
 CLIENT = sorted((ROOT / "clients" / "python").rglob("*.py"))
+ALL_TESTS = sorted((ROOT / "tests").rglob("*.py"))
+OURS = {"tickfan", "tickfan_client", "loadtest", "tests"}
 
 
 def _name(path: Path) -> str:
@@ -243,6 +245,41 @@ def test_insides_of_aiohttp_are_used_in_one_module(path: Path) -> None:
         ):
             found.append(f"{ast.unparse(node)} in line {node.lineno}")
     assert not found, f"{_name(path)} uses {found}: give {_name(INSIDES)} a function for it"
+
+
+@pytest.mark.parametrize("path", ALL_TESTS, ids=_name)
+def test_no_test_replaces_what_it_tests(path: Path) -> None:
+    """A function or constant that is replaced by its name is not what a caller has.
+
+    A caller that has imported it by its name goes on with the old one, and all services of the
+    process get the new one. ``setattr`` is not used at all: nobody sees from it whose object it
+    is. An object of the test's own can be made as the test needs it.
+    """
+    tree = ast.parse(path.read_text())
+    ours = {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if (getattr(node, "module", None) or alias.name).partition(".")[0] in OURS
+    }
+    found = [
+        f"{ast.unparse(node.func)} in line {node.lineno}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in ("setattr", "delattr")
+    ]
+    found += [
+        f"{ast.unparse(target)} in line {target.lineno}"
+        for node in ast.walk(tree)
+        for target in _targets(node)
+        if ast.unparse(target.value).partition(".")[0] in ours
+    ]
+    found += [name for name in _imports(path) if name == "mock" or name.startswith("unittest")]
+    assert not found, (
+        f"{_name(path)} has {found}: hand the fault in where the object is made (see "
+        "tickfan.app.Parts), or count with tests.support.calls"
+    )
 
 
 def _is_aiohttps(base: ast.expr) -> bool:
