@@ -26,13 +26,16 @@ START = "-" * 11
 
 
 class Item(NamedTuple):
-    """One update or gap of a lossless channel. ``at`` counts all that was ever published."""
+    """One update or gap of a lossless channel. ``at`` counts all that was ever published.
+
+    ``gap`` is a gap's reason; None: it is an update.
+    """
 
     at: int
     stream: int
     seq: int
     prev: int | None
-    is_gap: bool
+    gap: str | None
     is_last: bool
     size: int
 
@@ -48,19 +51,25 @@ class Log:
         self.states: dict[str, list[Item]] = {name: [] for name in LOSSLESS}
         self.values: dict[str, list[int]] = {name: [] for name in CONFLATED}
 
-    def add(self, name: str, seq: int, mark: str, kind: str, size: int) -> Item:
-        """An update of a lossless channel came: ``kind`` is gap, or the update's type."""
+    def add(
+        self, name: str, seq: int, mark: str, kind: str, size: int, gap: str | None = None
+    ) -> Item:
+        """An update of a lossless channel came, of the type ``kind``, or a gap instead of it.
+
+        ``mark`` is the fingerprint of its message, which a whole batch shares.
+        """
         feed = LOSSLESS[name]
         before = self.items[name][-1] if self.items[name] else None
         stream = self.streams[feed]
         prev = before.seq if before is not None and before.stream == stream else None
-        item = Item(self.now, stream, seq, prev, kind == "gap", kind == "done", size)
+        is_last = kind == "done" and gap is None
+        item = Item(self.now, stream, seq, prev, gap, is_last, size)
         self.items[name].append(item)
         self.marks[feed, seq, mark] = item
-        if kind == "snapshot":
-            self.states[name] = [item]
-        elif kind == "gap":
+        if gap is not None:
             self.states[name] = []
+        elif kind == "snapshot":
+            self.states[name] = [item]
         elif self.states[name]:
             self.states[name].append(item)
         return item
@@ -70,6 +79,12 @@ class Log:
         self.streams[feed] += 1
         for name in of_feed(feed):
             self.states[name] = []
+
+    def is_within_batch(self, cursor: str) -> bool:
+        """Whether a place of the cursor has more of its message behind it."""
+        return any(
+            (feed, seq + 1, mark) in self.marks for feed, (seq, mark) in places_in(cursor).items()
+        )
 
     def item_at(self, feed: str, place: tuple[int, str]) -> Item | None:
         """What a place names; None: the start of a stream."""
@@ -234,8 +249,10 @@ class Watch:
         due = session.due(self.log, name, self.streams[LOSSLESS[name]])
         assert session.got < len(due), f"{name}: {seq} is not due"
         item = due[session.got]
-        assert (seq, event["event"]) == (item.seq, "gap" if item.is_gap else "update"), name
-        if not item.is_gap:
+        assert (seq, event["event"]) == (item.seq, "gap" if item.gap else "update"), name
+        if item.gap:
+            assert event["reason"] == item.gap
+        else:
             assert event["data"][0] == item.at
         is_state = item in session.state
         assert is_state == (self.begun > self.ended), "a live update within a snapshot"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgpack
+import orjson
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.support.fanout import WIRES, Client, Fanout, SkippingLoop, timers
-from tests.support.model import CONFLATED, LOSSLESS, Item, Log, Watch, places_in
+from tests.support.model import CONFLATED, LOSSLESS, Item, Log, Watch, of_feed, places_in
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.core.feed import Upstream
@@ -36,6 +38,13 @@ CLIENTS_MAX = 6
 # Many of one kind, or hardly two would ever share an audience.
 wires = st.sampled_from([*WIRES, "sse", "sse", "sse", "msgpack"])
 patterns = st.sampled_from([*PATTERNS, "trades.#", "trades.#", "#"])
+faults = st.sampled_from([*[None] * 6, "bad_number", "bad_ts", "bad_batch", "wrong_feed"])
+# Of one entry of a batch: which channel of the feed, what is wrong with it, and its size.
+entries = st.tuples(st.integers(0, 1), faults, st.sampled_from([0, 0, 0, 3_000, 30_000]))
+batches = st.one_of(
+    st.lists(entries, min_size=2, max_size=8),
+    st.lists(st.tuples(st.integers(0, 1), st.none(), st.just(0)), min_size=2, max_size=30),
+)
 LONG = "TICKFAN_LONG"
 
 
@@ -68,6 +77,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.log = Log()
         self.guests: list[Guest] = []
         self.cursors: list[str] = []
+        self.inner: list[str] = []  # those that name a place within a batch
         self.burst: list[Item] = []  # what may still be on its way to a client that reads
         self.loop.within(self._start)
 
@@ -183,11 +193,61 @@ class AnyOrder(RuleBasedStateMachine):
                 one = "update"  # an end within a full state has an example of its own
             mark = f"{log.now:011}"
             fields = {"fingerprint": mark, "type": one if one in ("snapshot", "done") else None}
-            if one == "gap":
+            gap = "bad_json" if one == "gap" else None
+            if gap:
                 seq = self.fanout.deliver(channel, b"not JSON", **fields)
             else:
                 seq = self.fanout.publish(channel, data, **fields)
-            self.burst.append(log.add(channel, seq, mark, one, size))
+            self.burst.append(log.add(channel, seq, mark, one, size, gap))
+
+    @rule(
+        feed=st.sampled_from(["trades", "trades", "book", "quotes"]),
+        key=st.integers(0, 1),
+        batch=batches,
+        kind=st.sampled_from(["update"] * 5 + ["snapshot", "done"]),
+        is_msgpack=st.booleans(),
+    )
+    def publish_batch(
+        self, feed: str, key: int, batch: list[tuple[int, str | None, int]], kind: str,
+        is_msgpack: bool,
+    ) -> None:  # fmt: skip
+        """Many updates in one message, some of which may be refused alone."""
+        names = of_feed(feed) or list(CONFLATED)
+        routing_key = names[key % len(names)]
+        entries = [(names[which % len(names)], fault, size) for which, fault, size in batch]
+        if kind == "done" and any(self.log.states.get(name) for name in names):
+            kind = "update"  # as in publish
+        self.loop.within(lambda: self._publish_batch(routing_key, entries, kind, is_msgpack))
+
+    def _publish_batch(
+        self, key: str, entries: list[tuple[str, str | None, int]], kind: str, is_msgpack: bool
+    ) -> None:
+        log = self.log
+        first = log.now + 1
+        body = [
+            _entry(name, [at, "x" * size], fault)
+            for at, (name, fault, size) in enumerate(entries, first)
+        ]
+        mark = f"{first:011}"
+        fields: dict[str, Any] = {"batch": True, "type": None if kind == "update" else kind}
+        if key in LOSSLESS:
+            fields["fingerprint"] = mark
+        if is_msgpack:
+            fields["content_type"] = "application/msgpack"
+        encoded = msgpack.packb(body) if is_msgpack else orjson.dumps(body)
+        seq = self.fanout.deliver(key, encoded, **fields)
+        # Entries of about one length count for their mean.
+        mean = sum(size for _, _, size in entries) // len(entries)
+        for place, (name, fault, size) in enumerate(entries):
+            log.now += 1
+            if name in CONFLATED:
+                if fault is None:
+                    log.values[name].append(log.now)
+                continue
+            # What names no channel of the feed is a gap of the routing key's.
+            at = key if fault in ("bad_batch", "wrong_feed") else name
+            item = log.add(at, seq + place, mark, kind, max(size, mean), fault)
+            self.burst.append(item)
 
     @rule(seconds=st.sampled_from([0.0, 0.0, 0.001, 0.006, 0.011, 0.03, 0.3, 1.2]))
     def wait(self, seconds: float) -> None:
@@ -222,6 +282,20 @@ class AnyOrder(RuleBasedStateMachine):
         """With any cursor that anybody has been given."""
         cursor = self.cursors[-1 - back % len(self.cursors)] + more
         self.loop.within(lambda: self._connect(wire, mode, texts, cursor, is_until=is_until))
+
+    @precondition(lambda self: self.inner)
+    @rule(
+        wire=wires,
+        mode=st.sampled_from(["fast", "fast", "lazy", "stalled"]),
+        texts=st.lists(patterns, min_size=1, max_size=2, unique=True),
+        back=st.integers(0, 10),
+    )
+    def resume_within_batch(self, wire: str, mode: str, texts: list[str], back: int) -> None:
+        """With the cursor of an update that has others of its message behind it."""
+        if len(self.guests) >= CLIENTS_MAX:
+            self.loop.within(self.guests.pop(0).client.leave)
+        cursor = self.inner[-1 - back % len(self.inner)]
+        self.loop.within(lambda: self._connect(wire, mode, texts, cursor))
 
     @precondition(lambda self: self.guests)
     @rule(
@@ -316,7 +390,9 @@ class AnyOrder(RuleBasedStateMachine):
         assert not self.loop.failures, self.loop.failures
         self.has_failed = True
         for guest in self.guests:
-            self.cursors += guest.read()
+            cursors = guest.read()
+            self.cursors += cursors
+            self.inner += [one for one in cursors if self.log.is_within_batch(one)]
             self._check_reason(guest)
         self.has_failed = False
 
@@ -388,6 +464,20 @@ class AnyOrder(RuleBasedStateMachine):
         assert fanout.pace.readers == 0
         assert len(fanout.pump) == 0
         assert timers(self.loop) == 0, "a timer is left behind"
+
+
+def _entry(channel: str, data: Any, fault: str | None) -> Any:
+    """One entry of a batch, with something wrong in it."""
+    entry = {"channel": channel, "data": data}
+    if fault == "bad_number":
+        entry["data"] = 2**53 + 1
+    elif fault == "bad_ts":
+        entry["ts"] = "now"
+    elif fault == "bad_batch":
+        del entry["data"]
+    elif fault == "wrong_feed":
+        entry["channel"] = "trades.a" if channel == "book.x" else "book.x"
+    return entry
 
 
 TestAnyOrder = AnyOrder.TestCase
