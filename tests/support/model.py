@@ -260,10 +260,18 @@ class Watch:
         session.got += 1
         self.is_over = item.is_last and self.ends_at_last
 
+    def _waits_in(self, feed: str, stream: int) -> bool:
+        """Whether all that it reads of a feed are channels whose opening is still to come."""
+        last = [one for name in of_feed(feed) for one in self.sessions[name][-1:]]
+        going = [one for one in last if one.end is None]
+        return bool(going) and all(not one.is_open and one.stream == stream for one in going)
+
     def _check_cursor(self, text: str) -> None:
         for feed, place in places_in(text).items():
             item = self.log.item_at(feed, place)
             stream = self.streams.get(feed)
+            if item is not None and self._waits_in(feed, item.stream):
+                stream = None  # it has heard nothing of this feed as it is now
             if item is not None and stream is not None:
                 assert item.stream == stream, f"a cursor of another stream of {feed}"
             for name in of_feed(feed):
@@ -285,14 +293,16 @@ class Watch:
 
     def owed(self) -> list[Item]:
         """What is still to come of lossless channels."""
-        return [
-            item
-            for name, sessions in self.sessions.items()
-            if sessions and sessions[-1].end is None
-            for item in sessions[-1].due(
-                self.log, name, self.streams.get(LOSSLESS[name], sessions[-1].stream)
-            )[sessions[-1].got :]
-        ]
+        owed: list[Item] = []
+        for name, sessions in self.sessions.items():
+            if not sessions or sessions[-1].end is not None:
+                continue
+            session, feed = sessions[-1], LOSSLESS[name]
+            stream = self.streams.get(feed, session.stream)
+            owed += session.due(self.log, name, stream)[session.got :]
+            if self.resets_read[feed] < len(self.resets[feed]):
+                owed += session.due(self.log, name, self.log.streams[feed])
+        return owed
 
     def check_calm(self) -> None:
         """Everything that it is due has come."""
