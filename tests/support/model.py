@@ -267,7 +267,10 @@ class Watch:
         return bool(going) and all(not one.is_open and one.stream == stream for one in going)
 
     def _check_cursor(self, text: str) -> None:
+        waiting = {*self.head}.union(*(one.resets for one in self.openings[self.begun :]))
         for feed, place in places_in(text).items():
+            # Whoever is cut here would come back and never hear of it.
+            assert feed not in waiting, f"a cursor before the reset of {feed}"
             item = self.log.item_at(feed, place)
             stream = self.streams.get(feed)
             if item is not None and self._waits_in(feed, item.stream):

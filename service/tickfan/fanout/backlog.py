@@ -30,21 +30,21 @@ OPENINGS_MAX = 64
 class Opening(NamedTuple):
     """What one granted subscription is owed before anything live.
 
-    The ``head`` comes first, then the snapshots, then ``snapshot_end``, whose fields
+    The ``head`` comes first: the answer, and behind it a ``reset`` for each of ``resets``,
+    which are its fields. Then come the snapshots, then ``snapshot_end``, whose fields
     ``end`` are. An event that must follow the head, and not wait for the snapshots, is
     appended to the head while the opening waits.
 
     ``snapshot`` are conflated channels, whose newest value is sent; ``state``
     are the last full states of lossless channels, each with every update since
-    (``has_states``: there are some). ``resets`` are those of the head's events that
-    tell of a lost stream.
+    (``has_states``: there are some).
     """
 
     head: list[bytes]
     snapshot: ConflatingQueue[Channel]
     state: Iterator[Update]
     end: Mapping[str, Any]
-    resets: tuple[bytes, ...] = ()
+    resets: Sequence[Mapping[str, Any]] = ()
     has_states: bool = False
 
     def next(self, size_most: int) -> list[Update]:
@@ -99,7 +99,7 @@ class Backlog:
         # Lists: short when there is something, and empty a tenth of a deque.
         self.controls: list[bytes] = []
         self.openings: list[Opening] = []
-        # The resets among the events that wait. There is no cursor to give before they are sent.
+        # The resets among ``controls``. There is no cursor to give before they are sent.
         self.resets: tuple[bytes, ...] = ()
         self.replay: Replay | None = None
         self.skip = 0
@@ -109,16 +109,17 @@ class Backlog:
     @property
     def events_waiting(self) -> int:
         """How many events are to be told before new values are sent."""
-        return len(self.controls) + sum(len(opening.head) or 1 for opening in self.openings)
+        heads = [len(opening.head) + len(opening.resets) for opening in self.openings]
+        return len(self.controls) + sum(count or 1 for count in heads)
 
     def cursor(self) -> str | None:
         """What may be given as the reader's place now; None without one.
 
-        None, too, while full states wait: whoever came back with a place behind
-        them would never be sent them. What the client has been given before is
-        right then, for nothing else is sent meanwhile.
+        None, too, while full states or an answer's resets wait: whoever came back with
+        a place behind them would never be sent them. What the client has been given
+        before is right then, for nothing else is sent meanwhile.
         """
-        if self.trail is None or any(opening.has_states for opening in self.openings):
+        if self.trail is None or any(one.has_states or one.resets for one in self.openings):
             return None
         return self.trail.text()
 
@@ -140,7 +141,6 @@ class Backlog:
         if len(self.openings) >= OPENINGS_MAX:
             raise QueueFull(len(self.openings), 0)
         self.openings.append(opening)
-        self.resets += opening.resets
 
     def sent(self, parts: Iterable[bytes]) -> None:
         """These have been written: a reset among them waits no more."""

@@ -57,9 +57,8 @@ def _open(backlog: Backlog, format_: Format, until: str | None, parts: list[byte
     """Head, snapshots and end of the openings, as far as a slice goes."""
     budget, count = STEP_BYTES, 0
     while backlog.openings and budget > 0:
+        parts += _take_head(backlog, format_)
         opening = backlog.openings[0]
-        parts += opening.head
-        opening.head.clear()
         while budget > 0 and (updates := opening.next(budget)):
             due, is_done = cut_at(updates, until)
             parts.append(format_.snapshot(due))
@@ -72,6 +71,24 @@ def _open(backlog: Backlog, format_: Format, until: str | None, parts: list[byte
             del backlog.openings[0]
             parts.append(format_.event("snapshot_end", opening.end, backlog.cursor()))
     return Slice(parts, count, None)
+
+
+def _take_head(backlog: Backlog, format_: Format) -> list[bytes]:
+    """The first opening's head, with its resets behind the answer.
+
+    The resets are encoded only here: while they waited a stream may have been lost, and
+    a cursor made before that would be one of the old stream. The last of them has the
+    cursor; one before it would be a place behind resets that are still to come.
+    """
+    opening = backlog.openings[0]
+    head = [*opening.head]
+    opening.head.clear()
+    if opening.resets:
+        backlog.openings[0] = opening._replace(resets=())
+        *others, last = opening.resets
+        resets = [format_.event("reset", fields) for fields in others]
+        head[1:1] = [*resets, format_.event("reset", last, backlog.cursor())]
+    return head
 
 
 def _end_in(backlog: Backlog, format_: Format, last: Update, parts: list[bytes]) -> None:

@@ -157,15 +157,13 @@ class Subscriptions:
             # read already: what waits of it would come after its state.
             if not recovered.get(channel.feed) and channel not in had
         ]
-        cursor = None if states else subscriber.cursor
-        resets = self._resets(subscriber.format, recovered, places or {}, cursor)
         subscriber.open(
             Opening(
-                [answer.head(subscriber.format, fields), *resets],
+                [answer.head(subscriber.format, fields)],
                 prepared.survey.snapshot,
                 _states(states),
                 events.answering(answer.command_id, events.snapshot_end()),
-                tuple(resets),
+                self._resets(recovered, places or {}),
                 has_states=bool(states),
             )
         )
@@ -203,19 +201,15 @@ class Subscriptions:
         return recovered
 
     def _resets(
-        self,
-        format_: Format,
-        recovered: dict[Feed, bool],
-        places: Mapping[str, Place],
-        cursor: str | None,
-    ) -> list[bytes]:
-        """What is told of the feeds that start afresh, each with the same cursor."""
+        self, recovered: dict[Feed, bool], places: Mapping[str, Place]
+    ) -> list[dict[str, Any]]:
+        """What is told of the feeds that start afresh."""
         resets = []
         for feed, is_recovered in recovered.items():
             if not is_recovered:
                 reset = events.reset_on_resume(feed, places.get(feed.name))
                 self._tally.unrecovered[feed.name, reset["reason"]] += 1
-                resets.append(format_.event("reset", reset, cursor))
+                resets.append(reset)
         return resets
 
     def _fields(self, plan: Plan, survey: Survey, recovered: dict[Feed, bool]) -> dict[str, Any]:

@@ -134,3 +134,60 @@ async def test_a_channel_that_is_read_already_gets_no_second_state() -> None:
     await fanout.settle()
     came = [(one["channel"], one["data"]) for one in client.named("update")]
     assert came == [("book.x", "all of it"), ("book.x", "a change"), ("book.y", "all of it")]
+
+
+@skips_time
+async def test_only_the_last_reset_of_an_answer_has_the_cursor() -> None:
+    """Whoever were cut behind an earlier one would come back and not hear of the last."""
+    fanout = Fanout()
+    fanout.publish("trades.a")
+    fanout.publish("book.x")
+    cursor = fanout.client("sse", "fast", "trades.#", "book.#").cursor
+    for feed in ("trades", "book"):
+        fanout.reset(feed)
+    client = fanout.client("sse", "fast", "trades.#", "book.#", cursor=cursor)
+    resets = client.named("reset")
+    assert [(one["feed"], "cursor" in one) for one in resets] == [("book", False), ("trades", True)]
+
+
+@skips_time
+async def test_a_reset_that_waits_has_a_cursor_of_when_it_is_sent() -> None:
+    """The stream is lost once more meanwhile: a cursor of then would be of the old one."""
+    fanout = Fanout()
+    fanout.publish("trades.a")
+    cursor = fanout.client("sse", "fast", "trades.a").cursor
+    fanout.reset("trades")
+    fanout.publish("trades.a", "of another stream")
+    client = fanout.client("sse", "stalled")
+    client.subscribe("quotes.a")
+    client.subscribe("trades.a", cursor=cursor)
+    fanout.reset("trades")
+    new = fanout.publish("trades.a")
+    client.pipe.become("fast")
+    await fanout.settle()
+    told = [one["event"] for one in client.events if one["event"] != "snapshot_end"]
+    assert told == ["subscribed", "reset", "subscribed", "reset", "update"]
+    again = fanout.client("sse", "fast", "trades.a", cursor=client.named("reset")[-1]["cursor"])
+    await fanout.settle()
+    assert again.seqs("trades.a") == [new]
+    assert not again.named("reset")
+
+
+@skips_time
+async def test_no_cursor_comes_before_the_resets_of_an_answer_that_waits() -> None:
+    """Neither behind an earlier answer nor with the reset of another feed."""
+    fanout = Fanout()
+    fanout.publish("trades.a")
+    cursor = fanout.client("sse", "fast", "trades.a").cursor
+    fanout.reset("trades")
+    client = fanout.client("sse", "stalled")
+    client.subscribe("quotes.a")
+    client.subscribe("quotes.b")
+    client.subscribe("trades.a", "book.x", cursor=cursor)
+    fanout.reset("book")
+    assert client.subscriber.cursor is None, "closing has none either"
+    client.pipe.become("fast")
+    await fanout.settle()
+    at = [one["event"] == "reset" and one["feed"] == "trades" for one in client.events].index(True)
+    assert client.events[at]["cursor"]
+    assert not [one for one in client.events[:at] if "cursor" in one]
