@@ -137,10 +137,13 @@ class Backlog:
         (head or self.controls).append(data)
 
     def add_opening(self, opening: Opening) -> None:
-        """Add behind what waits. Raises :class:`~tickfan.core.errors.QueueFull` at OPENINGS_MAX."""
-        if len(self.openings) >= OPENINGS_MAX:
-            raise QueueFull(len(self.openings), 0)
+        """Add behind what waits. Raises :class:`~tickfan.core.errors.QueueFull` above OPENINGS_MAX.
+
+        It is there even so: it still says that there is no cursor to give before it.
+        """
         self.openings.append(opening)
+        if len(self.openings) > OPENINGS_MAX:
+            raise QueueFull(len(self.openings), 0)
 
     def sent(self, parts: Iterable[bytes]) -> None:
         """These have been written: a reset among them waits no more."""

@@ -177,10 +177,12 @@ class Subscriber:
         return False
 
     def open(self, opening: Opening) -> None:
-        """Send an opening, after what waits."""
+        """Send an opening, after what waits.
+
+        It is kept also if joining the audience ended the subscriber: the last cursor must
+        not be one behind what the opening would have brought.
+        """
         backlog = self.step_aside()
-        if self.phase is ENDED:
-            return
         try:
             backlog.add_opening(opening)
         except QueueFull:

@@ -10,7 +10,7 @@ from tests.support.fanout import WIRES, Client, Fanout, skips_time
 from tickfan.core import closing
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery, FeedSpec
-from tickfan.fanout.backlog import CONTROLS_MAX
+from tickfan.fanout.backlog import CONTROLS_MAX, OPENINGS_MAX
 from tickfan.fanout.serving import STEP_BYTES
 
 HELD_MAX = 2 * STEP_BYTES
@@ -284,7 +284,7 @@ async def test_openings_are_bounded() -> None:
         if client.reason is not None:
             break
     assert client.reason is closing.STALLED
-    assert len(client.backlog.openings) <= CONTROLS_MAX
+    assert len(client.backlog.openings) == OPENINGS_MAX + 1, "with the one that ended it"
 
 
 @skips_time

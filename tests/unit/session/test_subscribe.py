@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.support.fanout import WIRES, Fanout, skips_time
+from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.core.history import OVERHEAD_BYTES
 from tickfan.core.spec import Delivery, FeedSpec
+from tickfan.fanout.backlog import OPENINGS_MAX
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -191,3 +193,38 @@ async def test_no_cursor_comes_before_the_resets_of_an_answer_that_waits() -> No
     at = [one["event"] == "reset" and one["feed"] == "trades" for one in client.events].index(True)
     assert client.events[at]["cursor"]
     assert not [one for one in client.events[:at] if "cursor" in one]
+
+
+@skips_time
+async def test_who_is_too_slow_to_add_a_channel_comes_back_and_gets_its_state() -> None:
+    """It is closed without a cursor: one of then would be behind the state that it never got."""
+    fanout = Fanout([
+        FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, queue_updates_max=2),
+        FeedSpec("book", ("book.#",), Delivery.LOSSLESS, queue_updates_max=2),
+    ])  # fmt: skip
+    fanout.publish("book.x", "all of it", type="snapshot")
+    client = fanout.client("json", "fast", "trades.a")
+    for _ in range(3):
+        fanout.publish("trades.a")
+    client.subscribe("book.x")
+    await fanout.settle()
+    assert client.reason is closing.SLOW
+    again = fanout.client("json", "fast", "trades.a", "book.x", cursor=client.cursor)
+    await fanout.settle()
+    assert [one["data"] for one in again.named("update")] == ["all of it", 1, 1, 1]
+
+
+@skips_time
+async def test_who_asks_too_much_at_once_comes_back_and_gets_its_state() -> None:
+    """As above, where too many answers wait."""
+    fanout = Fanout()
+    fanout.publish("book.x", "all of it", type="snapshot")
+    client = fanout.client("json", "stalled", "trades.a")
+    for _ in range(OPENINGS_MAX):
+        client.subscribe("trades.a")
+    client.subscribe("book.x")
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert client.reason is closing.STALLED
+    again = fanout.client("json", "fast", "trades.a", "book.x", cursor=client.cursor)
+    assert [one["data"] for one in again.named("update")] == ["all of it"]
