@@ -151,7 +151,7 @@ class Survey(Search):
         self.snapshot: ConflatingQueue[Channel] = ConflatingQueue()
         # The lossless channels that have a full state, as of the finish.
         self.states: list[Channel] = []
-        # All lossless channels, with whether they had one when they were looked
+        # All lossless channels, with whether they had one each time they were looked
         # at; for each selector one that had; and those that got one since.
         self._looked_at: dict[Channel, bool] = {}
         self._witness: dict[Selector, Channel] = {}
@@ -199,7 +199,9 @@ class Survey(Search):
             # taken for the beginning of their sequence.
             for channel in some:
                 has_state = channel.state is not None
-                self._looked_at.setdefault(channel, has_state)
+                # Several selectors look, and a reset may come in between: one who found none
+                # has to look again.
+                self._looked_at[channel] = self._looked_at.get(channel, True) and has_state
                 if has_state:
                     self._witness.setdefault(selector, channel)
             return

@@ -109,6 +109,12 @@ def script_of_states(wish: list[str], meanwhile: list[tuple[str, ...]]) -> dict[
 )  # fmt: skip
 @example(script_of_states(["#", "trades.a.a"], [*STEPS, STATE_A]))
 @example(script_of_states(["#"], [STATE_A, STATE_B, *STEPS, ("reset",), STATE_B]))
+@example({
+    "before": [("publish", "quotes.a.a", "update"), ("publish", "trades.a.b", "snapshot")],
+    "held": ["#"], "wish": ["#", "#.b"], "interval_ms": None, "op": "subscribe",
+    "meanwhile": [*STEPS[:2], ("reset",), *STEPS[:2], ("publish", "trades.a.b", "snapshot")],
+    "after": [],
+})  # fmt: skip
 def test_a_command_that_was_prepared_does_what_it_does_at_once(script: dict[str, Any]) -> None:
     """Whatever comes between its steps: new channels, values, states, a reset, others who leave."""
     seen: list[list[tuple[Any, ...]]] = []
