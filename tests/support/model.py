@@ -303,8 +303,8 @@ class Watch:
             session, feed = sessions[-1], LOSSLESS[name]
             stream = self.streams.get(feed, session.stream)
             owed += session.due(self.log, name, stream)[session.got :]
-            if self.resets_read[feed] < len(self.resets[feed]):
-                owed += session.due(self.log, name, self.log.streams[feed])
+            for later in range(stream + 1, self.log.streams[feed] + 1):
+                owed += session.due(self.log, name, later)
         return owed
 
     def check_calm(self) -> None:
