@@ -50,6 +50,8 @@ class Log:
         self.marks: dict[tuple[str, int, str], Item] = {}
         self.states: dict[str, list[Item]] = {name: [] for name in LOSSLESS}
         self.values: dict[str, list[int]] = {name: [] for name in CONFLATED}
+        # How many of them have gone to everybody who is on the shared path.
+        self.settled = dict.fromkeys(CONFLATED, 0)
 
     def add(
         self, name: str, seq: int, mark: str, kind: str, size: int, gap: str | None = None
@@ -73,6 +75,10 @@ class Log:
         elif self.states[name]:
             self.states[name].append(item)
         return item
+
+    def settle(self) -> None:
+        """A time longer than any tick has passed."""
+        self.settled = {name: len(values) for name, values in self.values.items()}
 
     def lose(self, feed: str) -> None:
         """The feed's stream is another one from here on."""
@@ -124,6 +130,7 @@ class Opening:
 
     streams: dict[str, int]
     resets: list[str]
+    has_snapshots: bool
 
 
 @dataclass
@@ -145,6 +152,9 @@ class Watch:
     head: list[str] = field(default_factory=list)
     resets_read: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FEEDS, 0))
     values: dict[str, int] = field(default_factory=dict)
+    # How many values of a channel were there before it was subscribed to without a
+    # snapshot: of these the last need not come, and those that had settled must not.
+    unasked: dict[str, tuple[int, int]] = field(default_factory=dict)
     is_over: bool = False
 
     def covers(self, name: str) -> bool:
@@ -159,16 +169,24 @@ class Watch:
         }
 
     def subscribe(self, texts: Iterable[str], places: dict[str, Item | None] | None,
-                  resets: list[str]) -> None:  # fmt: skip
+                  resets: list[str], *, has_snapshots: bool) -> None:  # fmt: skip
         """It was granted patterns. ``places`` are where exact continuations begin."""
         log = self.log
+        new = {text: Pattern(text) for text in texts}
+        for name in CONFLATED:
+            if any(pattern.matches(name) for pattern in new.values()):
+                if has_snapshots:
+                    self.unasked.pop(name, None)
+                elif not self.covers(name):
+                    self.unasked[name] = log.settled[name], len(log.values[name])
         fresh = {name for name in LOSSLESS if not self.covers(name)}
-        self.patterns |= {text: Pattern(text) for text in texts}
-        self.openings.append(Opening(dict(log.streams), list(resets)))
+        self.patterns |= new
+        self.openings.append(Opening(dict(log.streams), list(resets), has_snapshots))
         for name in sorted(fresh):
             if not self.covers(name):
                 continue
-            feed, start, state = LOSSLESS[name], log.now, list(log.states[name])
+            feed, start = LOSSLESS[name], log.now
+            state = list(log.states[name]) if has_snapshots else []
             if places is not None and feed in places:
                 item = places[feed]
                 start, state = 0 if item is None else item.at, []
@@ -238,10 +256,14 @@ class Watch:
 
     def _read_update(self, event: Event) -> None:
         name, seq = event["channel"], event["seq"]
+        is_snapshot = event.get("snapshot", False)
+        assert is_snapshot == (self.begun > self.ended), "a snapshot where none is due"
+        assert not is_snapshot or self.openings[self.begun - 1].has_snapshots, "none was asked for"
         assert not self.is_over, "something comes after the end that was asked for"
         if name in CONFLATED:
             assert event["data"][0] == self.log.values[name][seq - 1]
             assert seq >= self.values.get(name, 0), f"{name}: an older value after a newer one"
+            assert seq > self.unasked.get(name, (0, 0))[0], f"{name}: a value of before"
             self.values[name] = seq
             return
         session = self._session(name)
@@ -314,8 +336,9 @@ class Watch:
             assert self.resets_read[feed] == len(self.resets[feed]), f"no reset of {feed}"
         assert not self.owed(), "updates are still to come"
         for name in CONFLATED:
-            if self.covers(name) and self.log.values[name]:
-                assert self.values.get(name) == len(self.log.values[name]), f"{name} is stale"
+            count = len(self.log.values[name])
+            if self.covers(name) and count > self.unasked.get(name, (0, 0))[1]:
+                assert self.values.get(name) == count, f"{name} is stale"
 
 
 def of_feed(feed: str) -> list[str]:

@@ -38,6 +38,7 @@ CLIENTS_MAX = 6
 # Many of one kind, or hardly two would ever share an audience.
 wires = st.sampled_from([*WIRES, "sse", "sse", "sse", "msgpack"])
 patterns = st.sampled_from([*PATTERNS, "trades.#", "trades.#", "#"])
+snapshots = st.sampled_from([True, True, False])
 faults = st.sampled_from([*[None] * 6, "bad_number", "bad_ts", "bad_batch", "wrong_feed"])
 # Of one entry of a batch: which channel of the feed, what is wrong with it, and its size.
 entries = st.tuples(st.integers(0, 1), faults, st.sampled_from([0, 0, 0, 3_000, 30_000]))
@@ -106,18 +107,25 @@ class AnyOrder(RuleBasedStateMachine):
         cursor: str | None = None,
         *,
         is_until: bool = False,
+        has_snapshots: bool = True,
     ) -> Guest:
         guest = Guest(self.fanout, self.log, wire, mode, is_until=is_until)
         self.guests.append(guest)
         if texts:
-            self._subscribe(guest, texts, None, cursor)
+            self._subscribe(guest, texts, None, cursor, has_snapshots=has_snapshots)
         return guest
 
     def _pick(self, index: int) -> Guest:
         return self.guests[index % len(self.guests)]
 
     def _subscribe(
-        self, guest: Guest, texts: Sequence[str], interval_ms: int | None, cursor: str | None
+        self,
+        guest: Guest,
+        texts: Sequence[str],
+        interval_ms: int | None,
+        cursor: str | None,
+        *,
+        has_snapshots: bool,
     ) -> None:
         """Subscribe, and hold what the service says of a resume against the model."""
         watch = guest.watch
@@ -128,9 +136,13 @@ class AnyOrder(RuleBasedStateMachine):
             return
         oldest = {name: feed.history.oldest for name, feed in self.fanout.feeds.items()}
         evicted = {name: feed.history.evicted for name, feed in self.fanout.feeds.items()}
-        granted = guest.client.subscribe(*texts, interval_ms=interval_ms, cursor=cursor)
+        granted = guest.client.subscribe(
+            *texts, interval_ms=interval_ms, cursor=cursor, snapshot=has_snapshots
+        )
         assert granted.fields is not None
         told = {one["feed"]: one.get("recovered") for one in granted.fields["channels"]}
+        if not has_snapshots:
+            assert {one["snapshot"] for one in granted.fields["channels"]} == {"none"}
         asked = places_in(cursor or "1")
         places: dict[str, Item | None] = {}
         resets: list[str] = []
@@ -154,7 +166,7 @@ class AnyOrder(RuleBasedStateMachine):
                 places[feed] = self.log.item_at(feed, asked[feed])
             elif expected is False:
                 resets.append(feed)
-        watch.subscribe(texts, places, resets)
+        watch.subscribe(texts, places, resets, has_snapshots=has_snapshots)
 
     @rule(
         channel=st.sampled_from([*LOSSLESS, *LOSSLESS, *CONFLATED]),
@@ -255,6 +267,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.all_is_as_promised()
         if seconds > 0.02:
             self.burst.clear()
+        if seconds > 0.1:
+            self.log.settle()
 
     @precondition(lambda self: len(self.guests) < CLIENTS_MAX)
     @rule(
@@ -262,9 +276,14 @@ class AnyOrder(RuleBasedStateMachine):
         mode=st.sampled_from(["fast", "lazy", "stalled"]),
         texts=st.lists(patterns, max_size=2, unique=True),
         is_until=st.sampled_from([False, False, False, True]),
+        has_snapshots=snapshots,
     )
-    def join(self, wire: str, mode: str, texts: list[str], is_until: bool) -> None:
-        self.loop.within(lambda: self._connect(wire, mode, texts, is_until=is_until))
+    def join(
+        self, wire: str, mode: str, texts: list[str], is_until: bool, has_snapshots: bool
+    ) -> None:
+        self.loop.within(
+            lambda: self._connect(wire, mode, texts, is_until=is_until, has_snapshots=has_snapshots)
+        )
 
     @precondition(lambda self: len(self.guests) < CLIENTS_MAX and self.cursors)
     @rule(
@@ -274,14 +293,19 @@ class AnyOrder(RuleBasedStateMachine):
         back=st.integers(0, 40),
         more=st.sampled_from(["", "", "", f"~elsewhere.7.{'A' * 11}"]),
         is_until=st.sampled_from([False, False, False, True]),
+        has_snapshots=snapshots,
     )
     def resume(
         self, wire: str, mode: str, texts: list[str], back: int, more: str,
-        is_until: bool,
+        is_until: bool, has_snapshots: bool,
     ) -> None:  # fmt: skip
         """With any cursor that anybody has been given."""
         cursor = self.cursors[-1 - back % len(self.cursors)] + more
-        self.loop.within(lambda: self._connect(wire, mode, texts, cursor, is_until=is_until))
+        self.loop.within(
+            lambda: self._connect(
+                wire, mode, texts, cursor, is_until=is_until, has_snapshots=has_snapshots
+            )
+        )
 
     @precondition(lambda self: self.inner)
     @rule(
@@ -289,13 +313,18 @@ class AnyOrder(RuleBasedStateMachine):
         mode=st.sampled_from(["fast", "fast", "lazy", "stalled"]),
         texts=st.lists(patterns, min_size=1, max_size=2, unique=True),
         back=st.integers(0, 10),
+        has_snapshots=snapshots,
     )
-    def resume_within_batch(self, wire: str, mode: str, texts: list[str], back: int) -> None:
+    def resume_within_batch(
+        self, wire: str, mode: str, texts: list[str], back: int, has_snapshots: bool
+    ) -> None:
         """With the cursor of an update that has others of its message behind it."""
         if len(self.guests) >= CLIENTS_MAX:
             self.loop.within(self.guests.pop(0).client.leave)
         cursor = self.inner[-1 - back % len(self.inner)]
-        self.loop.within(lambda: self._connect(wire, mode, texts, cursor))
+        self.loop.within(
+            lambda: self._connect(wire, mode, texts, cursor, has_snapshots=has_snapshots)
+        )
 
     @precondition(lambda self: self.guests)
     @rule(
@@ -303,17 +332,23 @@ class AnyOrder(RuleBasedStateMachine):
         texts=st.lists(patterns, min_size=1, max_size=2, unique=True),
         interval_ms=st.sampled_from([None, 20, 40, 80]),
         back=st.sampled_from([None, None, None, 0, 5]),
+        has_snapshots=snapshots,
     )
     def subscribe(
-        self, who: int, texts: list[str], interval_ms: int | None, back: int | None
-    ) -> None:
+        self, who: int, texts: list[str], interval_ms: int | None, back: int | None,
+        has_snapshots: bool,
+    ) -> None:  # fmt: skip
         """Also with a cursor, which may come too late."""
         guest = self._pick(who)
         if guest.client.reason is None:
             cursor = None
             if back is not None and self.cursors:
                 cursor = self.cursors[-1 - back % len(self.cursors)]
-            self.loop.within(lambda: self._subscribe(guest, texts, interval_ms, cursor))
+            self.loop.within(
+                lambda: self._subscribe(
+                    guest, texts, interval_ms, cursor, has_snapshots=has_snapshots
+                )
+            )
 
     @precondition(lambda self: self.guests)
     @rule(who=st.integers(0, CLIENTS_MAX), which=st.integers(0, 3))
@@ -361,8 +396,9 @@ class AnyOrder(RuleBasedStateMachine):
         who=st.integers(0, CLIENTS_MAX),
         how=st.sampled_from(["leave", "cut", "drain", "drain late", "come back", "come back"]),
         wire=wires,
+        has_snapshots=snapshots,
     )
-    def end(self, who: int, how: str, wire: str) -> None:
+    def end(self, who: int, how: str, wire: str, has_snapshots: bool) -> None:
         """A client ends, or the service asks it to move on."""
         guest = self._pick(who)
         client = guest.client
@@ -372,17 +408,18 @@ class AnyOrder(RuleBasedStateMachine):
         elif how == "cut":
             client.pipe.become("broken")
         elif how == "come back":
-            self.loop.within(lambda: self._come_back(guest, wire))
+            self.loop.within(lambda: self._come_back(guest, wire, has_snapshots=has_snapshots))
         elif client.reason is None:
             client.closing_delay_s = 0.1 if how == "drain late" else 0.0
             guest.was_ended = True
             self.loop.within(lambda: client.subscriber.end(closing.DRAIN))
 
-    def _come_back(self, guest: Guest, wire: str) -> None:
+    def _come_back(self, guest: Guest, wire: str, *, has_snapshots: bool = True) -> None:
         """It is cut here, and goes on with the last cursor that it has received."""
         guest.client.leave()
         self.guests.remove(guest)
-        self._connect(wire, "fast", list(guest.watch.patterns), guest.client.cursor)
+        texts, cursor = list(guest.watch.patterns), guest.client.cursor
+        self._connect(wire, "fast", texts, cursor, has_snapshots=has_snapshots)
 
     @invariant()
     def all_is_as_promised(self) -> None:
