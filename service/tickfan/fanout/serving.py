@@ -130,9 +130,9 @@ def _flow(
 
 
 def cut_at(updates: Sequence[Update], until: str | None) -> tuple[Sequence[Update], bool]:
-    """The updates up to and with the first of type ``until``, and whether it came."""
+    """The updates up to and with the first lossless one of type ``until``, and whether it came."""
     if until is not None:
         for index, update in enumerate(updates):
-            if update.type == until:
+            if update.type == until and update.channel.feed.is_lossless:
                 return updates[: index + 1], True
     return updates, False

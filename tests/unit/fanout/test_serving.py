@@ -77,3 +77,11 @@ def test_nothing_is_cut_without_an_end() -> None:
     assert cut_at(updates, "other") == (updates, False)
     assert cut_at(updates, "done") == (updates, True)
     assert cut_at(updates[::-1], "done") == (updates[1:], True)
+
+
+def test_only_a_lossless_update_ends_a_stream() -> None:
+    """A conflated value of that type is one like the others, also in a snapshot."""
+    value = update(conflated_feed(), "quotes.a", data="newest", type_="done")
+    last = update(lossless_feed(), seq=1024, data="every", type_="done")
+    assert cut_at([value, last, value], "done") == ([value, last], True)
+    assert cut_at([value], "done") == ([value], False)
