@@ -131,6 +131,7 @@ class Opening:
     streams: dict[str, int]
     resets: list[str]
     has_snapshots: bool
+    starts: dict[str, int] = field(default_factory=dict)  # where feeds are resumed
 
 
 @dataclass
@@ -155,6 +156,7 @@ class Watch:
     # How many values of a channel were there before it was subscribed to without a
     # snapshot: of these the last need not come, and those that had settled must not.
     unasked: dict[str, tuple[int, int]] = field(default_factory=dict)
+    reached: dict[str, int] = field(default_factory=dict)  # by its cursors, of each feed
     is_over: bool = False
 
     def covers(self, name: str) -> bool:
@@ -190,6 +192,7 @@ class Watch:
             if places is not None and feed in places:
                 item = places[feed]
                 start, state = 0 if item is None else item.at, []
+                self.openings[-1].starts[feed] = start
             self.sessions[name].append(Session(len(self.openings), log.streams[feed], start, state))
 
     def unsubscribe(self, text: str) -> None:
@@ -225,6 +228,7 @@ class Watch:
         for feed in FEEDS:
             self.streams[feed] = max(self.streams.get(feed, 0), opening.streams[feed])
         self.head = list(opening.resets)
+        self.reached |= opening.starts
         for sessions in self.sessions.values():
             for session in sessions:
                 if session.opening == self.begun:
@@ -289,11 +293,16 @@ class Watch:
         return bool(going) and all(not one.is_open and one.stream == stream for one in going)
 
     def _check_cursor(self, text: str) -> None:
-        waiting = {*self.head}.union(*(one.resets for one in self.openings[self.begun :]))
+        openings = self.openings[self.begun :]
+        waiting = {*self.head}.union(*(one.resets for one in openings))
+        resumed = {feed for one in openings for feed in one.starts}
         for feed, place in places_in(text).items():
             # Whoever is cut here would come back and never hear of it.
             assert feed not in waiting, f"a cursor before the reset of {feed}"
             item = self.log.item_at(feed, place)
+            if item is not None and feed not in resumed:
+                assert item.at >= self.reached.get(feed, 0), f"the cursor goes back: {text}"
+                self.reached[feed] = item.at
             stream = self.streams.get(feed)
             if item is not None and self._waits_in(feed, item.stream):
                 stream = None  # it has heard nothing of this feed as it is now

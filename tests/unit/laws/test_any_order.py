@@ -216,7 +216,7 @@ class AnyOrder(RuleBasedStateMachine):
         feed=st.sampled_from(["trades", "trades", "book", "quotes"]),
         key=st.integers(0, 1),
         batch=batches,
-        kind=st.sampled_from(["update"] * 5 + ["snapshot", "done"]),
+        kind=st.sampled_from(["update"] * 3 + ["snapshot", "snapshot", "done"]),
         is_msgpack=st.booleans(),
     )
     def publish_batch(
