@@ -130,6 +130,7 @@ class Opening:
 
     streams: dict[str, int]
     resets: list[str]
+    news: list[str]  # resets of feeds of which nothing older can still be on its way
     has_snapshots: bool
     starts: dict[str, int] = field(default_factory=dict)  # where feeds are resumed
 
@@ -183,7 +184,8 @@ class Watch:
                     self.unasked[name] = log.settled[name], len(log.values[name])
         fresh = {name for name in LOSSLESS if not self.covers(name)}
         self.patterns |= new
-        self.openings.append(Opening(dict(log.streams), list(resets), has_snapshots))
+        news = [feed for feed in resets if not any(self.sessions[name] for name in of_feed(feed))]
+        self.openings.append(Opening(dict(log.streams), list(resets), news, has_snapshots))
         for name in sorted(fresh):
             if not self.covers(name):
                 continue
@@ -294,7 +296,7 @@ class Watch:
 
     def _check_cursor(self, text: str) -> None:
         openings = self.openings[self.begun :]
-        waiting = {*self.head}.union(*(one.resets for one in openings))
+        waiting = {*self.head}.union(*(one.news for one in openings))
         resumed = {feed for one in openings for feed in one.starts}
         for feed, place in places_in(text).items():
             # Whoever is cut here would come back and never hear of it.
