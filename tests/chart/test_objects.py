@@ -11,8 +11,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from tests.chart.cluster import cluster
-from tests.chart.rendering import CHART, NAMESPACE, VALUE_SETS, Refused, render
+from tests.chart.rendering import CHART, VALUE_SETS, Refused, render
 from tests.chart.tools import run, tool
 
 if TYPE_CHECKING:
@@ -222,16 +221,6 @@ def test_the_autoscaler_owns_the_count(everything: Rendered) -> None:
     assert [metric["type"] for metric in _metrics(everything)] == ["Resource"]
     both = render("-f", str(VALUE_SETS["autoscaling"]))
     assert [metric["type"] for metric in _metrics(both)] == ["Resource", "Pods"]
-
-
-def test_the_autoscaler_begins_with_what_runs(tmp_path: Path) -> None:
-    """Where a Deployment is there already: a number that goes is 1, so says Helm's patch."""
-    words = ("-f", VALUE_SETS["autoscaling"])
-    running = render(*words).deployment
-    running["spec"]["replicas"] = 7
-    with cluster(tmp_path, NAMESPACE, running) as kubeconfig:
-        found = render(*words, "--dry-run=server", "--kubeconfig", kubeconfig)
-    assert found.deployment["spec"]["replicas"] == 7
 
 
 def _metrics(rendered: Rendered) -> list[Any]:
