@@ -164,10 +164,15 @@ def tail(  # noqa: PLR0913 - one for each option
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="End after so many updates.")] = None,
     no_snapshot: Annotated[bool, typer.Option("--no-snapshot", help="Live updates only.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Fail after so many seconds without an update.")
+    ] = None,
 ) -> None:
     """Print what a running service sends."""
     from tickfan.commands.tail import Wish
     from tickfan.commands.tail import tail as command
 
-    wish = Wish(patterns, url, transport.value, interval_ms, not no_snapshot, count, as_json)
+    wish = Wish(
+        patterns, url, transport.value, interval_ms, not no_snapshot, count, as_json, timeout
+    )
     raise typer.Exit(command(wish))

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to show. ``count`` is the updates after which to end."""
+    """What to show.
+
+    ``count`` is the updates after which to end, ``timeout_s`` the seconds without one
+    after which to give up.
+    """
 
     patterns: Sequence[str]
     url: str
@@ -36,6 +40,7 @@ class Wish:
     snapshot: bool = True
     count: int | None = None
     as_json: bool = False
+    timeout_s: float | None = None
 
 
 def tail(wish: Wish) -> int:
@@ -49,6 +54,9 @@ def tail(wish: Wish) -> int:
     except Refused as refused:
         say(f"refused: {refused}" + (f" ({refused.item})" if refused.item else ""))
         return WRONG
+    except _TooQuiet as quiet:
+        say(str(quiet))
+        return FAILED
     except Closed as closed:
         say(str(closed) + ("; run the command again" if closed.may_reconnect else ""))
         return FAILED
@@ -67,14 +75,36 @@ async def _until_signal(wish: Wish, show: Callable[[Update | Event], None]) -> N
 
 async def _tail(wish: Wish, show: Callable[[Update | Event], None]) -> None:
     left = wish.count
-    async with tickfan_client.connect(wish.url, transport=wish.transport) as client:
-        await client.subscribe(wish.patterns, interval_ms=wish.interval_ms, snapshot=wish.snapshot)
-        async for item in client.events():
-            show(item)
-            if left is not None and isinstance(item, Update):
-                left -= 1
-                if left <= 0:
-                    return
+    try:
+        async with (
+            asyncio.timeout(wish.timeout_s) as patience,
+            tickfan_client.connect(wish.url, transport=wish.transport) as client,
+        ):
+            await client.subscribe(
+                wish.patterns, interval_ms=wish.interval_ms, snapshot=wish.snapshot
+            )
+            async for item in client.events():
+                show(item)
+                if not isinstance(item, Update):
+                    continue
+                if left is not None:
+                    left -= 1
+                    if left <= 0:
+                        return
+                if wish.timeout_s is not None:
+                    patience.reschedule(asyncio.get_running_loop().time() + wish.timeout_s)
+    except TimeoutError:
+        if not patience.expired():
+            raise
+        raise _TooQuiet(wish) from None
+
+
+class _TooQuiet(Exception):
+    def __init__(self, wish: Wish) -> None:
+        super().__init__(
+            f"no update of {', '.join(wish.patterns)} for {wish.timeout_s:g} s: "
+            "is anybody publishing to these channels? Ask for others, or wait longer (--timeout)"
+        )
 
 
 def _json(item: Update | Event) -> None:

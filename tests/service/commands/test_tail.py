@@ -160,3 +160,13 @@ async def test_bad_address() -> None:
     status, _, err = await finish(await start("q", "--url", "localhost"))
     assert status == 2
     assert err == "tickfan: 'localhost' is not an address such as http://localhost:8080\n"
+
+
+async def test_a_quiet_market_is_said_to_be_quiet(service: FakeService, url: str) -> None:
+    """--timeout: after so long without an update it names what it waited for; status 1."""
+    service.answers = [[ANSWER, {"t": "updates", "u": [row(1)]}]]
+    process = await start("quotes.#", "trades.A", "--url", url, "--timeout", "3")
+    status, out, err = await finish(process)
+    assert status == 1
+    assert "quotes.A" in out, "an update had come before"
+    assert err.startswith("tickfan: no update of quotes.#, trades.A for 3 s: ")
