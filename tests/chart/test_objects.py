@@ -281,13 +281,35 @@ def test_a_name_of_digits_is_a_name(tmp_path: Path) -> None:
         kubernetes_validate.validate(each, KUBERNETES[-1], strict=True)
 
 
-def test_helm_test_watches_each_transport(rendered: Rendered) -> None:
-    """The service's own image and command wait for an update from the Service."""
+def test_helm_test_watches_each_transport(
+    rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service's own image and command wait for an update from the Service, in one log."""
     pod = rendered.only("Pod")
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    (container,) = pod["spec"]["containers"]
+    assert container["image"] == rendered.container["image"]
+    # Its command, with a stand-in of ours that only says how it was called.
+    (tmp_path / "tickfan").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "tickfan").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    done = run(*container["command"], *container["args"])
+    test = rendered.values["test"]
     port = rendered.all("Service")[0]["spec"]["ports"][0]["port"]
-    for container, transport in zip(pod["spec"]["containers"], ("sse", "ws"), strict=True):
-        assert container["image"] == rendered.container["image"]
-        assert container["args"][:4] == [
-            "tail", "--count=1", f"--transport={transport}", f"--url=http://{rendered.name}:{port}",
-        ]  # fmt: skip
+    words = f"--count=1 --timeout={test['timeoutSeconds']} --url=http://{rendered.name}:{port}"
+    assert done.stdout.splitlines() == [
+        f"tail --transport={transport} {words} {' '.join(test['patterns'])}"
+        for transport in ("sse", "ws")
+    ]
+    # Each may take its time-out before Kubernetes ends the pod, and its words with it.
+    assert pod["spec"]["activeDeadlineSeconds"] > 2 * test["timeoutSeconds"]
+
+
+def test_helm_test_says_which_transport_failed(rendered: Rendered, tmp_path: Path) -> None:
+    """The first that fails is the last: its word ends the log, its status is the pod's."""
+    (container,) = rendered.only("Pod")["spec"]["containers"]
+    (tmp_path / "tickfan").write_text('#!/bin/sh\necho "$2"\nexit 1\n')
+    (tmp_path / "tickfan").chmod(0o755)
+    words = [f"PATH={tmp_path}:/usr/bin:/bin", *container["command"], *container["args"]]
+    done = run("env", *words)
+    assert (done.returncode, done.stdout) == (1, "--transport=sse\n")
