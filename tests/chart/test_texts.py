@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.chart.rendering import Rendered
 
-LINES_MAX = 260
+LINES_MAX = 240
 COLUMNS_MAX = 120
 
 

@@ -21,6 +21,17 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
+{{- /* Of an object: the root, its name, labels and annotations of its own. */}}
+{{- define "tickfan.metadata" -}}
+{{- $common := (index . 0).Values }}
+{{- $labels := include "tickfan.labels" (index . 0) | fromYaml -}}
+name: {{ index . 1 | quote }}
+labels: {{- merge $labels (index . 2) $common.commonLabels | toYaml | nindent 2 }}
+{{- with merge dict (index . 3) $common.commonAnnotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "tickfan.serviceAccountName" -}}
 {{- $own := .Values.serviceAccount.create | ternary (include "tickfan.fullname" .) "default" }}
 {{- default $own .Values.serviceAccount.name }}
