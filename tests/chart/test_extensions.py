@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,6 +50,37 @@ def test_an_objects_own_annotations_win() -> None:
     assert rendered.deployment["metadata"]["annotations"]["example.com/note"] == "0"
     public = rendered.all("Service")[0]
     assert public["metadata"]["annotations"]["example.com/kind"] == "internal"
+
+
+def _route(words: str) -> Any:
+    rendered = render("-f", VALUE_SETS["httproute"], "--set-json", words)
+    (rule,) = rendered.only("HTTPRoute")["spec"]["rules"]
+    return rule
+
+
+@pytest.mark.parametrize(
+    ("given", "timeouts"),
+    [
+        ("null", None),
+        ('{"request": null}', None),
+        ('{"request": "1h30m"}', {"request": "1h30m"}),
+        ('{"backendRequest": "5s"}', {"request": "0s", "backendRequest": "5s"}),
+    ],
+)
+def test_the_route_has_the_time_outs_that_its_gateway_takes(given: str, timeouts: object) -> None:
+    """They can be changed, and taken away where a route with them is refused."""
+    assert _route(f"httpRoute.timeouts={given}").get("timeouts") == timeouts
+
+
+def test_the_route_leads_where_it_is_told() -> None:
+    """Filters and matches are the rule's; the backend stays."""
+    filters = [{"type": "URLRewrite", "urlRewrite": {"hostname": "prices"}}]
+    rule = _route(f"httpRoute.filters={json.dumps(filters)}")
+    assert rule["filters"] == filters
+    matches = [{"path": {"type": "PathPrefix", "value": "/v1"}}]
+    rule = _route(f"httpRoute.matches={json.dumps(matches)}")
+    assert rule["matches"] == matches
+    assert rule["backendRefs"] == [{"name": "live-tickfan", "port": 80}]
 
 
 def test_extra_objects_are_installed_along(platform: Rendered) -> None:
