@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
-from tests.chart.rendering import VALUE_SETS, render
+from tests.chart.rendering import CHART, VALUE_SETS, render
+from tests.chart.tools import run, tool
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.chart.rendering import Object, Rendered
 
 
@@ -88,3 +93,49 @@ def test_extra_objects_are_installed_along(platform: Rendered) -> None:
     (extra,) = [each for each in platform.objects if each not in _own(platform.objects)]
     assert extra["metadata"]["name"] == "live-sidecar"
     assert extra["data"] == {"target": "http://live-tickfan-admin:8081/metrics"}
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Path:
+    """A chart that has ours as a dependency, on a condition."""
+    chart = tmp_path / "parent"
+    shutil.copytree(CHART, chart / "charts" / "tickfan")
+    (chart / "Chart.yaml").write_text(yaml.safe_dump({
+        "apiVersion": "v2", "name": "parent", "version": "1.0.0",
+        "dependencies": [{"name": "tickfan", "version": "*", "condition": "tickfan.enabled"}],
+    }))  # fmt: skip
+    return chart
+
+
+def test_another_chart_may_have_it_on_a_condition(parent: Path) -> None:
+    """Its word enabled is no value of ours, and no reason to refuse."""
+    words = ("template", "live", parent, "--set")
+    on, off = (run(tool("helm"), *words, f"tickfan.enabled={word}") for word in ("true", "false"))
+    assert (on.returncode, off.returncode) == (0, 0), on.stderr + off.stderr
+    assert "kind: Deployment" in on.stdout
+    assert "kind:" not in off.stdout
+
+
+@pytest.mark.parametrize(
+    ("repository", "image"),
+    [
+        ("tickfan", "mirror.example:5000/tickfan"),
+        ("team/tickfan", "mirror.example:5000/team/tickfan"),
+        ("registry.example/team/tickfan", "mirror.example:5000/team/tickfan"),
+        ("localhost/tickfan", "mirror.example:5000/tickfan"),
+    ],
+)
+def test_what_all_charts_share_is_heard(parent: Path, repository: str, image: str) -> None:
+    """The registry of all images, for each pod; and its Secrets, beside our own."""
+    values = {
+        "global": {"imageRegistry": "mirror.example:5000", "imagePullSecrets": ["a", {"name": "b"}],
+                   "storageClass": "another chart's"},
+        "tickfan": {"image": {"repository": repository}, "imagePullSecrets": [{"name": "b"}]},
+    }  # fmt: skip
+    (parent / "values.yaml").write_text(yaml.safe_dump(values))
+    done = run(tool("helm"), "template", "live", parent)
+    assert done.returncode == 0, done.stderr
+    objects = {each["kind"]: each for each in yaml.safe_load_all(done.stdout)}
+    for pod in (objects["Pod"]["spec"], objects["Deployment"]["spec"]["template"]["spec"]):
+        assert pod["containers"][0]["image"].rpartition(":")[0] == image
+        assert pod["imagePullSecrets"] == [{"name": "b"}, {"name": "a"}]

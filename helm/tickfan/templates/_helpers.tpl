@@ -37,9 +37,15 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- default $own .Values.serviceAccount.name }}
 {{- end }}
 
+{{- /* A registry is a first part with a dot or a port, or localhost. */}}
 {{- define "tickfan.image" -}}
+{{- $registry := dig "imageRegistry" "" (default dict .Values.global) }}
 {{- with .Values.image }}
-{{- .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end }}
+{{- if $registry }}
+{{- $registry }}/{{ regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" .repository "" }}
+{{- else }}
+{{- .repository }}
+{{- end }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end }}
 {{- end }}
 {{- end }}
 
@@ -118,6 +124,16 @@ through toJson as helm would print 67108864 as 6.7108864e+07. */}}
 {{- if not (kindIs "invalid" $value) }}
 {{ $name }} = {{ toJson $value }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tickfan.imagePullSecrets" -}}
+{{- $found := .Values.imagePullSecrets }}
+{{- range dig "imagePullSecrets" list (default dict .Values.global) }}
+{{- $found = append $found (kindIs "string" . | ternary (dict "name" .) .) }}
+{{- end }}
+{{- with uniq $found }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
