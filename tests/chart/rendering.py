@@ -55,8 +55,8 @@ class Rendered(NamedTuple):
 
     @property
     def container(self) -> Object:
-        """Its one container."""
-        (found,) = self.pod["containers"]
+        """Our container among them."""
+        (found,) = [each for each in self.pod["containers"] if each["name"] == "tickfan"]
         return dict(found)
 
     @property

@@ -139,3 +139,36 @@ def test_what_all_charts_share_is_heard(parent: Path, repository: str, image: st
     for pod in (objects["Pod"]["spec"], objects["Deployment"]["spec"]["template"]["spec"]):
         assert pod["containers"][0]["image"].rpartition(":")[0] == image
         assert pod["imagePullSecrets"] == [{"name": "b"}, {"name": "a"}]
+
+
+def test_what_is_added_to_the_container_is_beside_our_own(platform: Rendered) -> None:
+    """Variables, mounts: ours come first, and stay."""
+    container = platform.container
+    assert [each["name"] for each in container["env"]] == [
+        "TICKFAN_BROKER__URL", "SSL_CERT_DIR", "NODE"
+    ]  # fmt: skip
+    assert container["envFrom"] == platform.values["envFrom"]
+    assert [each["mountPath"] for each in container["volumeMounts"]] == ["/etc/tickfan", "/certs"]
+    assert render("--set-json", 'env=[{"name": "A", "value": "b"}]').container["env"] == [
+        {"name": "A", "value": "b"}
+    ]
+
+
+def test_what_is_added_to_the_pod_is_beside_our_own(platform: Rendered) -> None:
+    """Containers, volumes and each further field are the pod's, as they were given."""
+    pod, values = platform.pod, platform.values
+    assert [each["name"] for each in pod["containers"]] == ["tickfan", "shipper"]
+    assert pod["initContainers"] == values["initContainers"]
+    assert [each["name"] for each in pod["volumes"]] == ["config", "certs"]
+    for name in ("dnsPolicy", "dnsConfig", "hostAliases", "runtimeClassName", "schedulerName"):
+        assert pod[name] == values[name]
+    assert pod["securityContext"]["sysctls"] == values["podSecurityContext"]["sysctls"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+
+
+def test_a_probe_has_the_patience_that_it_is_given(platform: Rendered) -> None:
+    """One number is changed, and the others stay."""
+    container = platform.container
+    startup, readiness = container["startupProbe"], container["readinessProbe"]
+    assert (startup["periodSeconds"], startup["failureThreshold"]) == (2, 60)
+    assert (readiness["periodSeconds"], readiness["initialDelaySeconds"]) == (5, 35)

@@ -106,6 +106,25 @@ def test_the_schema_closes_every_map() -> None:
         (r"commonLabels.app\.kubernetes\.io/version=a", 'Property name of "app.kubernetes.io/vers'),
         (r"commonAnnotations.a=1", "commonAnnotations.a: Invalid type. Expected: string"),
         ('extraObjects=[{"kind": "A"}]', "extraObjects.0: apiVersion is required"),
+        ("probes.liveness.periodSeconds=0", "probes.liveness.periodSeconds: Must be greater"),
+        ("probes.liveness.period=3", "probes.liveness: Additional property period is not"),
+        ("probes.startup=null", "probes: startup is required"),
+        ('env=[{"value": "a"}]', "env.0: name is required"),
+        (
+            'env=[{"name": "TICKFAN_STREAM__HEARTBEAT_S", "value": "5"}]',
+            "env: TICKFAN_STREAM__HEARTBEAT_S would win unseen over config: set it there",
+        ),
+        (
+            'env=[{"name": "TICKFAN_BROKER__URL", "valueFrom": {}}]',
+            "env: TICKFAN_BROKER__URL has values of its own: set broker.existingSecret",
+        ),
+        ('volumes=[{"name": "config"}]', "volumes.0.name: Must not validate"),
+        ('sidecars=[{"name": "tickfan", "image": "a"}]', "sidecars.0.name: Must not validate"),
+        ('initContainers=[{"name": "a"}]', "initContainers.0: image is required"),
+        ("dnsPolicy=Cluster", "dnsPolicy must be one of"),
+        ("runtimeClassName=A", "runtimeClassName: Does not match pattern"),
+        ('hostAliases=[{"ip": "10.0.0.5"}]', "hostAliases.0: hostnames is required"),
+        ('podSecurityContext.sysctls=[{"name": "a", "value": 1}]', "sysctls.0.value: Invalid"),
         ("podSecurityContext.runAsNonRoot=false", "podSecurityContext.runAsNonRoot"),
         ("podSecurityContext.runAsNonRoot=null", "runAsNonRoot is required"),
         ("podSecurityContext.runAsUser=0", "podSecurityContext.runAsUser: Must be greater than"),
@@ -179,8 +198,7 @@ def test_the_service_takes_the_settings(
 def test_the_files_are_where_the_container_reads_them(rendered: Rendered) -> None:
     """The argument, the mount and the volume name one file."""
     file = rendered.container["args"][-1]
-    (mount,) = rendered.container["volumeMounts"]
-    (volume,) = rendered.pod["volumes"]
+    mount, volume = rendered.container["volumeMounts"][0], rendered.pod["volumes"][0]
     names = {each["metadata"]["name"]: each["data"] for each in rendered.all("ConfigMap")}
     config = volume["projected"]["sources"][0]["configMap"]["name"]
     assert file == f"{mount['mountPath']}/{next(iter(names[config]))}"

@@ -76,6 +76,14 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- if eq (int $http.port) (int $http.admin_port) }}
 {{- fail (printf "config.http.port and admin_port are both %v: give each a port of its own" $http.port) }}
 {{- end }}
+{{- range .Values.env }}
+{{- if has .name (list "TICKFAN_BROKER__URL" "TICKFAN_PUBLISH__TOKEN") }}
+{{- fail (printf "env: %s has values of its own: set broker.existingSecret or publish.existingSecret" .name) }}
+{{- end }}
+{{- if and (hasPrefix "TICKFAN_" .name) (hasKey . "value") }}
+{{- fail (printf "env: %s would win unseen over config: set it there" .name) }}
+{{- end }}
+{{- end }}
 {{- with .Values.broker.tls }}
 {{- if and .existingSecret (not $.Values.broker.existingSecret) }}
 {{- fail "broker.tls.existingSecret is of no use to the demo's own broker: set broker.existingSecret too, or neither" }}
@@ -143,17 +151,18 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- /* Which nodes a pod may stand on; helm test's pod needs the same. */}}
+{{- /* Those of the fields that have been given a value. */}}
+{{- define "tickfan.given" -}}
+{{- range $name, $value := . }}
+{{- if $value }}
+{{ dict $name $value | toYaml }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* What decides where a pod stands and what it reaches; helm test's pod needs the same. */}}
 {{- define "tickfan.placement" -}}
-{{- with .Values.nodeSelector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.affinity }}
-affinity: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.tolerations }}
-tolerations: {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- pick .Values "nodeSelector" "affinity" "tolerations" "runtimeClassName" "dnsPolicy" "dnsConfig" "hostAliases" | include "tickfan.given" }}
 {{- end }}
 
 {{- /* Helm's patch deletes what the last revision's manifest has and the new one has not.
