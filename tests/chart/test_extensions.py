@@ -24,6 +24,12 @@ def platform() -> Rendered:
     return render("-f", VALUE_SETS["platform"])
 
 
+@pytest.fixture(scope="module")
+def tuned() -> Rendered:
+    """The chart with other numbers and policies than it comes with."""
+    return render("-f", VALUE_SETS["tuned"])
+
+
 def _all_on(*words: str) -> Rendered:
     return render("-f", VALUE_SETS["everything"], *words)
 
@@ -172,3 +178,60 @@ def test_a_probe_has_the_patience_that_it_is_given(platform: Rendered) -> None:
     startup, readiness = container["startupProbe"], container["readinessProbe"]
     assert (startup["periodSeconds"], startup["failureThreshold"]) == (2, 60)
     assert (readiness["periodSeconds"], readiness["initialDelaySeconds"]) == (5, 35)
+
+
+def test_the_services_are_as_the_network_wants_them(tuned: Rendered) -> None:
+    """Each policy is the public Service's; the families are both's, or IPv6 has no metrics."""
+    public, admin = (each["spec"] for each in tuned.all("Service"))
+    given = tuned.values["service"]
+    for name in (
+        "trafficDistribution", "externalTrafficPolicy", "internalTrafficPolicy",
+        "ipFamilyPolicy", "ipFamilies", "loadBalancerClass", "loadBalancerSourceRanges",
+    ):  # fmt: skip
+        assert public[name] == given[name]
+        assert admin.get(name) == (given[name] if name.startswith("ipFamil") else None)
+    assert public["ports"][0]["nodePort"] == 30080
+    metadata = [each["metadata"] for each in tuned.all("Service")]
+    assert [each["labels"].get("kind") for each in metadata] == ["public", None]
+    assert metadata[1]["annotations"] == given["adminAnnotations"]
+    assert tuned.only("Ingress")["metadata"]["labels"]["kind"] == "public"
+
+
+def test_the_autoscaler_goes_by_what_it_is_told(tuned: Rendered) -> None:
+    """Not by CPU where that is 0; what is said of its behaviour wins, and the rest stays."""
+    spec = tuned.only("HorizontalPodAutoscaler")["spec"]
+    assert spec["metrics"] == tuned.values["autoscaling"]["metrics"]
+    assert spec["behavior"] == {
+        "scaleUp": {"stabilizationWindowSeconds": 30},
+        "scaleDown": {
+            "stabilizationWindowSeconds": 600,
+            "policies": [{"type": "Percent", "value": 10, "periodSeconds": 300}],
+        },
+    }
+    # Nothing is a number, too.
+    at_once = "autoscaling.behavior.scaleDown.stabilizationWindowSeconds=0"
+    behavior = _all_on("--set", at_once).only("HorizontalPodAutoscaler")["spec"]["behavior"]
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 0
+
+
+def test_rollouts_and_drains_go_by_the_given_numbers(tuned: Rendered, everything: Rendered) -> None:
+    """The budget has one of its two numbers, and never none or both."""
+    budget = tuned.only("PodDisruptionBudget")["spec"]
+    assert (budget["minAvailable"], budget.get("maxUnavailable")) == ("50%", None)
+    assert budget["unhealthyPodEvictionPolicy"] == "IfHealthyBudget"
+    as_it_comes = everything.only("PodDisruptionBudget")["spec"]
+    assert (as_it_comes.get("minAvailable"), as_it_comes["maxUnavailable"]) == (None, 1)
+    spec = tuned.deployment["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 0}
+    assert spec["revisionHistoryLimit"] == 3
+    spread = tuned.pod["topologySpreadConstraints"]
+    assert {each["whenUnsatisfiable"] for each in spread} == {"DoNotSchedule"}
+    assert tuned.deployment["metadata"]["annotations"] == tuned.values["deploymentAnnotations"]
+
+
+def test_a_sidecar_gets_through_the_closed_network(tuned: Rendered) -> None:
+    """Whole rules, beside those of the chart."""
+    spec, given = tuned.only("NetworkPolicy")["spec"], tuned.values["networkPolicy"]
+    assert spec["ingress"][-1:] == given["extraIngress"]
+    assert spec["egress"][-1:] == given["extraEgress"]
+    assert (len(spec["ingress"]), len(spec["egress"])) == (3, 3)

@@ -76,6 +76,11 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- if eq (int $http.port) (int $http.admin_port) }}
 {{- fail (printf "config.http.port and admin_port are both %v: give each a port of its own" $http.port) }}
 {{- end }}
+{{- with .Values.service }}
+{{- if and (eq .type "ClusterIP") (or .nodePort .externalTrafficPolicy .loadBalancerClass .loadBalancerSourceRanges) }}
+{{- fail "service.type is ClusterIP: nodePort, externalTrafficPolicy and loadBalancer... need NodePort or LoadBalancer" }}
+{{- end }}
+{{- end }}
 {{- range .Values.env }}
 {{- if has .name (list "TICKFAN_BROKER__URL" "TICKFAN_PUBLISH__TOKEN") }}
 {{- fail (printf "env: %s has values of its own: set broker.existingSecret or publish.existingSecret" .name) }}
@@ -92,7 +97,20 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- fail "broker.tls.certKey and keyKey are a client certificate and its private key: set both, or neither" }}
 {{- end }}
 {{- end }}
+{{- with .Values.podDisruptionBudget }}
+{{- if eq (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) }}
+{{- fail "podDisruptionBudget has minAvailable or maxUnavailable: set one of the two to null" }}
+{{- end }}
+{{- end }}
+{{- with .Values.strategy }}
+{{- if and (has (toString .maxUnavailable) (list "0" "0%")) (has (toString .maxSurge) (list "0" "0%")) }}
+{{- fail "strategy.maxUnavailable and maxSurge are both 0: a rollout could neither add a pod nor take one away" }}
+{{- end }}
+{{- end }}
 {{- with .Values.autoscaling }}
+{{- if and .enabled (not (or .cpuPercent .connectionsPerPod .metrics)) }}
+{{- fail "autoscaling goes by nothing: set cpuPercent, connectionsPerPod or metrics" }}
+{{- end }}
 {{- if and .enabled (not $.Values.broker.existingSecret) }}
 {{- fail "autoscaling needs broker.existingSecret: the demo's broker is inside the process, so each replica would have a market of its own" }}
 {{- end }}
