@@ -14,7 +14,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import generate_latest
 
-from tests.chart.rendering import CHART, NAMESPACE, render
+from tests.chart.rendering import CHART, NAMESPACE, VALUE_SETS, render
 from tests.support.prometheus import promtool
 from tickfan.api.context import CONTEXT
 from tickfan.api.prometheus import registry
@@ -210,6 +210,19 @@ def test_the_monitor_finds_the_admin_service(everything: Rendered) -> None:
     ]
     assert [service["metadata"]["name"] for service in found] == ["prices-admin"]
     assert spec["endpoints"][0]["port"] == found[0]["spec"]["ports"][0]["name"]
+
+
+def test_a_scrape_is_as_prometheus_wants_it() -> None:
+    """Time-outs and relabelings are the endpoint's, and none is there unless it is set."""
+    rendered = render("-f", str(VALUE_SETS["monitoring"]))
+    (endpoint,) = rendered.only("ServiceMonitor")["spec"]["endpoints"]
+    given = rendered.values["monitoring"]["serviceMonitor"]
+    names = "interval", "scrapeTimeout", "honorLabels", "relabelings", "metricRelabelings"
+    assert endpoint == {"port": "admin"} | {name: given[name] for name in names}
+    bare = render("--set", "monitoring.serviceMonitor.enabled=true").only("ServiceMonitor")
+    assert bare["spec"]["endpoints"] == [{"port": "admin", "interval": "15s"}]
+    dashboard = rendered.all("ConfigMap")[-1]["metadata"]
+    assert dashboard["annotations"] == {"grafana_folder": "Prices"}
 
 
 def test_grafana_knows_every_field_of_the_dashboard(everything: Rendered) -> None:

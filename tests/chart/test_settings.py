@@ -139,6 +139,8 @@ def test_the_schema_closes_every_map() -> None:
             "autoscaling goes by nothing: set cpuPercent, connectionsPerPod or metrics",
         ),
         ("autoscaling.behavior.down=1", "autoscaling.behavior: Additional property down"),
+        ("monitoring.serviceMonitor.scrapeTimeout=5", "serviceMonitor.scrapeTimeout: Invalid type"),
+        ("monitoring.serviceMonitor.relabelings=a", "serviceMonitor.relabelings: Invalid type"),
         ("podSecurityContext.runAsNonRoot=false", "podSecurityContext.runAsNonRoot"),
         ("podSecurityContext.runAsNonRoot=null", "runAsNonRoot is required"),
         ("podSecurityContext.runAsUser=0", "podSecurityContext.runAsUser: Must be greater than"),
