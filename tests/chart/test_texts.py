@@ -8,8 +8,10 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.chart.rendering import CHART, NAMESPACE, VALUE_SETS, render
+from tests.chart.valuestable import README, rows, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,37 @@ def test_the_defaults_are_a_page_to_read(defaults: Rendered) -> None:
         assert line == line.rstrip(), repr(line)
         assert not re.search(r"null$|\{\}$|\[\]$|<no value>|\{\{|e\+\d\d", line), line
     assert defaults.all("Deployment")[0]["metadata"].get("namespace") in (None, NAMESPACE)
+
+
+def test_no_key_of_the_defaults_is_empty(defaults: Rendered) -> None:
+    """What is not set is not there: no list, no map and no text without anything in it."""
+
+    def empty(value: Any, path: str) -> list[str]:
+        if value in ({}, [], "", None):
+            return [path]
+        if not isinstance(value, dict | list):
+            return []
+        pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
+        return [each for key, below in pairs for each in empty(below, f"{path}.{key}")]
+
+    assert not [each for found in defaults.objects for each in empty(found, found["kind"])]
+
+
+def test_the_readme_has_every_value() -> None:
+    """Its type, default and meaning, as values.yaml and the schema have them."""
+    assert table() in README.read_text(), "run `.venv/bin/python -m tests.chart.valuestable`"
+    found = list(rows())
+    assert not [row.path for row in found if not row.meaning], "values without a comment"
+    paths = [row.path for row in found]
+    assert len(set(paths)) == len(paths)
+
+    def leaves(value: Any, path: str) -> list[str]:
+        if path in paths or not isinstance(value, dict):
+            return [path]
+        return [each for key, below in value.items() for each in leaves(below, f"{path}.{key}")]
+
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert set(paths) >= {path for key, value in values.items() for path in leaves(value, key)}
 
 
 @pytest.mark.parametrize("name", ["minimal", "httproute", "ingress"])
