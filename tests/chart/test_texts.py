@@ -72,6 +72,17 @@ def test_the_readme_has_every_value() -> None:
     assert set(paths) >= {path for key, value in values.items() for path in leaves(value, key)}
 
 
+def test_the_page_knows_the_times_of_a_rollout(defaults: Rendered) -> None:
+    """What docs/kubernetes.md says of waits and of room is what the chart makes."""
+    page = (CHART.parents[1] / "docs" / "kubernetes.md").read_text()
+    spec, requests = defaults.deployment["spec"], defaults.container["resources"]["requests"]
+    assert f"has failed after {spec['progressDeadlineSeconds']} s" in page
+    assert f"been ready for {spec['minReadySeconds']} s" in page
+    assert f"`probes.readiness.initialDelaySeconds: {spec['minReadySeconds']}`" in page
+    assert requests == {"cpu": "1", "memory": "512Mi"}
+    assert "a core and 512 MiB" in page
+
+
 @pytest.mark.parametrize("name", ["minimal", "httproute", "ingress"])
 def test_the_notes_say_what_to_try(name: str, tmp_path: Path) -> None:
     """Commands that can be pasted, with this release's names, and nothing left open."""
