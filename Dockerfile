@@ -51,23 +51,12 @@ LABEL org.opencontainers.image.title="tickfan" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/tickfan /opt/tickfan
-# A file, not TICKFAN_HTTP__HOST: variables win over files, and would win unseen over
-# the file that is mounted here.
-COPY <<CONFIG /etc/tickfan/tickfan.toml
-# The settings of a container that is given none: see config/tickfan.toml for all.
-[http]
-host = "0.0.0.0"
-admin_host = "0.0.0.0"
-CONFIG
-
+COPY config/container.toml /etc/tickfan/tickfan.toml
 ENV PATH=/opt/tickfan/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /
 # By number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 EXPOSE 8080 8081
-# Kubernetes ignores this and has probes of its own. It asks the default admin port.
-HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8081/livez', timeout=4)"]
 # In this form the service itself is PID 1 and gets SIGTERM; it has no children to reap.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tickfan"]

@@ -45,9 +45,6 @@ def _instructions(text: str) -> Iterator[Instruction]:
         while line.endswith("\\"):
             line = f"{line[:-1].strip()} {next(lines).strip()}"
         word, _, rest = line.partition(" ")
-        if heredoc := re.match(r"<<(\w+) ", rest):
-            while next(lines) != heredoc[1]:
-                pass
         yield Instruction(word.upper(), rest.strip())
 
 

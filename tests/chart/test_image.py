@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
 import pytest
+import yaml
 
 from loadtest.rig.rabbitmq import free_port
 from tests.chart.dockerfile import Instruction, Stage, stages
@@ -249,8 +250,10 @@ async def test_the_built_page_shows_prices(container: Container) -> None:
 
 
 def test_the_health_check_tells_well_from_ill(container: Container) -> None:
-    """The command of HEALTHCHECK succeeds with a live service, and fails without."""
-    command = json.loads(_only("HEALTHCHECK").partition("CMD ")[2])
+    """compose's command, in the image, succeeds with a live service, and fails without."""
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    word, *command = compose["services"]["tickfan-1"]["healthcheck"]["test"]
+    assert word == "CMD", "no shell"
     python = str(container.bin / command[0])
     asked = [word.replace(":8081/", f":{container.admin_port}/") for word in command[1:]]
     assert run(python, *asked).returncode == 0
@@ -266,17 +269,16 @@ def test_the_last_stage_is_bare() -> None:
     assert int(user) >= 10000
     assert int(group) >= 10000
     assert {rest.split()[0] for word, rest in _last() if word == "COPY"} == {
-        "--from=build", "<<CONFIG"
+        "--from=build", "config/container.toml"
     }  # fmt: skip
     assert json.loads(_only("ENTRYPOINT")) == ["tickfan"]
 
 
-def test_the_settings_in_the_image_are_the_services_own(tmp_path: Path, image: Path) -> None:
-    """The image's file is accepted, and listens to the outside."""
-    text = re.search(r"<<CONFIG .*?\n(.*?)\nCONFIG\n", DOCKERFILE.read_text(), re.DOTALL)
-    assert text is not None
-    file = tmp_path / "tickfan.toml"
-    file.write_text(text[1])
+def test_the_settings_in_the_image_are_the_services_own(image: Path) -> None:
+    """The image's file is accepted, listens to the outside, and is where the command reads it."""
+    ((source, target),) = [rest.split() for word, rest in _last() if "container.toml" in rest]
+    assert target == json.loads(_only("CMD"))[-1]
+    file = ROOT / source
     checked = run(image / "opt/tickfan/bin/tickfan", "check", "--config", file)
     assert checked.returncode == 0, checked.stderr
     http = tomllib.loads(checked.stdout)["http"]
