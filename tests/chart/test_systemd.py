@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.chart.tools import run, tool
 from tickfan.config import load
@@ -14,6 +15,7 @@ from tickfan.config import load
 CONFIG = Path(__file__).parents[2] / "config"
 UNIT = CONFIG / "tickfan@.service"
 TEXT = UNIT.read_text()
+PAGE = (CONFIG.parent / "docs" / "deployment.md").read_text()
 AMQPS = {"TICKFAN_BROKER__URL": "amqps://user:password@rabbit.example/prices"}
 
 
@@ -40,15 +42,31 @@ def _verify(directory: Path, text: str) -> Path:
 def test_systemd_takes_it(tmp_path: Path) -> None:
     """Without a word; it warns of a key that it does not know, and goes on."""
     unit = _verify(tmp_path, TEXT)
-    done = run(tool("systemd-analyze"), "security", "--offline=true", "--threshold=25", unit)
+    done = run(tool("systemd-analyze"), "security", "--offline=true", "--threshold=15", unit)
     assert done.returncode == 0, done.stdout[-200:]
+
+
+def test_systemd_takes_the_addition_for_a_closed_network(tmp_path: Path) -> None:
+    """As docs/deployment.md has it."""
+    (addition,) = re.findall(r"```ini\n(\[Service\]\nIPAddressDeny=.*?)```", PAGE, re.DOTALL)
+    _verify(tmp_path, f"{TEXT}\n{addition}")
+
+
+def test_the_metrics_of_the_process_are_not_hidden_from_it() -> None:
+    """They need /proc/stat, and all of them are missing without; alerts go by them."""
+    assert not re.search(r"^ProcSubset=pid", TEXT, re.MULTILINE)
+
+
+def test_the_memory_is_that_of_a_pod() -> None:
+    """One number for both: systemd's G is Kubernetes' Gi."""
+    values = yaml.safe_load((CONFIG.parent / "helm" / "tickfan" / "values.yaml").read_text())
+    assert f"{_only('MemoryMax')}i" == values["resources"]["limits"]["memory"]
 
 
 def test_systemd_takes_the_addition_for_a_private_key(tmp_path: Path) -> None:
     """As docs/deployment.md has it: the variable is a setting, and names what is handed over."""
-    page = (CONFIG.parent / "docs" / "deployment.md").read_text()
     ((addition, key),) = re.findall(
-        r"```ini\n(\[Service\]\nLoadCredential=([\w.]+):.*?)```", page, re.DOTALL
+        r"```ini\n(\[Service\]\nLoadCredential=([\w.]+):.*?)```", PAGE, re.DOTALL
     )
     _verify(tmp_path, f"{TEXT}\n{addition}")
     name, _, value = addition.splitlines()[-1].removeprefix("Environment=").partition("=")
