@@ -161,6 +161,20 @@ def test_the_build_leaves_only_the_service(image: Path) -> None:
     assert not {"pip", "setuptools", "hatchling", "pytest"} & set(names)
 
 
+def test_what_never_runs_is_left_out(image: Path) -> None:
+    """No source of a compiled module, no rule for colouring code; help and complaints work."""
+    installed = image / "opt/tickfan/lib"
+    endings = {path.suffix for path in installed.rglob("*") if path.is_file()}
+    assert ".so" in endings
+    assert not {".pyx", ".pxd", ".c", ".h"} & endings
+    lexers = {path.stem.partition(".")[0] for path in installed.rglob("pygments/lexers/**/*.py*")}
+    assert lexers == {"__init__", "_mapping"}
+    for words, status in ((["--help"], 0), (["tail", "--help"], 0), (["tail"], 2), (["no"], 2)):
+        done = run(image / "opt/tickfan/bin/tickfan", *words)
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr
+
+
 class Wheel:
     """What a wheel that the build made holds: files of its package, licenses, metadata."""
 
