@@ -190,8 +190,8 @@ The lines around it are this chart's alone, so no other chart of the release los
 {{- $kubectl := printf "kubectl -n %s" .Release.Namespace }}
 {{- $after := printf `\\n  selector:\\n    matchLabels:\\n      app.kubernetes.io\/name: %s\\n` (include "tickfan.name" .) }}
 for each in $({{ $kubectl }} get secret -l owner=helm,name={{ .Release.Name }} -o name); do
-  {{ $kubectl }} get $each -o jsonpath='{.data.release}' | base64 -d | base64 -d | gzip -d |
-    sed 's/\\n  replicas: [0-9]*\({{ $after }}\)/\1/' | gzip | base64 -w0 | base64 -w0 |
+  {{ $kubectl }} get $each -o jsonpath='{.data.release}' | base64 -d | base64 -d | gzip -d >release.json &&
+    sed 's/\\n  replicas: [0-9]*\({{ $after }}\)/\1/' release.json | gzip | base64 -w0 | base64 -w0 |
     sed 's/.*/{"data": {"release": "&"}}/' | {{ $kubectl }} patch $each --patch-file=/dev/stdin
-done
+done; rm -f release.json
 {{- end }}
