@@ -6,6 +6,7 @@ Must not know SSE, NDJSON or WebSocket.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +15,9 @@ import structlog
 from aiohttp import web
 
 from tickfan.core import closing
+from tickfan.core.errors import Refusal
 from tickfan.core.feed import Upstream
+from tickfan.transports.errors import error_response
 from tickfan.wire import events
 
 if TYPE_CHECKING:
@@ -41,6 +44,11 @@ POLL_S = 0.02
 
 RETRY_SPREAD = 0.5
 """By what share of ``retry_ms`` a client is asked to come back earlier or later."""
+
+ASK_NEXT = "Tickfan-Ask-Next"
+"""The header of a proxy that can ask another replica, and needs a status to do so.
+
+A stream is else answered 200 before it is refused, which no proxy understands."""
 
 BEHIND_S = 4.5
 """How long a replica may lag behind a cursor.
@@ -109,6 +117,15 @@ class Admission:
         if lossless and self.feeds.is_starting:
             return closing.STARTING
         return None
+
+    def ask_next(self, request: web.Request, *, lossless: bool) -> web.Response | None:
+        """The 503 for a proxy that can ask another replica; None: the stream may start."""
+        reason = self.refuses(lossless=lossless) if ASK_NEXT in request.headers else None
+        if reason is None:
+            return None
+        response = error_response([Refusal(reason.name, reason.message)])
+        response.headers["Retry-After"] = str(math.ceil(self.retry_ms() / 1000))
+        return response
 
     async def wait_for(
         self, places: Mapping[str, Place] | None, *, is_in: bool = False

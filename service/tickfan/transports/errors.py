@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 _STATUS = {
     "broker_down": HTTPStatus.SERVICE_UNAVAILABLE,
+    "drain": HTTPStatus.SERVICE_UNAVAILABLE,
     "no_feed": HTTPStatus.NOT_FOUND,
     "no_value": HTTPStatus.NOT_FOUND,
     "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
+    "overload": HTTPStatus.SERVICE_UNAVAILABLE,
     "publish_failed": HTTPStatus.BAD_GATEWAY,
     "publish_forbidden": HTTPStatus.FORBIDDEN,
     "publish_off": HTTPStatus.FORBIDDEN,
     "publish_unauthorized": HTTPStatus.UNAUTHORIZED,
     "not_lossless": HTTPStatus.CONFLICT,
+    "starting": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unconfirmed": HTTPStatus.GATEWAY_TIMEOUT,
     "unroutable": HTTPStatus.BAD_GATEWAY,

@@ -61,19 +61,20 @@ async def plan_of(admission: Admission, web_request: web.Request) -> Plan:
     return admission.subscriptions.plan(request)
 
 
-def instead(admission: Admission, plan: Plan) -> web.Response | None:
+def instead(admission: Admission, web_request: web.Request, plan: Plan) -> web.Response | None:
     """What is answered instead of a stream; None: the stream may start.
 
     An error if something is refused. EventSource never comes back after a status
     other than 200, so this is for requests that would fail again; what passes is
-    told by ``closing``. And 204 if the stream has been read to its end: it tells
-    EventSource not to come back (WHATWG HTML, 9.2.3).
+    told by ``closing``, or by a 503 to a proxy that can ask another replica. And 204 if
+    the stream has been read to its end: it tells EventSource not to come back (WHATWG
+    HTML, 9.2.3).
     """
     if plan.refusals:
         return error_response(plan.refusals)
     if _is_finished(admission.feeds, plan):
         return web.Response(status=HTTPStatus.NO_CONTENT, headers=HEADERS)
-    return None
+    return admission.ask_next(web_request, lossless=plan.is_lossless)
 
 
 def _is_finished(feeds: Feeds, plan: Plan) -> bool:

@@ -23,6 +23,9 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     """Serve one WebSocket connection until either side ends it."""
     admission = request.app[ADMISSION]
     _check_handshake(request)
+    # What it will subscribe to is not known yet: it may be a lossless feed.
+    if (busy := admission.ask_next(request, lossless=True)) is not None:
+        return busy
     socket = web.WebSocketResponse(
         protocols=SUBPROTOCOLS,
         compress=False,  # aiohttp's default is on: a zlib pass for each client

@@ -89,6 +89,47 @@ async def test_who_may_come_in(make_live: MakeLive) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_a_proxy_that_can_ask_another_replica_gets_a_status(
+    make_live: MakeLive, kind: str
+) -> None:
+    """503 with the code, where a client is told the same after a 200 or a 101."""
+    service = await make_live(BROKER__URL="amqp://guest:guest@127.0.0.1:1")
+    admission = service.service.admission
+    asked = KINDS[kind].replace(b"Host: x", b"Host: x\r\nTickfan-Ask-Next: 1")
+
+    async def answer(code: str) -> None:
+        async with connect(service, asked) as wire:
+            status, headers = await wire.head()
+            body = orjson.loads(await wire.up_to(b"\n"))
+        assert (status, body["error"]["code"]) == (503, code)
+        assert body["error"]["message"]
+        assert headers["content-type"].startswith("application/json")
+        assert 1 <= int(headers["retry-after"]) <= 3
+
+    await answer("starting")
+    admission.limits = admission.limits._replace(connections_max=0)
+    await answer("overload")
+    admission.is_draining = True
+    await answer("drain")
+    assert service.service.tally.refusals == {"starting": 1, "overload": 1, "drain": 1}
+    assert not service.service.tally.closes
+    async with connect(service, KINDS[kind]) as wire:
+        status, _ = await wire.head()
+        assert status != 503
+
+
+@pytest.mark.parametrize("kind", ["sse", "ndjson"])
+async def test_a_conflated_stream_is_served_before_the_start_also_behind_a_proxy(
+    make_live: MakeLive, kind: str
+) -> None:
+    """The other replicas have no more to say than this one."""
+    service = await make_live(BROKER__URL="amqp://guest:guest@127.0.0.1:1")
+    asked = request(f"/v1/{kind}?channels=quotes.A", Tickfan_Ask_Next="1")
+    async with connect(service, asked) as wire:
+        await wire.up_to(b"snapshot_end")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_resume_is_taken_apart_once_and_planned_once(service: Live, kind: str) -> None:
     """From the door to its first update: the cursor, each pattern, and what is granted."""
     await service.publish("trades.A", "seen")
