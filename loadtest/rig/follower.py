@@ -126,6 +126,8 @@ class Follower:
                     event["cursor"] = value.decode()
                 elif name == b"event":
                     event["event"] = value.decode()
+                elif name == b"retry":
+                    event["retry_ms"] = int(value)
             yield event
 
     async def _ndjson(self, url: str) -> AsyncIterator[dict[str, Any]]:

@@ -168,15 +168,19 @@ async def test_an_eventsource_outlives_the_absence_of_every_replica(
     assert not [event for event in events if event.startswith("reset")]
 
 
-@pytest.mark.parametrize("fault", ["refuses", "cuts", "is silent"])
-async def test_no_fault_of_the_replicas_ends_an_eventsource(
+@pytest.mark.parametrize("fault", ["refuses", "cuts", "is silent", "is starting"])
+async def test_who_finds_no_replica_is_told_so_in_our_words(
     proxy: Proxy, fault: str, tmp_path: Path
 ) -> None:
-    """Instead of 502, 503 or 504 it gets a 200 that says when to come back."""
+    """No page of the proxy's, which no client understands, and which ends an EventSource."""
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if fault == "is silent":
             await reader.read()
+        if fault == "is starting":
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"\r\ntickfan-ask-next: 1\r\n" in head.lower()
+            writer.write(b"HTTP/1.1 503 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     async def ready(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -185,16 +189,53 @@ async def test_no_fault_of_the_replicas_ends_an_eventsource(
     async with _listening(take) as port, _listening(ready) as admin_port:
         replicas = [Ports(1 if fault == "refuses" else port, admin_port)] * 2
         with proxy(tmp_path, replicas, idle_timeout_s=1) as front:
-            async with (
-                aiohttp.ClientSession(front.url) as session,
-                session.get("/v1/sse?channels=trades.A") as answer,
-            ):
-                lines = (await answer.text()).splitlines()
-                assert answer.status == 200
-                assert answer.headers["Content-Type"].startswith("text/event-stream")
-                assert answer.headers["Cache-Control"] == "no-store, no-transform"
-    assert lines[:2] == ["retry: 2000", "event: closing"]
-    assert REASONS["unavailable"].code == json.loads(lines[2].removeprefix("data: "))["code"]
+            # On a kept connection HAProxy may close without an answer: the client asks again.
+            once = aiohttp.TCPConnector(force_close=True)
+            async with aiohttp.ClientSession(front.url, connector=once) as session:
+                for method in ("GET", "POST"):
+                    await _is_sent_away(session, method)
+                if fault == "is starting":
+                    return  # the service's own answer, also on a WebSocket
+                for path in ("/v1/ws", "/v1/channels"):
+                    async with session.get(path, headers=_upgrade(path)) as answer:
+                        assert answer.status in {502, 503, 504}
+                        assert answer.headers["Retry-After"] == "2"
+                        body = await answer.json()
+                    assert body["error"] == body["errors"][0]
+                    assert body["error"]["code"] == "unavailable"
+
+
+async def _is_sent_away(session: aiohttp.ClientSession, method: str) -> None:
+    async with session.request(method, "/v1/sse?channels=trades.A") as answer:
+        retry, event, data, end = (await answer.text()).split("\n", 3)
+        _is_a_stream(answer, "text/event-stream")
+    assert (retry, event, end) == ("retry: 2000", "event: closing", "\n")
+    closing = json.loads(data.removeprefix("data: "))
+    assert closing == {
+        "reason": "unavailable",
+        "code": REASONS["unavailable"].code,
+        "message": REASONS["unavailable"].message,
+        "retry_ms": 2000,
+    }
+    async with session.request(method, "/v1/ndjson?channels=trades.A") as answer:
+        [line] = (await answer.text()).splitlines()
+        _is_a_stream(answer, "application/x-ndjson")
+    assert json.loads(line) == {"event": "closing", **closing}
+
+
+def _is_a_stream(answer: aiohttp.ClientResponse, content_type: str) -> None:
+    assert answer.status == 200
+    assert answer.content_type == content_type
+    assert answer.headers["Cache-Control"] == "no-store, no-transform"
+
+
+def _upgrade(path: str) -> dict[str, str]:
+    if path != "/v1/ws":
+        return {}
+    return {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
 
 
 @contextlib.asynccontextmanager

@@ -8,13 +8,14 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
 from loadtest.rig.rabbitmq import free_port
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Sequence
-    from pathlib import Path
 
 START_TIMEOUT_S = 10
 
@@ -39,6 +40,9 @@ class Ports(NamedTuple):
 class FrontProxy:
     """A proxy in front of two replicas, while inside, on a ``port`` of its own."""
 
+    RELOADS: ClassVar[signal.Signals]
+    """What makes it read its configuration again."""
+
     def __init__(
         self, directory: Path, replicas: Sequence[Replica], *, idle_timeout_s: int | None = None
     ) -> None:
@@ -55,6 +59,22 @@ class FrontProxy:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def workers(self) -> set[int]:
+        """The processes that serve, also those that a reload has left behind."""
+        assert self._process is not None
+        pid = self._process.pid
+        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+    def reload(self) -> None:
+        """Read the configuration again, as its service does; new workers come, see there."""
+        assert self._process is not None
+        self._process.send_signal(self.RELOADS)
+
+    def restart(self) -> None:
+        """Stop it, which cuts everybody, and start it again."""
+        self.__exit__()
+        self.__enter__()
 
     def __enter__(self) -> Self:
         log = self._directory / f"proxy-{self.port}.log"

@@ -6,6 +6,7 @@ Must not know what is tested.
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ CONFIG = Path(__file__).parents[2] / "config" / "haproxy.cfg"
 class Haproxy(FrontProxy):
     """HAProxy."""
 
+    RELOADS = signal.SIGUSR2
+
     def prepare(self, replicas: Sequence[Replica], idle_timeout_s: int | None) -> list[str]:
         binary = require("haproxy")
         text = CONFIG.read_text()
@@ -30,7 +33,7 @@ class Haproxy(FrontProxy):
             text, count = re.subn(
                 rf"(server {number}) 127\.0\.0\.1:\d+", rf"\1 127.0.0.1:{replica.port}", text
             )
-            assert count == 2
+            assert count == 4
             text, count = re.subn(
                 rf"(server {number} .* check port) \d+", rf"\1 {replica.admin_port}", text
             )
@@ -45,4 +48,4 @@ class Haproxy(FrontProxy):
         text = text.replace("maxconn 32000", "maxconn 400")
         config = self._directory / "haproxy.cfg"
         config.write_text(text)
-        return [binary, "-db", "-f", str(config)]
+        return [binary, "-W", "-db", "-f", str(config)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ CONFIG = Path(__file__).parents[2] / "config" / "nginx.conf"
 
 class Nginx(FrontProxy):
     """nginx."""
+
+    RELOADS = signal.SIGHUP
 
     def prepare(self, replicas: Sequence[Replica], idle_timeout_s: int | None) -> list[str]:
         binary = require("nginx")
