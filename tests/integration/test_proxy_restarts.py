@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -20,18 +21,20 @@ import pytest
 from loadtest.rig.follower import Follower
 from loadtest.rig.proxy import FaultProxy
 from loadtest.rig.survival import Publisher
-from loadtest.rig.waiting import until
+from loadtest.rig.waiting import DEADLINE_S, until
+from tests.support.frontproxy import Ports
 from tests.support.haproxy import Haproxy
 from tests.support.nginx import Nginx
 from tickfan.app import build_broker
 from tickfan.config import load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
     from loadtest.rig.process import ServiceProcess
     from tests.integration.conftest import MakeService
+    from tests.support.fixtures import MakeLive
     from tests.support.frontproxy import FrontProxy
 
 WATCHERS = 30
@@ -253,3 +256,45 @@ async def _reload(front: FrontProxy) -> None:
     workers = front.workers()
     front.reload()
     await until(lambda: front.workers() - workers, "the proxy has new workers")
+
+
+@pytest.mark.parametrize("proxy", [Nginx, Haproxy], ids=["nginx", "haproxy"])
+async def test_a_replica_whose_machine_is_gone_costs_no_newcomer_a_second(
+    proxy: type[FrontProxy], make_live: MakeLive, tmp_path: Path
+) -> None:
+    """Nothing refuses the connection: the proxy gives up by itself, and asks the other one."""
+    live = await make_live()
+    here = Ports(live.client.port or 0, live.admin.port or 0)
+
+    async with contextlib.AsyncExitStack() as open_:  # so that the gone one has the fewest streams
+        await open_.enter_async_context(asyncio.timeout(2 * DEADLINE_S))
+        session = await open_.enter_async_context(aiohttp.ClientSession(timeout=NO_TIMEOUT))
+        port = open_.enter_context(_silent_port())
+        front = open_.enter_context(proxy(tmp_path, [Ports(port, here.admin_port), here]))
+
+        async def first_line(url: str) -> float:
+            began = time.monotonic()
+            answer = await open_.enter_async_context(
+                session.get(f"{url}/v1/ndjson?channels=trades.A")
+            )
+            assert b"subscribed" in await answer.content.readline()
+            return time.monotonic() - began
+
+        for _ in range(6):
+            # A busy machine is slower without any proxy, too.
+            allowed = WITHIN_S + 3 * await first_line(live.url(""))
+            assert await first_line(front.url) < allowed
+
+
+@contextlib.contextmanager
+def _silent_port() -> Iterator[int]:
+    """A port that answers no connection: its queue of those to accept is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
