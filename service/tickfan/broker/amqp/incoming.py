@@ -7,19 +7,17 @@ at a message whose properties it cannot decode, and on a stream such a message w
 again after each reconnect. Here such properties count as absent.
 
 The format is that of AMQP 0-9-1, sections 2.3.5 (frames), 4.2.6 (content) and 1.8.3.13
-(Deliver), with the table of field types that RabbitMQ uses. Must not know what a message
-means, who consumes, or how one acks.
+(Deliver). Must not know what a message means, who consumes, or how one acks.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-import struct
 from struct import Struct
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
+from tickfan.broker.amqp.properties import NOTHING, read_properties
 from tickfan.broker.base import Received
 
 if TYPE_CHECKING:
@@ -36,14 +34,6 @@ The library takes a peer for dead that it hears nothing of, and RabbitMQ sends h
 only when it has nothing else to send.
 """
 
-OFFSET_HEADER = "x-stream-offset"
-TS_MAX = 2**53
-"""What JavaScript can say exactly (IEEE 754 doubles)."""
-SECONDS_MAX = 2**32 - 1
-"""A larger ``timestamp`` is in ms, as many publishers have it: no one means after 2106."""
-MS_MAX = 253_402_300_799_999
-"""The year 9999. Beyond it are microseconds, and on a stream what RabbitMQ makes of them."""
-
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 _FRAMES = (_METHOD, _HEADER, _BODY, _HEARTBEAT)
 _FRAME_END = 0xCE
@@ -53,19 +43,6 @@ _DELIVER = b"\x00\x3c\x00\x3c"  # class 60 (basic), method 60
 _frame_head = Struct(">BHI").unpack_from
 _deliver_middle = Struct(">QBB").unpack_from  # delivery tag, redelivered, length of the exchange
 _content_head = Struct(">QH").unpack_from  # body size, property flags
-_u32 = Struct(">I").unpack_from
-_u64 = Struct(">Q").unpack_from
-
-# Types of fields: whole numbers, others of a fixed size, and those that begin with one.
-_NUMBERS = {
-    ord(kind): Struct(">" + code)
-    for kind, code in zip("bBsuIilL", "bBhHiIqq", strict=True)
-}  # fmt: skip
-_SIZES = {ord(kind): size for kind, size in zip("tfdDTV", (1, 4, 8, 5, 8, 0), strict=True)}
-_WITH_SIZE = frozenset(b"SAFx")
-_BOOLEAN = ord("t")
-_OFFSET = OFFSET_HEADER.encode()
-_OFFSET_ANYWHERE = re.compile(b"\x0f" + _OFFSET + b"[lL](.{8})", re.DOTALL)
 
 
 class Incoming(asyncio.StreamReader):
@@ -180,7 +157,7 @@ class _Route:
         self.is_open = False
         self._tag = 0
         self._key = ""
-        self._properties = _NOTHING
+        self._properties = NOTHING
         self._left = 0  # bytes of the body that are still to come; negative: all of it
         self._parts: list[bytes] = []
 
@@ -199,10 +176,7 @@ class _Route:
             return False
         if kind == _HEADER:
             self._left, flags = _content_head(data, at + 4)
-            try:
-                self._properties = _properties(data, at + 14, end, flags)
-            except (struct.error, IndexError, KeyError):
-                self._properties = _bare(data[at:end])
+            self._properties = read_properties(data, at + 14, end, flags)
             if self._left == 0:
                 self._done(b"")
             return True
@@ -225,86 +199,3 @@ class _Route:
         self.take(
             Received(self._key, body, content_type, type_, message_id, ts, batch, offset, self._tag)
         )
-
-
-_Properties = tuple[str | None, str | None, str | None, int | None, bool, int | None]
-_NOTHING: _Properties = (None, None, None, None, False, None)
-
-
-def _properties(data: bytes, at: int, end: int, flags: int) -> _Properties:  # noqa: C901 - one case each
-    """What we use of the properties; a flag for each of them says that it is there.
-
-    In their order: content-type, content-encoding, headers, delivery-mode, priority,
-    correlation-id, reply-to, expiration, message-id, timestamp, type.
-    """
-    content_type = type_ = message_id = ts = offset = None
-    batch = False
-    if flags & 0x8000:
-        content_type, at = _short(data, at)
-    if flags & 0x4000:
-        at += 1 + data[at]
-    if flags & 0x2000:
-        (size,) = _u32(data, at)
-        ts, batch, offset = _headers(data, at + 4, at + 4 + size)
-        at += 4 + size
-    at += bool(flags & 0x1000) + bool(flags & 0x0800)
-    if flags & 0x0700:
-        for flag in (0x0400, 0x0200, 0x0100):
-            if flags & flag:
-                at += 1 + data[at]
-    if flags & 0x0080:
-        message_id, at = _short(data, at)
-    if flags & 0x0040:
-        (seconds,) = _u64(data, at)
-        at += 8
-        given = seconds if seconds > SECONDS_MAX else seconds * 1000
-        if ts is None and given <= MS_MAX:
-            ts = given
-    if flags & 0x0020:
-        type_, at = _short(data, at)
-    if at > end:
-        raise IndexError
-    return content_type, type_ or None, message_id, ts, batch, offset
-
-
-def _bare(header: bytes) -> _Properties:
-    """What is left of properties that cannot be decoded: the place in the stream."""
-    match = _OFFSET_ANYWHERE.search(header)
-    offset = None if match is None else _u64(match[1])[0]
-    return None, None, None, None, False, offset
-
-
-def _headers(data: bytes, at: int, end: int) -> tuple[int | None, bool, int | None]:
-    """The headers ``ts``, ``batch`` and ``x-stream-offset`` of a field table."""
-    ts = offset = None
-    batch = False
-    while at < end:
-        stop = at + 1 + data[at]
-        name = data[at + 1 : stop]
-        kind = data[stop]
-        at = stop + 1
-        number = _NUMBERS.get(kind)
-        if number is not None:
-            if name == b"ts":
-                (given,) = number.unpack_from(data, at)
-                if 0 <= given < TS_MAX:
-                    ts = given
-            elif name == _OFFSET:
-                (offset,) = number.unpack_from(data, at)
-            at += number.size
-        elif kind in _WITH_SIZE:
-            at += 4 + _u32(data, at)[0]
-        else:
-            if name == b"batch" and kind == _BOOLEAN:
-                batch = data[at] != 0
-            at += _SIZES[kind]
-    return ts, batch, offset
-
-
-def _short(data: bytes, at: int) -> tuple[str | None, int]:
-    """A short string, None if it is no UTF-8; and where it ends."""
-    end = at + 1 + data[at]
-    try:
-        return str(data[at + 1 : end], "utf-8"), end
-    except UnicodeDecodeError:
-        return None, end

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.incoming import OFFSET_HEADER
+from tickfan.broker.amqp.properties import OFFSET_HEADER
 from tickfan.broker.amqp.tail import find_tail
 from tickfan.broker.amqp.topology import not_a_stream
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 from tickfan.broker.amqp.feed import AmqpFeed
-from tickfan.broker.amqp.incoming import OFFSET_HEADER
+from tickfan.broker.amqp.properties import OFFSET_HEADER
 from tickfan.broker.amqp.tail import EMPTY_AFTER_S, Seen, find_tail
 from tickfan.broker.amqp.topology import not_a_stream, prepare_exchange, prepare_stream
 

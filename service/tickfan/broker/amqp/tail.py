@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiormq.exceptions import ChannelPreconditionFailed
 
 from tickfan.broker.amqp.consumer import Consumer
-from tickfan.broker.amqp.incoming import OFFSET_HEADER
+from tickfan.broker.amqp.properties import OFFSET_HEADER
 from tickfan.broker.amqp.topology import not_a_stream
 
 if TYPE_CHECKING:

@@ -65,12 +65,6 @@ def read(*chunks: bytes) -> tuple[list[Received], bytes]:
     return asyncio.run(reading())
 
 
-def one(**properties: Any) -> Received:
-    [taken], rest = read(message(**properties))
-    assert rest == b""
-    return taken
-
-
 _names = st.text(max_size=40)
 _fields = st.dictionaries(
     st.text(min_size=1, max_size=20),
@@ -130,42 +124,6 @@ def test_reads_what_the_library_reads(messages: list[Any], data: st.DataObject) 
     assert rest == passed.replace(HEARTBEAT, b"")
 
 
-@pytest.mark.parametrize("wrong", ["1", -1, True, 2**60])
-def test_a_wrong_time_is_none(wrong: Any) -> None:
-    """What is no number of milliseconds counts as absent."""
-    assert one(headers={"ts": wrong, "batch": 1}).ts is None
-
-
-def test_the_timestamp_stands_in_for_the_header() -> None:
-    """AMQP's own property, in seconds; the header wins."""
-    moment = datetime(2026, 11, 20, tzinfo=UTC)
-    assert one(timestamp=moment).ts == int(moment.timestamp()) * 1000
-    assert one(timestamp=moment, headers={"ts": 5}).ts == 5
-
-
-def test_a_timestamp_in_ms_is_taken_for_that() -> None:
-    """Many publishers send them, against the specification; 2**32 s are the year 2106."""
-    for sent, ts in ((1_763_596_800_000, 1_763_596_800_000), (2**32 - 1, (2**32 - 1) * 1000)):
-        header = raw_header(1, 0x0040, struct.pack(">Q", sent))
-        [taken], _ = read(deliver() + header + bodies(b"1"))
-        assert taken.ts == ts
-
-
-@pytest.mark.parametrize("beyond", [253_402_300_800_000, 2_899_545_218_721_251, 2**63])
-def test_a_timestamp_beyond_every_year_is_none(beyond: int) -> None:
-    """Microseconds, or what a stream makes of them."""
-    sent = deliver() + raw_header(1, 0x0040, struct.pack(">Q", beyond)) + bodies(b"1")
-    [taken], _ = read(sent)
-    assert taken.ts is None
-
-
-def test_only_true_is_a_batch_and_only_a_number_an_offset() -> None:
-    """A publisher's slip in a type is no header at all."""
-    taken = one(headers={"batch": 1, "x-stream-offset": "3"})
-    assert (taken.batch, taken.offset) == (False, None)
-    assert one(headers={"batch": False}).batch is False
-
-
 def test_what_cannot_be_decoded_counts_as_absent() -> None:
     """A year beyond 9999, text that is no UTF-8: the rest of the message is there."""
     late = raw_header(1, 0x8000 | 0x0040, b"\x01x" + struct.pack(">Q", 1_700_000_000_000_000_000))
@@ -179,15 +137,6 @@ def test_what_cannot_be_decoded_counts_as_absent() -> None:
         (b"1", "x", None, None), (b"2", None, None, "m"), (b"3", None, None, None),
     ]  # fmt: skip
     assert taken[2].routing_key == "t.\ufffd"
-
-
-@pytest.mark.parametrize("table", [b"\x01a?1", b"\x01aS\x00\xff\xff\xff", b"\xf0", b"\x01al\x00"])
-def test_a_broken_table_keeps_the_place(table: bytes) -> None:
-    """Else a stream would stop at this message for ever."""
-    table = b"\x0fx-stream-offsetl" + struct.pack(">q", 77) + table
-    header = raw_header(1, 0x2000, struct.pack(">I", len(table)) + table)
-    [taken], _ = read(deliver() + header + bodies(b"1"))
-    assert (taken.offset, taken.body) == (77, b"1")
 
 
 @pytest.mark.parametrize("wrong", [b"AMQP\x00\x00\x09\x01", QOS_OK[:-1] + b"\x00", b"HTTP/1.1 400"])
