@@ -73,7 +73,7 @@ class Ingest:
         self._tally.messages_in[feed] += 1
         now = of.heard_ms = self._wall_ms()
         # Unpacked at once: an attribute of a named tuple costs as much as all of it.
-        routing_key, body, content_type, type_, _, ts, is_batch, offset, _ = message
+        routing_key, body, content_type, type_, _, ts, is_batch, offset, _, wrong = message
         if ts is None:
             ts = now
         # What is read back at the start is old on purpose.
@@ -82,6 +82,8 @@ class Ingest:
             self._tally.upstream_lag[feed].observe(max(0, now - ts) / 1000)
         seq = (offset or 0) * MESSAGE_UPDATES_MAX
         try:
+            if wrong is not None:
+                raise wrong
             type_ = check_type(type_)
             items = self._decode(message, of)
         except Poison as poison:

@@ -1,4 +1,4 @@
-"""Properties that are wrong on purpose: the feed goes on, what is wrong counts as absent."""
+"""Properties that are wrong on purpose: the feed goes on, and what is wrong has a name."""
 
 from __future__ import annotations
 
@@ -20,38 +20,52 @@ if TYPE_CHECKING:
     from tickfan.core.spec import Delivery as Policy
 
 
+MS = 1_763_596_800_123
+MOMENT = datetime(2025, 11, 20, tzinfo=UTC)
+HEADERS: list[tuple[dict[str, Any], int | None, str | None]] = [
+    ({"ts": MS}, MS, None),
+    ({"ts": str(MS)}, MS, None),
+    ({"ts": "2025-11-20T00:00:00.123Z"}, MS, None),
+    ({"ts": MS // 1000}, MS - 123, None),
+    ({"ts": MS * 1000}, MS, None),
+    ({"ts": MS * 10**6}, MS, None),
+    ({"ts": MOMENT}, MS - 123, None),
+    ({"ts": 0}, None, None),
+    ({"ts": None}, None, None),
+    ({"ts": "yesterday"}, None, "bad_ts"),
+    ({"ts": True}, None, "bad_ts"),
+    ({"ts": -5}, None, "bad_ts"),
+    ({"ts": MS / 1000}, None, "bad_ts"),  # this library's floats have 32 bits
+    ({"ts": bytearray(b"\xff\xfe"), "x-stream-offset": 2**40}, None, "bad_ts"),
+    ({"x-stream-offset": "nonsense"}, None, None),
+]
+"""Headers, the time that they mean, and the reason for which the message is refused."""
+
+
 @pytest.mark.parametrize("policy", [CONFLATED, LOSSLESS])
-async def test_confused_headers(rabbitmq: Rabbit, policy: Policy) -> None:
-    """Headers of wrong types are as good as none; right ones beside them count."""
-    confused: list[dict[str, Any]] = [
-        {"ts": "yesterday", "batch": "true"},
-        {"ts": True, "batch": 1},
-        {"ts": -5, "batch": None},
-        {"ts": 1.5, "batch": [True]},
-        {"ts": {"a": 1}, "batch": {"b": 2}},
-        {"ts": 2**60, "x-stream-offset": "nonsense"},
-        {"ts": datetime.now(UTC)},
-        {"ts": bytearray(b"\xff\xfe"), "x-stream-offset": 2**40},
+async def test_headers_of_every_type(rabbitmq: Rabbit, policy: Policy) -> None:
+    """Each is taken as it is meant, or refused by name, whether by a queue or by a stream."""
+    cases = [(Basic.Properties(headers=headers), ts, why) for headers, ts, why in HEADERS]
+    cases += [
+        (Basic.Properties(timestamp=MOMENT), MS - 123, None),
+        (Basic.Properties(timestamp=MOMENT, headers={"ts": "nonsense"}), None, "bad_ts"),
+        (Basic.Properties(timestamp=MOMENT, headers={"ts": MS}), MS, None),
+        (Basic.Properties(timestamp=datetime.fromtimestamp(0, UTC)), None, None),
     ]
-    properties = [Basic.Properties(headers=headers) for headers in confused]
-    properties.append(Basic.Properties(headers={"ts": 7, "batch": True}))
-    moment = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    properties.append(Basic.Properties(timestamp=moment, headers={"ts": "nonsense"}))
     feed, sink = source(policy, prefetch=4), Recorder()
     name = feed.spec.name
     async with running(AmqpBroker([feed], sink, amqp.options(rabbitmq.url))):
         await until(lambda: sink.is_live(name))
         connection = await aiormq.connect(rabbitmq.url)
         channel = await connection.channel()
-        for each in properties:
+        for properties, _, _ in cases:
             await channel.basic_publish(
-                b"1", exchange=feed.exchange, routing_key=f"{name}.a", properties=each
+                b"1", exchange=feed.exchange, routing_key=f"{name}.a", properties=properties
             )
         await connection.close()
-        await until(lambda: len(sink.deliveries) == len(properties))
-    read = [(delivery.ts, delivery.batch) for delivery in sink.deliveries]
-    assert read[: len(confused)] == [(None, False)] * len(confused)
-    assert read[-2:] == [(7, True), (int(moment.timestamp() * 1000), False)]
+        await until(lambda: len(sink.deliveries) == len(cases))
+    for (properties, ts, why), read in zip(cases, sink.deliveries, strict=True):
+        assert (read.ts, read.wrong) == (ts, why), properties.headers
     assert len(sink.states) == 1
 
 
@@ -100,6 +114,7 @@ async def test_undecodable(rabbitmq: Rabbit, policy: Policy, wrong: str) -> None
         await publish_raw(rabbitmq.url, feed.exchange, key, header, b"poison")
         await until(lambda: sink.bodies(name) == [b"before", b"poison"])
         assert sink.deliveries[1].ts is None
+        assert sink.deliveries[1].wrong == (None if wrong == "routing_key" else "bad_ts")
         assert sink.deliveries[1].routing_key.startswith(f"{name}.a")
         await publish_raw(rabbitmq.url, feed.exchange, f"{name}.a".encode(), b"\0\0", b"after")
         await until(lambda: sink.bodies(name)[-1] == b"after")

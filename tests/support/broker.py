@@ -35,6 +35,7 @@ class Delivered(NamedTuple):
     batch: bool
     offset: int | None
     fingerprint: str | None
+    wrong: str | None = None
 
 
 class Recorder:
@@ -51,6 +52,7 @@ class Recorder:
             Delivered(
                 feed, message.routing_key, message.body, message.content_type, message.type,
                 message.ts, message.batch, message.offset, fingerprint,
+                None if message.wrong is None else message.wrong.reason,
             )
         )  # fmt: skip
 

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from tests.support.fanout import FEEDS, Fanout, skips_time
 from tickfan.broker.base import Received
 from tickfan.clock import now_ms
+from tickfan.core.errors import Poison
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.ingest import SAMPLE_S
 from tickfan.wire.inbound import footprint, weigh
 
+TS = 1_763_596_800_000
 POISON: dict[str, dict[str, Any]] = {
     "bad_json": {"body": b"{"},
     "bad_msgpack": {"body": b"\xc1", "content_type": "application/msgpack"},
@@ -29,6 +31,7 @@ POISON: dict[str, dict[str, Any]] = {
     "too_deep": {"body": b"[" * 70 + b"]" * 70},
     "too_large": {"body": b"1" * (2**20 + 1)},
     "bad_batch": {"body": b"{}", "batch": True},
+    "bad_ts": {"body": b"1", "wrong": Poison("bad_ts", "no time")},
 }  # fmt: skip
 
 
@@ -166,7 +169,7 @@ async def test_the_time_is_the_items_then_the_messages_then_ours() -> None:
     """ts precedence, for updates and for gaps."""
     fanout = Fanout()
     client = fanout.client("json", "fast", "trades.#")
-    entries = [{"channel": "trades.a", "data": 1, "ts": 111}, {"channel": "trades.a", "data": 2}]
+    entries = [{"channel": "trades.a", "data": 1, "ts": TS}, {"channel": "trades.a", "data": 2}]
     fanout.publish("trades.a", entries, batch=True, ts=222)
     fanout.publish("trades.a", 3, ts=333)
     fanout.deliver("trades.a", b"{", ts=444)
@@ -174,7 +177,7 @@ async def test_the_time_is_the_items_then_the_messages_then_ours() -> None:
     fanout.publish("trades.a", 4)
     await fanout.settle()
     times = [one["ts"] for one in client.events if "ts" in one]
-    assert times[:4] == [111, 222, 333, 444]
+    assert times[:4] == [TS, 222, 333, 444]
     assert before <= times[4] <= before + 10_000
 
 

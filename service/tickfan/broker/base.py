@@ -20,6 +20,7 @@ from tickfan.core.errors import TickfanError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tickfan.core.errors import Poison
     from tickfan.core.feed import Upstream
     from tickfan.core.spec import FeedSpec
 
@@ -34,8 +35,9 @@ class Received(NamedTuple):
 
     ``ts`` is the publisher's time in ms since 1970 UTC, if it gave one. ``offset``
     is its place in a stream (None: it came from a queue): rising, with holes.
-    ``tag`` is what an ack names, for the broker's own use. A property of the wrong
-    type, or one that cannot be decoded, counts as absent.
+    ``tag`` is what an ack names, for the broker's own use. ``wrong`` says what is wrong with
+    a header of ours (None: nothing is): such a message is poison. A property that cannot be
+    decoded counts as absent.
     """
 
     routing_key: str
@@ -47,6 +49,7 @@ class Received(NamedTuple):
     batch: bool = False
     offset: int | None = None
     tag: int = 0
+    wrong: Poison | None = None
 
     def fingerprint(self) -> str:
         """What tells it from any other message that could stand at the same offset.

@@ -17,6 +17,7 @@ import orjson
 
 from tickfan.core.errors import Poison
 from tickfan.core.pattern import ALLOWED, is_channel_name
+from tickfan.core.times import MS_MAX, SECONDS_MAX, as_ms
 from tickfan.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT, UPDATE
 
 if TYPE_CHECKING:
@@ -170,13 +171,13 @@ def _item(entry: Any, check: Check | None, known: Container[str]) -> Item | Pois
         return Poison("bad_channel", "a channel in a batch is not a string")
     if channel not in known and not is_channel_name(channel):
         return Poison("bad_channel", f"a channel in a batch is not {ALLOWED}", channel[:160])
-    if ts is not None and (type(ts) is not int or not 0 <= ts <= INTEGER_MAX):
-        return Poison("bad_ts", "ts is not a whole number of milliseconds since 1970", channel)
-    if check is not None:
-        try:
+    try:
+        if ts is not None and (type(ts) is not int or not SECONDS_MAX < ts <= MS_MAX):
+            ts = as_ms(ts)
+        if check is not None:
             check(data, DEPTH_MAX)
-        except Poison as poison:
-            return Poison(poison.reason, poison.detail, channel)
+    except Poison as poison:
+        return Poison(poison.reason, poison.detail, channel)
     return Item(channel, data, ts)
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 JSON, MSGPACK = "application/json", "application/msgpack"
+TS = 1_763_596_800_000
 QUICK_S = 0.05
 """The loop may not be held for longer by any one body; the quickest of five runs counts."""
 
@@ -446,7 +447,8 @@ def test_a_bad_entry_spoils_no_other(content_type: str) -> None:
         {"channel": "later", "data": 1, "ts": INTEGER_MAX + 1},
         {"channel": "yes", "data": 1, "ts": True},
         {"channel": "half", "data": 1, "ts": 1.5},
-        {"channel": "good.3", "data": deep[0], "ts": INTEGER_MAX, "extra": 1},
+        {"channel": "nested", "data": 1, "ts": deep},
+        {"channel": "good.3", "data": deep[0], "ts": TS, "extra": 1},
         {"channel": "not a name", "data": 1},
         {"channel": "", "data": 1},
         {"channel": 7, "data": 1},
@@ -459,16 +461,25 @@ def test_a_bad_entry_spoils_no_other(content_type: str) -> None:
     ]
     found = batch_of(entries, content_type)
     assert [(one.channel, one.ts) for one in found if isinstance(one, Item)] == [
-        ("good.1", None), ("good.2", 0), ("good.3", INTEGER_MAX), ("good.4", None),
+        ("good.1", None), ("good.2", None), ("good.3", TS), ("good.4", None),
     ]  # fmt: skip
     bad = [one for one in found if isinstance(one, Poison)]
     assert [(one.reason, one.channel) for one in bad] == [
         ("bad_number", "big"), ("too_deep", "deep"), ("bad_ts", "late"), ("bad_ts", "later"),
-        ("bad_ts", "yes"), ("bad_ts", "half"), ("bad_channel", "not a name"), ("bad_channel", ""),
+        ("bad_ts", "yes"), ("bad_ts", "half"), ("bad_ts", "nested"),
+        ("bad_channel", "not a name"), ("bad_channel", ""),
         ("bad_channel", None), ("bad_batch", None), ("bad_batch", None), ("bad_batch", None),
         ("bad_batch", None), ("bad_batch", None),
     ]  # fmt: skip
     assert [isinstance(one, Item) for one in found].index(False) == 1, "in its place"
+
+
+@pytest.mark.parametrize("content_type", [JSON, MSGPACK])
+def test_an_entrys_time_is_taken_as_it_is_meant(content_type: str) -> None:
+    """In seconds, as a text, as a float: as in the header."""
+    times = [TS, TS // 1000, TS * 1000, str(TS), TS / 1000, "2025-11-20T00:00:00Z"]
+    found = batch_of([{"channel": "a", "data": 1, "ts": ts} for ts in times], content_type)
+    assert found == [Item("a", 1, TS)] * len(times)
 
 
 def test_a_long_integer_is_found_in_its_entry() -> None:

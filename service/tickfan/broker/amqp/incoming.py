@@ -195,7 +195,6 @@ class _Route:
 
     def _done(self, body: bytes) -> None:
         self.is_open = False
-        content_type, type_, message_id, ts, batch, offset = self._properties
-        self.take(
-            Received(self._key, body, content_type, type_, message_id, ts, batch, offset, self._tag)
-        )
+        kind, type_, message_id, ts, batch, offset, wrong = self._properties
+        key, tag = self._key, self._tag
+        self.take(Received(key, body, kind, type_, message_id, ts, batch, offset, tag, wrong))

@@ -1,10 +1,11 @@
 """What we use of a message's AMQP properties, from their bytes.
 
-What cannot be decoded counts as absent. Only the place in the stream is always looked for:
-without it a stream would stop at such a message for ever.
+A header of ours is taken as it is meant, in whatever type it was written, or else the
+message is wrong, by name. What cannot be decoded at all counts as absent. Only the place in
+the stream is always looked for: without it a stream would stop at such a message for ever.
 
 The format is that of AMQP 0-9-1, section 4.2.6.1, with the table of field types that RabbitMQ
-uses. Must not know frames, nor what a message means.
+uses. Must not know frames, nor what is in a body.
 """
 
 from __future__ import annotations
@@ -13,40 +14,50 @@ import re
 import struct
 from struct import Struct
 
+from tickfan.core.errors import Poison
+from tickfan.core.times import MS_MAX, SECONDS_MAX, as_ms, of_timestamp
+
 OFFSET_HEADER = "x-stream-offset"
-TS_MAX = 2**53
-"""What JavaScript can say exactly (IEEE 754 doubles)."""
-SECONDS_MAX = 2**32 - 1
-"""A larger ``timestamp`` is in ms, as many publishers have it: no one means after 2106."""
-MS_MAX = 253_402_300_799_999
-"""The year 9999. Beyond it are microseconds, and on a stream what RabbitMQ makes of them."""
 
 _u32 = Struct(">I").unpack_from
 _u64 = Struct(">Q").unpack_from
+_double = Struct(">d").unpack
 
 # Types of fields: whole numbers, others of a fixed size, and those that begin with one.
 _NUMBERS = {
-    ord(kind): Struct(">" + code)
+    ord(kind): (Struct(">" + code).unpack_from, Struct(">" + code).size)
     for kind, code in zip("bBsuIilL", "bBhHiIqq", strict=True)
-}  # fmt: skip
+}
 _SIZES = {ord(kind): size for kind, size in zip("tfdDTV", (1, 4, 8, 5, 8, 0), strict=True)}
 _WITH_SIZE = frozenset(b"SAFx")
 _BOOLEAN = ord("t")
+_TIMESTAMP = ord("T")
+_FLOAT, _DOUBLE = ord("f"), ord("d")
+_TEXT = ord("S")
+_NO_VALUE = ord("V")
+_OURS = frozenset((b"ts",))
 _OFFSET = OFFSET_HEADER.encode()
 _OFFSET_ANYWHERE = re.compile(b"\x0f" + _OFFSET + b"[lL](.{8})", re.DOTALL)
 
-Properties = tuple[str | None, str | None, str | None, int | None, bool, int | None]
-NOTHING: Properties = (None, None, None, None, False, None)
+Properties = tuple[str | None, str | None, str | None, int | None, bool, int | None, Poison | None]
+"""Content type, type, message id, ts, batch, offset, and what is wrong: see ``Received``."""
+NOTHING: Properties = (None, None, None, None, False, None, None)
+
+_Odd = tuple[tuple[bytes, int, bytes], ...]
+"""Headers of ours in another type than ours, or out of range: name, type, bytes."""
 
 
-def read_properties(data: bytes, at: int, end: int, flags: int) -> Properties:  # noqa: C901 - one case each
+def read_properties(  # noqa: C901, PLR0912 - one case each
+    data: bytes, at: int, end: int, flags: int
+) -> Properties:
     """What we use of the properties; a flag for each of them says that it is there.
 
     In their order: content-type, content-encoding, headers, delivery-mode, priority,
     correlation-id, reply-to, expiration, message-id, timestamp, type.
     """
-    content_type = type_ = message_id = ts = offset = None
+    content_type = type_ = message_id = ts = offset = stamp = wrong = None
     batch = False
+    odd: _Odd = ()
     begin = at
     try:
         if flags & 0x8000:
@@ -55,9 +66,9 @@ def read_properties(data: bytes, at: int, end: int, flags: int) -> Properties:  
             at += 1 + data[at]
         if flags & 0x2000:
             (size,) = _u32(data, at)
-            ts, batch, offset = _headers(data, at + 4, at + 4 + size)
+            ts, batch, offset, odd = _headers(data, at + 4, at + 4 + size)
             at += 4 + size
-        at += bool(flags & 0x1000) + bool(flags & 0x0800)
+        at += (flags >> 12 & 1) + (flags >> 11 & 1)
         if flags & 0x0700:
             for flag in (0x0400, 0x0200, 0x0100):
                 if flags & flag:
@@ -65,31 +76,36 @@ def read_properties(data: bytes, at: int, end: int, flags: int) -> Properties:  
         if flags & 0x0080:
             message_id, at = _short(data, at)
         if flags & 0x0040:
-            (seconds,) = _u64(data, at)
+            (stamp,) = _u64(data, at)
             at += 8
-            given = seconds if seconds > SECONDS_MAX else seconds * 1000
-            if ts is None and given <= MS_MAX:
-                ts = given
         if flags & 0x0020:
             type_, at = _short(data, at)
     except (struct.error, IndexError, KeyError):
         at = end + 1
     if at > end:
         return _bare(data[begin:end])
-    return content_type, type_ or None, message_id, ts, batch, offset
+    try:
+        if odd:
+            ts = _as_meant(odd, ts)
+        if stamp and ts is None:
+            ts = of_timestamp(stamp)
+    except Poison as poison:
+        ts, wrong = None, poison
+    return content_type, type_ or None, message_id, ts, batch, offset, wrong
 
 
 def _bare(data: bytes) -> Properties:
     """What is left of properties that cannot be decoded: the place in the stream."""
     match = _OFFSET_ANYWHERE.search(data)
     offset = None if match is None else _u64(match[1])[0]
-    return None, None, None, None, False, offset
+    return None, None, None, None, False, offset, None
 
 
-def _headers(data: bytes, at: int, end: int) -> tuple[int | None, bool, int | None]:
+def _headers(data: bytes, at: int, end: int) -> tuple[int | None, bool, int | None, _Odd]:
     """The headers ``ts``, ``batch`` and ``x-stream-offset`` of a field table."""
     ts = offset = None
     batch = False
+    odd: _Odd = ()
     while at < end:
         stop = at + 1 + data[at]
         name = data[at + 1 : stop]
@@ -97,20 +113,43 @@ def _headers(data: bytes, at: int, end: int) -> tuple[int | None, bool, int | No
         at = stop + 1
         number = _NUMBERS.get(kind)
         if number is not None:
+            unpack, size = number
             if name == b"ts":
-                (given,) = number.unpack_from(data, at)
-                if 0 <= given < TS_MAX:
-                    ts = given
+                (ts,) = unpack(data, at)
+                if not SECONDS_MAX < ts <= MS_MAX:
+                    odd += ((name, kind, data[at : at + size]),)
             elif name == _OFFSET:
-                (offset,) = number.unpack_from(data, at)
-            at += number.size
-        elif kind in _WITH_SIZE:
-            at += 4 + _u32(data, at)[0]
+                (offset,) = unpack(data, at)
         else:
+            size = 4 + _u32(data, at)[0] if kind in _WITH_SIZE else _SIZES[kind]
             if name == b"batch" and kind == _BOOLEAN:
                 batch = data[at] != 0
-            at += _SIZES[kind]
-    return ts, batch, offset
+            elif name in _OURS:
+                odd += ((name, kind, data[at : at + size]),)
+        at += size
+    return ts, batch, offset, odd
+
+
+def _as_meant(odd: _Odd, ts: int | None) -> int | None:
+    """The time that these headers mean. Raises :class:`Poison` if they mean none."""
+    for _, kind, data in odd:
+        if kind == _FLOAT:
+            raise Poison("bad_ts", "ts: a float of 32 bits is up to a minute off; send whole ms")
+        ts = of_timestamp(_u64(data)[0]) if kind == _TIMESTAMP else as_ms(_value(kind, data))
+    return ts
+
+
+def _value(kind: int, data: bytes) -> object:
+    """A field's value; of a type that means nothing to us its bytes."""
+    if kind in _NUMBERS:
+        return _NUMBERS[kind][0](data)[0]
+    if kind == _DOUBLE:
+        return _double(data)[0]
+    if kind == _BOOLEAN:
+        return data[0] != 0
+    if kind == _TEXT:
+        return str(data[4:], "utf-8", "replace")
+    return None if kind == _NO_VALUE else data
 
 
 def _short(data: bytes, at: int) -> tuple[str | None, int]:

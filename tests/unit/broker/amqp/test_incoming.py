@@ -83,7 +83,7 @@ _fields = st.dictionaries(
     st.lists(
         st.tuples(
             st.binary(max_size=2500), _names, _fields, st.booleans(),
-            st.none() | st.integers(0, 2**40), st.none() | st.integers(0, 2**62),
+            st.none() | st.integers(2**32, 2**41), st.none() | st.integers(0, 2**62),
             st.dictionaries(
                 st.sampled_from(["content_encoding", "correlation_id", "reply_to", "expiration",
                                  "user_id", "app_id", "message_id", "message_type"]), _names),
