@@ -40,17 +40,32 @@ HEADERS: list[tuple[dict[str, Any], int | None, str | None]] = [
     ({"x-stream-offset": "nonsense"}, None, None),
 ]
 """Headers, the time that they mean, and the reason for which the message is refused."""
+BATCHES: list[tuple[Any, bool, str | None]] = [
+    (True, True, None),
+    ("true", True, None),
+    (1, True, None),
+    (False, False, None),
+    ("0", False, None),
+    (None, False, None),
+    ("yes", False, "bad_batch"),
+    (2, False, "bad_batch"),
+]
+"""The header ``batch``, what it means, and the reason for which the message is refused."""
 
 
 @pytest.mark.parametrize("policy", [CONFLATED, LOSSLESS])
 async def test_headers_of_every_type(rabbitmq: Rabbit, policy: Policy) -> None:
     """Each is taken as it is meant, or refused by name, whether by a queue or by a stream."""
-    cases = [(Basic.Properties(headers=headers), ts, why) for headers, ts, why in HEADERS]
+    cases = [(Basic.Properties(headers=headers), ts, False, why) for headers, ts, why in HEADERS]
     cases += [
-        (Basic.Properties(timestamp=MOMENT), MS - 123, None),
-        (Basic.Properties(timestamp=MOMENT, headers={"ts": "nonsense"}), None, "bad_ts"),
-        (Basic.Properties(timestamp=MOMENT, headers={"ts": MS}), MS, None),
-        (Basic.Properties(timestamp=datetime.fromtimestamp(0, UTC)), None, None),
+        (Basic.Properties(timestamp=MOMENT), MS - 123, False, None),
+        (Basic.Properties(timestamp=MOMENT, headers={"ts": "nonsense"}), None, False, "bad_ts"),
+        (Basic.Properties(timestamp=MOMENT, headers={"ts": MS}), MS, False, None),
+        (Basic.Properties(timestamp=datetime.fromtimestamp(0, UTC)), None, False, None),
+    ]
+    cases += [
+        (Basic.Properties(headers={"batch": given, "ts": MS}), None if why else MS, batch, why)
+        for given, batch, why in BATCHES
     ]
     feed, sink = source(policy, prefetch=4), Recorder()
     name = feed.spec.name
@@ -58,14 +73,14 @@ async def test_headers_of_every_type(rabbitmq: Rabbit, policy: Policy) -> None:
         await until(lambda: sink.is_live(name))
         connection = await aiormq.connect(rabbitmq.url)
         channel = await connection.channel()
-        for properties, _, _ in cases:
+        for properties, *_ in cases:
             await channel.basic_publish(
                 b"1", exchange=feed.exchange, routing_key=f"{name}.a", properties=properties
             )
         await connection.close()
         await until(lambda: len(sink.deliveries) == len(cases))
-    for (properties, ts, why), read in zip(cases, sink.deliveries, strict=True):
-        assert (read.ts, read.wrong) == (ts, why), properties.headers
+    for (properties, *expected), read in zip(cases, sink.deliveries, strict=True):
+        assert [read.ts, read.batch, read.wrong] == expected, properties.headers
     assert len(sink.states) == 1
 
 

@@ -35,7 +35,8 @@ _TIMESTAMP = ord("T")
 _FLOAT, _DOUBLE = ord("f"), ord("d")
 _TEXT = ord("S")
 _NO_VALUE = ord("V")
-_OURS = frozenset((b"ts",))
+_OURS = frozenset((b"ts", b"batch"))
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _OFFSET = OFFSET_HEADER.encode()
 _OFFSET_ANYWHERE = re.compile(b"\x0f" + _OFFSET + b"[lL](.{8})", re.DOTALL)
 
@@ -86,7 +87,7 @@ def read_properties(  # noqa: C901, PLR0912 - one case each
         return _bare(data[begin:end])
     try:
         if odd:
-            ts = _as_meant(odd, ts)
+            ts, batch = _as_meant(odd, ts, batch)
         if stamp and ts is None:
             ts = of_timestamp(stamp)
     except Poison as poison:
@@ -111,15 +112,16 @@ def _headers(data: bytes, at: int, end: int) -> tuple[int | None, bool, int | No
         name = data[at + 1 : stop]
         kind = data[stop]
         at = stop + 1
-        number = _NUMBERS.get(kind)
-        if number is not None:
-            unpack, size = number
+        if kind in _NUMBERS:
+            unpack, size = _NUMBERS[kind]
             if name == b"ts":
                 (ts,) = unpack(data, at)
                 if not SECONDS_MAX < ts <= MS_MAX:
                     odd += ((name, kind, data[at : at + size]),)
             elif name == _OFFSET:
                 (offset,) = unpack(data, at)
+            elif name == b"batch":
+                odd += ((name, kind, data[at : at + size]),)
         else:
             size = 4 + _u32(data, at)[0] if kind in _WITH_SIZE else _SIZES[kind]
             if name == b"batch" and kind == _BOOLEAN:
@@ -130,13 +132,36 @@ def _headers(data: bytes, at: int, end: int) -> tuple[int | None, bool, int | No
     return ts, batch, offset, odd
 
 
-def _as_meant(odd: _Odd, ts: int | None) -> int | None:
-    """The time that these headers mean. Raises :class:`Poison` if they mean none."""
-    for _, kind, data in odd:
-        if kind == _FLOAT:
+def _as_meant(odd: _Odd, ts: int | None, batch: bool) -> tuple[int | None, bool]:
+    """``ts`` and ``batch`` as these headers mean them.
+
+    Raises :class:`Poison` (``bad_ts``, ``bad_batch``) for what means neither this nor that.
+    """
+    for name, kind, data in odd:
+        value = _value(kind, data)
+        if name == b"batch":
+            batch = _flag(value)
+        elif kind == _TIMESTAMP:
+            ts = of_timestamp(_u64(data)[0])
+        elif kind == _FLOAT:
             raise Poison("bad_ts", "ts: a float of 32 bits is up to a minute off; send whole ms")
-        ts = of_timestamp(_u64(data)[0]) if kind == _TIMESTAMP else as_ms(_value(kind, data))
-    return ts
+        else:
+            ts = as_ms(value)
+    return ts, batch
+
+
+def _flag(value: object) -> bool:
+    """STOMP has only texts, and some languages only numbers."""
+    if value is None:
+        return False
+    if isinstance(value, str | int):
+        found = _FLAGS.get(str(value).strip().lower())
+        if found is not None:
+            return found
+        shown = repr(value)[:60]
+    else:
+        shown = "of another type"
+    raise Poison("bad_batch", f"the header batch is {shown}; send true, false, 1 or 0")
 
 
 def _value(kind: int, data: bytes) -> object:
@@ -156,6 +181,6 @@ def _short(data: bytes, at: int) -> tuple[str | None, int]:
     """A short string, None if it is no UTF-8; and where it ends."""
     end = at + 1 + data[at]
     try:
-        return str(data[at + 1 : end], "utf-8"), end
+        return data[at + 1 : end].decode(), end
     except UnicodeDecodeError:
         return None, end

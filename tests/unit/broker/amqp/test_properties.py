@@ -111,11 +111,44 @@ def test_a_timestamp_beyond_every_year_is_wrong(beyond: int) -> None:
     assert (read["ts"], read["wrong"]) == (MS, None)
 
 
-def test_only_true_is_a_batch_and_only_a_number_an_offset() -> None:
-    """A publisher's slip in a type is no header at all."""
-    taken = of(headers={"batch": 1, "x-stream-offset": "3"})
-    assert (taken["batch"], taken["offset"]) == (False, None)
-    assert of(headers={"batch": False})["batch"] is False
+@pytest.mark.parametrize(
+    ("kind", "value", "batch"),
+    [
+        (b"t", b"\1", True), (b"t", b"\0", False), (b"V", b"", False),
+        (b"b", b"\1", True), (b"B", b"\0", False), (b"I", b"\0\0\0\1", True),
+        (b"l", bytes(7) + b"\1", True), (b"l", bytes(8), False),
+        (b"S", b"\0\0\0\4true", True), (b"S", b"\0\0\0\4True", True),
+        (b"S", b"\0\0\0\1" + b"1", True), (b"S", b"\0\0\0\6 TRUE\n", True),
+        (b"S", b"\0\0\0\5false", False), (b"S", b"\0\0\0\1" + b"0", False),
+    ],
+)  # fmt: skip
+def test_the_header_batch_in_whatever_type(kind: bytes, value: bytes, batch: bool) -> None:
+    """STOMP has only texts, some languages only numbers."""
+    read = named(raw(0x2000, between(b"batch", kind, value)))
+    assert (read["batch"], read["wrong"], read["offset"]) == (batch, None, 7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (b"b", b"\2"), (b"l", b"\xff" * 8), (b"S", b"\0\0\0\0"), (b"S", b"\0\0\0\3yes"),
+        (b"S", b"\0\0\0\1\xff"), (b"S", (1000).to_bytes(4, "big") + b"x" * 1000),
+        (b"d", struct.pack(">d", 1)), (b"T", bytes(8)), (b"A", b"\0\0\0\0"),
+        (b"F", b"\0\0\0\0"), (b"x", b"\0\0\0\1\1"), (b"D", b"\0\0\0\0\1"),
+    ],
+)  # fmt: skip
+def test_a_header_batch_that_says_neither_is_wrong(kind: bytes, value: bytes) -> None:
+    """Else an array of many updates would pass for one value of the routing key's channel."""
+    read = named(raw(0x2000, between(b"batch", kind, value)))
+    assert read["wrong"].reason == "bad_batch"
+    assert "send true" in read["wrong"].detail
+    assert len(read["wrong"].detail) < 150
+    assert read["offset"] == 7
+
+
+def test_only_a_number_is_an_offset() -> None:
+    """A publisher may send a header of this name, too."""
+    assert of(headers={"x-stream-offset": "3"})["offset"] is None
 
 
 @pytest.mark.parametrize("broken", [b"\x01a?1", b"\x01aS\x00\xff\xff\xff", b"\xf0", b"\x01al\x00"])
