@@ -177,10 +177,13 @@ def _value(kind: int, data: bytes) -> object:
     return None if kind == _NO_VALUE else data
 
 
-def _short(data: bytes, at: int) -> tuple[str | None, int]:
-    """A short string, None if it is no UTF-8; and where it ends."""
+def _short(data: bytes, at: int) -> tuple[str, int]:
+    """A short string, and where it ends.
+
+    What is no UTF-8 is replaced, so that no type and no content type has such a name.
+    """
     end = at + 1 + data[at]
     try:
         return data[at + 1 : end].decode(), end
     except UnicodeDecodeError:
-        return None, end
+        return data[at + 1 : end].decode(errors="replace"), end

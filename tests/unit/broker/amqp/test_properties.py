@@ -146,6 +146,13 @@ def test_a_header_batch_that_says_neither_is_wrong(kind: bytes, value: bytes) ->
     assert read["offset"] == 7
 
 
+def test_text_that_is_no_utf_8_is_not_as_good_as_none() -> None:
+    """A type or content type that cannot be read is refused later, by its name."""
+    text = b"\x03a\xffb"
+    read = named(raw(0x8000 | 0x0080 | 0x0020, text * 3))
+    assert [read[name] for name in ("content_type", "message_id", "type")] == ["a\ufffdb"] * 3
+
+
 def test_only_a_number_is_an_offset() -> None:
     """A publisher may send a header of this name, too."""
     assert of(headers={"x-stream-offset": "3"})["offset"] is None
