@@ -33,7 +33,7 @@ async def publish(request: web.Request) -> web.Response:
     check_query(request, "type")
     name = check_channel_name(request.match_info["channel"])
     feed = feed_of(context.feeds, name)
-    kind = _KINDS.get(request.content_type)
+    kind = JSON if request.content_type.endswith("+json") else _KINDS.get(request.content_type)
     if kind is None:
         raise Refusal(
             "unsupported_media_type",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
 
     Check = Callable[["Any", int], None]
+    Loaded = tuple["Any", Check | None]
+    """A body's value, and what there is still to check of the data in it."""
+    Load = Callable[[bytes], Loaded]
 
 DEPTH_MAX = 64
 INTEGER_MAX = 2**53
@@ -71,7 +75,7 @@ def decode(
     :class:`Poison` in the place of each bad one. Raises :class:`Poison` when
     nothing of the message can be used.
     """
-    value, check = _load(body, content_type)
+    value, check = _loader(content_type)(body)
     if not batch:
         if routing_key not in known and not is_channel_name(routing_key):
             raise Poison("bad_channel", f"the routing key is not {ALLOWED}", routing_key[:160])
@@ -142,8 +146,8 @@ def _if_alike(body: bytes, entries: int) -> tuple[int, int] | None:
 
 
 def is_messagepack(content_type: str | None) -> bool:
-    """Whether a body that was decoded is MessagePack."""
-    return content_type is not None and "msgpack" in content_type.lower()
+    """Whether a body is MessagePack. Raises :class:`Poison` (``bad_content_type``)."""
+    return _loader(content_type) is _load_msgpack
 
 
 def check_type(type_: str | None) -> str:
@@ -181,20 +185,30 @@ def _item(entry: Any, check: Check | None, known: Container[str]) -> Item | Pois
     return Item(channel, data, ts)
 
 
-def _load(body: bytes, content_type: str | None) -> tuple[Any, Check | None]:
-    """The body's value, and what there is still to check of the data in it."""
-    kind = (content_type or "application/json").partition(";")[0].strip().lower()
-    if kind in ("application/json", "text/json", "application/octet-stream", "text/plain"):
-        return _load_json(body)
-    if kind in ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"):
-        return _load_msgpack(body), _check
-    raise Poison("bad_content_type", f"{kind[:80]!r} is neither JSON nor MessagePack")
+def _loader(content_type: str | None) -> Load:
+    """What decodes a body of this content type, whatever its parameters."""
+    load = _LOADERS.get(content_type)  # nearly always
+    if load is None:
+        kind = (content_type or "").partition(";")[0].strip().lower()
+        load = _LOADERS.get(kind) if kind else None
+        if load is None and kind.endswith("+json"):  # RFC 6839, section 3.1
+            load = _load_json
+    if load is None:
+        raise Poison(
+            "bad_content_type",
+            f"{content_type!r:.80} is neither JSON nor MessagePack: send application/json or "
+            "application/msgpack",
+        )
+    return load
 
 
-def _load_json(body: bytes) -> tuple[Any, Check | None]:
+def _load_json(body: bytes) -> Loaded:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        # .NET writes it, and RFC 8259, section 8.1, lets a parser skip it. One, not many.
+        if body.startswith(BOM_UTF8) and not body.startswith(BOM_UTF8 * 2):
+            return _load_json(body[len(BOM_UTF8) :])
         raise Poison("bad_json", str(error)) from None
     # The parser guarantees string keys and finite numbers. Depth and large
     # integers are walked for only when the text can hold them: two scans in C
@@ -210,7 +224,7 @@ def _load_json(body: bytes) -> tuple[Any, Check | None]:
     return value, None if is_shallow else _check_depth
 
 
-def _load_msgpack(body: bytes) -> Any:
+def _load_msgpack(body: bytes) -> Loaded:
     try:
         # A container is made as long as its header says before an element is read: nested
         # false headers would cost tens of milliseconds. A skip makes nothing, so it refuses
@@ -218,13 +232,14 @@ def _load_msgpack(body: bytes) -> Any:
         unpacker = msgpack.Unpacker(max_buffer_size=len(body))
         unpacker.feed(body)
         unpacker.skip()
-        return msgpack.unpackb(
+        value = msgpack.unpackb(
             body, strict_map_key=True, ext_hook=_no_extension, max_ext_len=0, max_bin_len=0
         )
     except Poison:
         raise
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         raise Poison("bad_msgpack", f"{type(error).__name__}: {error}") from None
+    return value, _check
 
 
 def _no_extension(code: int, _data: bytes) -> Any:
@@ -267,3 +282,12 @@ def _check(value: Any, depth: int) -> None:  # noqa: C901 - one case a type
             _check(entry, depth - 1)
     else:
         raise Poison("bad_value", f"a value of type {kind.__name__}, which JSON does not have")
+
+
+_LOADERS: dict[str | None, Load] = {
+    **dict.fromkeys((None, "", "application/json", "text/json", "text/plain"), _load_json),
+    "application/octet-stream": _load_json,
+    **dict.fromkeys(
+        ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"), _load_msgpack
+    ),
+}

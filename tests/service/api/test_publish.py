@@ -32,6 +32,24 @@ async def post(
         return response.status, await response.json()
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/json; charset=utf-8",
+        "application/vnd.acme.trade+json",
+        "Application/X+JSON; v=1",
+    ],
+)
+async def test_json_by_any_of_its_names(service: Live, kind: str) -> None:
+    """As publishers in .NET and Java write it, also with a byte order mark."""
+    async with service.sse("channels=trades.A") as stream:
+        await stream.read_until("snapshot_end")
+        for body in (b'{"price": "1.5"}', b'\xef\xbb\xbf{"price": "1.5"}'):
+            status, _ = await post(service, "trades.A", body, {"Content-Type": kind})
+            assert status == 201
+            assert (await stream.next())["data"] == {"price": "1.5"}
+
+
 async def test_what_is_published_reaches_a_subscriber(service: Live) -> None:
     """JSON and MessagePack; the answer comes after the confirm."""
     async with service.sse("channels=trades.A/B") as stream:

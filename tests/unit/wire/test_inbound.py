@@ -66,7 +66,9 @@ def nested(depth: int, content_type: str) -> bytes:
     ("body", "reason"),
     [
         (b"", "bad_json"), (b" ", "bad_json"), (b"{", "bad_json"), (b"1 2", "bad_json"),
-        (b"[1]]", "bad_json"), (b"\xef\xbb\xbf1", "bad_json"), (b"'a'", "bad_json"),
+        (b"[1]]", "bad_json"), (b"\xef\xbb\xbf", "bad_json"), (b"'a'", "bad_json"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf1", "bad_json"), (b"1\xef\xbb\xbf", "bad_json"),
+        (b"\xef\xbb\xbf9007199254740993", "bad_number"),
         (b"[1,]", "bad_json"), (b"{1:2}", "bad_json"), (b"01", "bad_json"), (b"+1", "bad_json"),
         (b"NaN", "bad_json"), (b"Infinity", "bad_json"), (b"[-Infinity]", "bad_json"),
         (b"1e400", "bad_json"), (b"-1e400", "bad_json"), (b"1" * 400, "bad_json"),
@@ -189,6 +191,7 @@ def test_msgpack_bombs(size: int, header: bytes) -> None:
         b'"' + b"1" * 1_000_000 + b'"',
         b'"' + b'\\"' * 500_000 + b'",1234567890123456',
         b"[" * 1_000_000,
+        b"\xef\xbb\xbf" * 333_333,
     ],
 )
 def test_json_bombs(body: bytes) -> None:
@@ -201,6 +204,9 @@ def test_json_bombs(body: bytes) -> None:
     [
         (None, b"[1]"), ("", b"[1]"), ("application/json; charset=utf-8", b"[1]"),
         ("Application/JSON", b"[1]"), ("text/plain", b"[1]"), ("application/octet-stream", b"[1]"),
+        ('application/json;charset="UTF-8"', b"[1]"), ("application/vnd.acme.trade+json", b"[1]"),
+        ("Application/Trade+JSON ; charset=utf-8", b"[1]"), (JSON, b"\xef\xbb\xbf[1]"),
+        (None, b"\xef\xbb\xbf [1]\r\n"),
         ("application/x-msgpack", b"\x91\x01"), (" application/vnd.msgpack ;x=y", b"\x91\x01"),
     ],
 )  # fmt: skip
@@ -212,7 +218,15 @@ def test_content_types(content_type: str | None, body: bytes) -> None:
 
 def test_other_content_types() -> None:
     """What is neither is not guessed at."""
-    for content_type in ("text/csv", "application/xml", ";", "application/json\ufffd", "x" * 1000):
+    for content_type in (
+        "text/csv",
+        "application/xml",
+        ";",
+        "application/json+",
+        "json",
+        "application/json\ufffd",
+        "x" * 1000,
+    ):
         assert reason_of(b"1", content_type) == "bad_content_type"
 
 
@@ -351,6 +365,8 @@ def test_messagepack_is_not_counted_by_what_looks_like_json_in_it() -> None:
         ("application/json", False),
         (MSGPACK, True),
         ("Application/X-MsgPack;a", True),
+        ("application/json; schema=msgpack", False),
+        ("application/vnd.msgpack.trade+json", False),
     ],
 )
 def test_which_bodies_are_messagepack(kind: str | None, does: bool) -> None:
