@@ -40,13 +40,32 @@ RESERVED_TYPES = frozenset({
 """Our own event names, and those that EventSource uses itself."""
 
 _TYPE = re.compile(r"[a-z0-9_]{1,32}")
-# Each digit becomes 0, and all else a space. A plain search then finds a run of digits,
-# ten times as fast as a regular expression.
-_DIGITS_AS_0 = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
-_LONG_NUMBER = b"0" * 16
+DIGITS_MAX = 17
+"""No double is told from its neighbours by more significant digits (IEEE 754)."""
+
+# What may need a closer look, in classes: a digit or a point becomes 0, a bracket [, and all
+# else a space. A plain search then finds a run of digits, ten times as fast as a regular
+# expression.
+_CLASSES = bytes(
+    48 if chr(byte) in "0123456789." else 91 if chr(byte) in "[{" else 32 for byte in range(256)
+)
+_DIGITS = bytes(48 if chr(byte) in "0123456789" else 32 for byte in range(256))
+_LONG_INTEGER = b"0" * 16
+_LONG_FLOAT = b"0" * (DIGITS_MAX + 2)  # one digit too many, and the point
+
+
+def _double(text: str) -> float:
+    """A number with a point or an exponent; of too many digits, one that is refused."""
+    if len(text) > DIGITS_MAX:
+        mantissa = text.lower().partition("e")[0].replace(".", "")
+        if len(mantissa.lstrip("-0").rstrip("0")) > DIGITS_MAX:
+            return INTEGER_MAX + 1
+    return float(text)
+
+
 # 18 characters tell an integer beyond 2^53 from others, and are cheap to
 # convert however long the text is.
-_EXACT = json.JSONDecoder(parse_int=lambda digits: int(digits[:18]))
+_EXACT = json.JSONDecoder(parse_int=lambda digits: int(digits[:18]), parse_float=_double)
 _CONTAINERS = frozenset((dict, list))
 
 ALIKE = 4
@@ -210,18 +229,20 @@ def _load_json(body: bytes) -> Loaded:
         if body.startswith(BOM_UTF8) and not body.startswith(BOM_UTF8 * 2):
             return _load_json(body[len(BOM_UTF8) :])
         raise Poison("bad_json", str(error)) from None
-    # The parser guarantees string keys and finite numbers. Depth and large
-    # integers are walked for only when the text can hold them: two scans in C
-    # instead of a walk in Python for nearly every message.
-    if _LONG_NUMBER in body.translate(_DIGITS_AS_0):
+    # The parser guarantees string keys and finite numbers. All else is walked for only when
+    # the text can hold it: some scans in C instead of a walk in Python for nearly every
+    # message. (A find takes half of the time of an "in".)
+    classes = body.translate(_CLASSES)
+    if classes.find(_LONG_INTEGER) >= 0 and (
+        classes.find(_LONG_FLOAT) >= 0 or body.translate(_DIGITS).find(_LONG_INTEGER) >= 0
+    ):
         # orjson rounds integers beyond 64 bits to floats, which no walk can
         # tell from a float that was written as one: read again, exactly.
         try:
             return _EXACT.decode(body.decode()), _check
         except RecursionError:
             raise Poison("too_deep", f"nested more than {DEPTH_MAX} deep") from None
-    is_shallow = body.count(b"[") + body.count(b"{") <= DEPTH_MAX
-    return value, None if is_shallow else _check_depth
+    return value, None if classes.count(b"[") <= DEPTH_MAX else _check_depth
 
 
 def _load_msgpack(body: bytes) -> Loaded:
@@ -266,7 +287,11 @@ def _check(value: Any, depth: int) -> None:  # noqa: C901 - one case a type
         return
     if kind is int:
         if not -INTEGER_MAX <= value <= INTEGER_MAX:
-            raise Poison("bad_number", "an integer beyond 2^53: send it as a string")
+            raise Poison(
+                "bad_number",
+                f"an integer beyond 2^53, or a number of more than {DIGITS_MAX} digits, which no "
+                "double keeps: send it as a string",
+            )
     elif kind is float:
         if not math.isfinite(value):
             raise Poison("bad_number", "NaN or infinity, which JSON does not have")

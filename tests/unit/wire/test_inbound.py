@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -83,6 +84,11 @@ def nested(depth: int, content_type: str) -> bytes:
         (b"[1.5,-12345678901234567890]", "bad_number"),
         (b"[1e5,12345678901234567890]", "bad_number"),
         (b"[" + b"1" * 300 + b"]", "bad_number"), (b"-" + b"9" * 300, "bad_number"),
+        (b"123456789.123456789", "bad_number"), (b'{"p":[-0.100000000000000005]}', "bad_number"),
+        (b"12345678901234567890e5", "bad_number"), (b"123456789012345678e-3", "bad_number"),
+        (b"12345678901234567890.0", "bad_number"), (b"1.12345678901234567890E1", "bad_number"),
+        (b"0." + b"1" * 300, "bad_number"), (b"-0.00000000001234567890123456789", "bad_number"),
+        (b'["12345678901234567",33.333333333333333333333333333]', "bad_number"),
         (nested(65, JSON), "too_deep"), (nested(200, JSON), "too_deep"),
         (b"[" * 1023 + b"1234567890123456" + b"]" * 1023, "too_deep"),
         (b"[" * 2000 + b"]" * 2000, "bad_json"), (b"[" * 1_000_000, "bad_json"),
@@ -97,19 +103,45 @@ def test_poisonous_json(body: bytes, reason: str) -> None:
     "text",
     [
         "9007199254740992", "-9007199254740992", "9007199254740991", "-0", "0", "1e20", "1E+300",
-        "-1.5e300", "1e-400", "123456789012345678e-3", "12345678901234567890.0",
-        "12345678901234567890.5", "12345678901234567890e5", "0.12345678901234567890",
-        "-0.0000000000000000000012345678901234567890", "1.12345678901234567890e1",
+        "-1.5e300", "1e-400", "0.30000000000000004", "0.10000000000000001", "1763596800.1234567",
+        "12345678.123456789", "-1.2345678901234567e-300", "9007199254740993e0", "1e22",
+        "1.000000000000000000", "0.100000000000000000", "100000000000000000000.0",
+        "0.0000000000000000000000000000012345678901234567", "12345678901234567000.0e-7",
         '"12345678901234567890"', '{"12345678901234567890": 1}', '["\\"12345678901234567890", 1]',
-        '["\\\\", 12345678901234567890.0]', '"\\\\\\"12345678901234567890"',
+        '["\\\\", 12345678901234567000.0]', '"\\\\\\"12345678901234567890"',
         '"-9007199254740993"', "[1234567890123456, 0.1]", '"\\ud83d\\ude00 \\u0000"',
     ],
 )  # fmt: skip
 def test_wholesome_json(text: str) -> None:
-    """Digits in strings and keys, fractions and exponents are no long integers."""
+    """Digits in strings and keys are no numbers; zeros at the ends count for no digits."""
     data = data_of(text.encode())
     assert data == json.loads(text)
     check_law(data)
+
+
+@settings(LAW, max_examples=300)
+@given(
+    digits=st.integers(1, 10**22), exponent=st.integers(-60, 60), zeros=st.integers(0, 20),
+    as_exponent=st.booleans(), sign=st.sampled_from(["", "-"]), beside=st.sampled_from(["", "1,"]),
+)  # fmt: skip
+def test_the_rule_of_numbers(
+    digits: int, exponent: int, zeros: int, as_exponent: bool, sign: str, beside: str
+) -> None:
+    """Up to 15 digits are kept, up to 17 become the nearest double, more are refused."""
+    exact = Decimal(f"{sign}{digits}").scaleb(exponent)
+    text = f"{exact:e}" if as_exponent else f"{exact:f}"
+    if not as_exponent:
+        text += "0" * zeros if "." in text else ".0" + "0" * zeros
+    significant = len(str(digits).rstrip("0"))
+    body = f"[{beside}{text}]".encode()
+    if significant > 17:
+        assert reason_of(body) == "bad_number"
+        return
+    found = data_of(body)[-1]
+    assert type(found) is float
+    assert found == float(text)
+    if significant <= 15:
+        assert Decimal(repr(found)) == exact
 
 
 @pytest.mark.parametrize(
