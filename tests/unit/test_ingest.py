@@ -27,6 +27,7 @@ POISON: dict[str, dict[str, Any]] = {
     "bad_msgpack": {"body": b"\xc1", "content_type": "application/msgpack"},
     "bad_content_type": {"body": b"1", "content_type": "text/html"},
     "bad_type": {"body": b"1", "type": "reset"},
+    "bad_key": {"body": b'{"__proto__": 1}'},
     "bad_number": {"body": b"9007199254740993"},
     "too_deep": {"body": b"[" * 70 + b"]" * 70},
     "too_large": {"body": b"1" * (2**20 + 1)},

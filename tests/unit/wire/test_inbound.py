@@ -89,6 +89,10 @@ def nested(depth: int, content_type: str) -> bytes:
         (b"12345678901234567890.0", "bad_number"), (b"1.12345678901234567890E1", "bad_number"),
         (b"0." + b"1" * 300, "bad_number"), (b"-0.00000000001234567890123456789", "bad_number"),
         (b'["12345678901234567",33.333333333333333333333333333]', "bad_number"),
+        (b'{"__proto__":1}', "bad_key"), (b'[{"a":[{"__proto__":{}}]}]', "bad_key"),
+        (b'{"\\u005f_proto__":1}', "bad_key"), (b'{"__pr\\u006Fto_\\u005F":1}', "bad_key"),
+        (b'{"p":1.5,"__proto__":9007199254740993}', "bad_key"),
+        (b'{"p":12345678901234.125,"__proto__":1}', "bad_key"),
         (nested(65, JSON), "too_deep"), (nested(200, JSON), "too_deep"),
         (b"[" * 1023 + b"1234567890123456" + b"]" * 1023, "too_deep"),
         (b"[" * 2000 + b"]" * 2000, "bad_json"), (b"[" * 1_000_000, "bad_json"),
@@ -107,6 +111,8 @@ def test_poisonous_json(body: bytes, reason: str) -> None:
         "12345678.123456789", "-1.2345678901234567e-300", "9007199254740993e0", "1e22",
         "1.000000000000000000", "0.100000000000000000", "100000000000000000000.0",
         "0.0000000000000000000000000000012345678901234567", "12345678901234567000.0e-7",
+        '{"proto__": "__proto__"}', '["__proto__", "\\u005f_proto__"]', '{"__proto___": 1}',
+        '{"\\\\u005f_proto__": 1, "a_b": "\\u00e9"}', '{"constructor": {"prototype": 1}}',
         '"12345678901234567890"', '{"12345678901234567890": 1}', '["\\"12345678901234567890", 1]',
         '["\\\\", 12345678901234567000.0]', '"\\\\\\"12345678901234567890"',
         '"-9007199254740993"', "[1234567890123456, 0.1]", '"\\ud83d\\ude00 \\u0000"',
@@ -117,6 +123,38 @@ def test_wholesome_json(text: str) -> None:
     data = data_of(text.encode())
     assert data == json.loads(text)
     check_law(data)
+
+
+def has_proto(value: Any) -> bool:
+    """Whether the key is anywhere in it."""
+    if isinstance(value, list):
+        return any(map(has_proto, value))
+    return isinstance(value, dict) and ("__proto__" in value or any(map(has_proto, value.values())))
+
+
+PROTO_KEYS = st.sampled_from(["__proto__", "__proto", "proto__", "_", "\\", "a", "constructor"])
+
+
+@settings(LAW, max_examples=200)
+@given(
+    value=st.recursive(
+        st.just("__proto__") | st.just(1.5) | st.none(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PROTO_KEYS, inner, max_size=3),
+        max_leaves=8,
+    ),
+    escaped=st.sets(st.sampled_from("_proto")),
+)
+def test_a_key_of_javascripts_own_is_found_anywhere(value: Any, escaped: set[str]) -> None:
+    """However it is escaped, and in MessagePack; as text it is as good as any other."""
+    text = json.dumps(value)
+    for letter in escaped:
+        text = text.replace(letter, f"\\u00{ord(letter):02x}")
+    assert json.loads(text) == value
+    for body, kind in ((text.encode(), JSON), (msgpack.packb(value), MSGPACK)):
+        if has_proto(value):
+            assert reason_of(body, kind) == "bad_key"
+        else:
+            assert data_of(body, kind) == value
 
 
 @settings(LAW, max_examples=300)
@@ -167,6 +205,8 @@ def test_the_rule_of_numbers(
         (nested(65, MSGPACK), "too_deep"), (nested(1000, MSGPACK), "too_deep"),
         (nested(100_000, MSGPACK), "bad_msgpack"), (b"\x91" * 100_000, "bad_msgpack"),
         (b"\x81\xa1a" * 65 + b"\xc0", "too_deep"),
+        (msgpack.packb({"__proto__": 1}), "bad_key"),
+        (msgpack.packb([{"a": {"__proto__": {}}}]), "bad_key"),
     ],
 )  # fmt: skip
 def test_poisonous_msgpack(body: bytes, reason: str) -> None:
@@ -425,7 +465,7 @@ def is_sayable(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(is_sayable, value))
     if isinstance(value, dict):
-        return all(map(is_sayable, value.values()))
+        return "__proto__" not in value and all(map(is_sayable, value.values()))
     if isinstance(value, float):
         return math.isfinite(value)
     return not isinstance(value, int) or abs(value) <= INTEGER_MAX
@@ -490,6 +530,7 @@ def test_a_bad_entry_spoils_no_other(content_type: str) -> None:
         {"channel": "good.1", "data": {"p": "1.5"}},
         {"channel": "big", "data": [INTEGER_MAX + 1]},
         {"channel": "deep", "data": deep},
+        {"channel": "proto", "data": {"__proto__": 1}},
         {"channel": "good.2", "data": None, "ts": 0},
         {"channel": "late", "data": 1, "ts": -1},
         {"channel": "later", "data": 1, "ts": INTEGER_MAX + 1},
@@ -513,7 +554,8 @@ def test_a_bad_entry_spoils_no_other(content_type: str) -> None:
     ]  # fmt: skip
     bad = [one for one in found if isinstance(one, Poison)]
     assert [(one.reason, one.channel) for one in bad] == [
-        ("bad_number", "big"), ("too_deep", "deep"), ("bad_ts", "late"), ("bad_ts", "later"),
+        ("bad_number", "big"), ("too_deep", "deep"), ("bad_key", "proto"),
+        ("bad_ts", "late"), ("bad_ts", "later"),
         ("bad_ts", "yes"), ("bad_ts", "half"), ("bad_ts", "nested"),
         ("bad_channel", "not a name"), ("bad_channel", ""),
         ("bad_channel", None), ("bad_batch", None), ("bad_batch", None), ("bad_batch", None),
