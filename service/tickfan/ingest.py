@@ -73,7 +73,7 @@ class Ingest:
         self._tally.messages_in[feed] += 1
         now = of.heard_ms = self._wall_ms()
         # Unpacked at once: an attribute of a named tuple costs as much as all of it.
-        routing_key, body, content_type, type_, _, ts, is_batch, offset, _, wrong = message
+        routing_key, body, content_type, type_, _, ts, is_batch, offset, _, wrong, _ = message
         if ts is None:
             ts = now
         # What is read back at the start is old on purpose.
@@ -114,6 +114,7 @@ class Ingest:
             message.content_type,
             batch=message.batch,
             known=feed.channels,
+            encoding=message.content_encoding,
         )
 
     def upstream(self, feed: str, state: Upstream, why: str) -> None:
@@ -144,7 +145,7 @@ class Ingest:
         feed, _, type_, ts, seq, fingerprint = source
         channel, data, own_ts = item
         if channel not in feed.channels and not feed.covers(channel):
-            poison = Poison("wrong_feed", f"{channel!r} is not of feed {feed.name!r}")
+            poison = Poison("wrong_feed", _not_of(feed, channel))
             self._refuse(source, index, poison, None)
             return
         try:
@@ -194,3 +195,12 @@ class Ingest:
             self._hub.gap(feed, channel, poison.reason, source.ts, seq, source.fingerprint)
         except Poison as full:
             self._tally.poison[feed.name, full.reason] += 1
+
+
+def _not_of(feed: Feed, channel: str) -> str:
+    bind = ", ".join(feed.spec.bind)[:200]
+    return (
+        f"{channel!r} is not of feed {feed.name!r} ({bind}): the routing key of a message must be "
+        "its channel. Who writes to a stream by its own protocol has none: publish to the "
+        "exchange, set the message annotation x-routing-key, or send a batch"
+    )

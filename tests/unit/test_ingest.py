@@ -96,6 +96,26 @@ async def test_poison_is_logged_once_in_a_while() -> None:
 
 
 @skips_time
+async def test_what_is_of_no_feed_is_told_how_to_be() -> None:
+    """Who writes to a stream by its own protocol sends the stream's name as the routing key."""
+    fanout = Fanout()
+    with structlog.testing.capture_logs() as lines:
+        fanout.ingest.deliver("trades", Received("tickfan.trades", b"1", offset=0), "A" * 11)
+    assert lines[0]["reason"] == "wrong_feed"
+    assert "'tickfan.trades' is not of feed 'trades' (trades.#)" in lines[0]["detail"]
+    assert "x-routing-key" in lines[0]["detail"]
+
+
+@skips_time
+async def test_a_compressed_body_is_told_so() -> None:
+    """By the name that its publisher gave it."""
+    fanout = Fanout()
+    with structlog.testing.capture_logs() as lines:
+        fanout.deliver("trades.a", b"\x1b\x02\x00", content_encoding="br")
+    assert "content_encoding is 'br'" in lines[0]["detail"]
+
+
+@skips_time
 async def test_a_batch_that_is_partly_bad_yields_its_good_parts() -> None:
     """In order, seq by place in the message, a gap for each bad one."""
     fanout = Fanout()

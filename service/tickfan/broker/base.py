@@ -36,8 +36,8 @@ class Received(NamedTuple):
     ``ts`` is the publisher's time in ms since 1970 UTC, if it gave one. ``offset``
     is its place in a stream (None: it came from a queue): rising, with holes.
     ``tag`` is what an ack names, for the broker's own use. ``wrong`` says what is wrong with
-    a header of ours (None: nothing is): such a message is poison. A property that cannot be
-    decoded counts as absent.
+    a header of ours (None: nothing is): such a message is poison. ``content_encoding`` is
+    what the publisher calls it. A property that cannot be decoded counts as absent.
     """
 
     routing_key: str
@@ -50,6 +50,7 @@ class Received(NamedTuple):
     offset: int | None = None
     tag: int = 0
     wrong: Poison | None = None
+    content_encoding: str | None = None
 
     def fingerprint(self) -> str:
         """What tells it from any other message that could stand at the same offset.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
@@ -73,6 +73,8 @@ def _double(text: str) -> float:
 # 18 characters tell an integer beyond 2^53 from others, and are cheap to
 # convert however long the text is.
 _EXACT = json.JSONDecoder(parse_int=lambda digits: int(digits[:18]), parse_float=_double)
+_PLAIN = frozenset(("identity", "utf-8", "utf8", "us-ascii", "8bit", "binary"))
+"""What some publishers say of a body that is not encoded at all."""
 _CONTAINERS = frozenset((dict, list))
 
 ALIKE = 4
@@ -87,21 +89,28 @@ class Item(NamedTuple):
     ts: int | None
 
 
-def decode(
+def decode(  # noqa: PLR0913 - the parts of a message
     routing_key: str,
     body: bytes,
     content_type: str | None,
     *,
     batch: bool,
     known: Container[str] = (),
+    encoding: str | None = None,
 ) -> Sequence[Item | Poison]:
     """The updates in one message, in order. Channels that are ``known`` have good names.
+
+    A body is never unpacked: ``encoding``, as its publisher calls it, helps to say what is
+    wrong.
 
     A batch of which only some parts are bad yields the good ones, and a
     :class:`Poison` in the place of each bad one. Raises :class:`Poison` when
     nothing of the message can be used.
     """
-    value, check = _loader(content_type)(body)
+    try:
+        value, check = _loader(content_type)(body)
+    except Poison as poison:
+        raise Poison(poison.reason, poison.detail + _hint(body, encoding)) from None
     if not batch:
         if routing_key not in known and not is_channel_name(routing_key):
             raise Poison("bad_channel", f"the routing key is not {ALLOWED}", routing_key[:160])
@@ -203,7 +212,7 @@ def _item(entry: Any, check: Check | None, known: Container[str]) -> Item | Pois
         return Poison("bad_channel", f"a channel in a batch is not {ALLOWED}", channel[:160])
     try:
         if ts is not None and (type(ts) is not int or not SECONDS_MAX < ts <= MS_MAX):
-            ts = as_ms(ts)
+            ts = as_ms(ts.to_unix() if type(ts) is msgpack.Timestamp else ts)
         if check is not None:
             check(data, DEPTH_MAX)
     except Poison as poison:
@@ -226,6 +235,17 @@ def _loader(content_type: str | None) -> Load:
             "application/msgpack",
         )
     return load
+
+
+def _hint(body: bytes, encoding: str | None) -> str:
+    """What may be wrong with a body that cannot be decoded, and what to send instead."""
+    if encoding and encoding.lower() not in _PLAIN:
+        return f"; content_encoding is {encoding[:40]!r}: send the body without it, in UTF-8"
+    if body.startswith(b"\x1f\x8b"):
+        return "; it looks like gzip: send the body uncompressed"
+    if b"\0" in body[:2] or body.startswith((BOM_UTF16_BE, BOM_UTF16_LE)):
+        return "; it looks like UTF-16: send UTF-8"
+    return ""
 
 
 def _load_json(body: bytes) -> Loaded:
@@ -262,18 +282,10 @@ def _load_msgpack(body: bytes) -> Loaded:
         unpacker = msgpack.Unpacker(max_buffer_size=len(body))
         unpacker.feed(body)
         unpacker.skip()
-        value = msgpack.unpackb(
-            body, strict_map_key=True, ext_hook=_no_extension, max_ext_len=0, max_bin_len=0
-        )
-    except Poison:
-        raise
+        value = msgpack.unpackb(body, strict_map_key=False)
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         raise Poison("bad_msgpack", f"{type(error).__name__}: {error}") from None
     return value, _check
-
-
-def _no_extension(code: int, _data: bytes) -> Any:
-    raise Poison("bad_msgpack", f"extension type {code} cannot be said in JSON")
 
 
 def _check_depth(value: Any, depth: int) -> None:
@@ -317,9 +329,15 @@ def _check(value: Any, depth: int) -> None:  # noqa: C901, PLR0912 - one case a 
                 raise Poison("bad_key", f"a key of type {type(key).__name__}; keys are strings")
             _check(entry, depth - 1)
     else:
-        raise Poison("bad_value", f"a value of type {kind.__name__}, which JSON does not have")
+        what, instead = _FOREIGN[kind]
+        raise Poison("bad_value", f"MessagePack's {what}, which JSON does not have: send {instead}")
 
 
+_FOREIGN = {
+    bytes: ("binary", "text, such as base64"),
+    msgpack.Timestamp: ("timestamp", "a number of ms, or a text"),
+    msgpack.ExtType: ("extension", "text or numbers"),
+}
 _LOADERS: dict[str | None, Load] = {
     **dict.fromkeys((None, "", "application/json", "text/json", "text/plain"), _load_json),
     "application/octet-stream": _load_json,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import math
 import sys
 import time
+import zlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -190,13 +192,15 @@ def test_the_rule_of_numbers(
         (b"\xdb\xff\xff\xff\xff", "bad_msgpack"), (b"\xdd\xff\xff\xff\xff", "bad_msgpack"),
         (b"\xdf\xff\xff\xff\xff", "bad_msgpack"), (b"\xc6\xff\xff\xff\xff", "bad_msgpack"),
         (b"\xa1\xff", "bad_msgpack"), (b"\xa3\xed\xa0\x80", "bad_msgpack"),
-        (b"\xc4\x01x", "bad_msgpack"), (b"\xc4\x00", "bad_value"), (b"\x91\xc4\x00", "bad_value"),
-        (b"\xd4\x05x", "bad_msgpack"), (b"\xc7\x00\x05", "bad_msgpack"),
-        (b"\xc7\x00\xff", "bad_msgpack"), (b"\xd6\xff\x00\x00\x00\x01", "bad_msgpack"),
-        (msgpack.packb(msgpack.Timestamp(1, 2)), "bad_msgpack"),
-        (b"\x81\x01\x02", "bad_msgpack"), (b"\x81\xc0\x02", "bad_msgpack"),
-        (b"\x81\x90\x02", "bad_msgpack"), (b"\x81\xc3\x02", "bad_msgpack"),
-        (b"\x81\xc4\x00\x02", "bad_key"), (b"\x91\x81\xcb" + b"\0" * 8 + b"\x02", "bad_msgpack"),
+        (b"\xc4\x01x", "bad_value"), (b"\xc4\x00", "bad_value"), (b"\x91\xc4\x00", "bad_value"),
+        (b"\xd4\x05x", "bad_value"), (b"\xc7\x00\x05", "bad_value"),
+        (b"\xc7\x00\xff", "bad_msgpack"), (b"\xd6\xff\x00\x00\x00\x01", "bad_value"),
+        (msgpack.packb(msgpack.Timestamp(1, 2)), "bad_value"),
+        (b"\xc7\x0c\xff" + b"\xff" * 12, "bad_msgpack"),
+        (b"\x81\x01\x02", "bad_key"), (b"\x81\xc0\x02", "bad_key"),
+        (b"\x81\x90\x02", "bad_msgpack"), (b"\x81\xc3\x02", "bad_key"),
+        (b"\x81\xc4\x00\x02", "bad_key"), (b"\x91\x81\xcb" + b"\0" * 8 + b"\x02", "bad_key"),
+        (b"\x81\xd6\xff\x00\x00\x00\x01\x02", "bad_key"), (b"\x81\xd4\x05x\x02", "bad_key"),
         (msgpack.packb(math.nan), "bad_number"), (msgpack.packb([math.inf]), "bad_number"),
         (msgpack.packb({"a": -math.inf}), "bad_number"), (b"\xca\x7f\xc0\0\0", "bad_number"),
         (msgpack.packb(INTEGER_MAX + 1), "bad_number"),
@@ -212,6 +216,55 @@ def test_the_rule_of_numbers(
 def test_poisonous_msgpack(body: bytes, reason: str) -> None:
     """Each is refused for its own reason."""
     assert reason_of(body, MSGPACK) == reason
+
+
+@pytest.mark.parametrize(
+    ("value", "instead"),
+    [(b"binary", "base64"), (msgpack.Timestamp(1, 2), "ms"), (msgpack.ExtType(5, b"x"), "text")],
+)
+def test_a_foreign_value_is_refused_alone_and_told_what_to_send(value: Any, instead: str) -> None:
+    """What JSON does not have: its neighbours in the batch go on."""
+    entries = [{"channel": "a", "data": each} for each in (1, {"deep": [value]}, 2)]
+    before, bad, after = batch_of(entries, MSGPACK)
+    assert [before, after] == [Item("a", 1, None), Item("a", 2, None)]
+    assert isinstance(bad, Poison)
+    assert (bad.reason, bad.channel) == ("bad_value", "a")
+    assert bad.detail.startswith("MessagePack's ")
+    assert bad.detail.index(instead) > bad.detail.index("send ")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "encoding", "hint"),
+    [
+        (gzip.compress(b"[1]", mtime=0), JSON, None, "looks like gzip: send the body uncompressed"),
+        (gzip.compress(b"\x91\x01", mtime=0), MSGPACK, None, "looks like gzip"),
+        (gzip.compress(b"[1]", mtime=0), JSON, "GZIP", "content_encoding is 'GZIP'"),
+        (zlib.compress(b"[1]"), None, "deflate", "content_encoding is 'deflate': send the body"),
+        ("[1]".encode("utf-16"), JSON, None, "looks like UTF-16: send UTF-8"),
+        ("[1]".encode("utf-16-le"), JSON, "utf-8", "looks like UTF-16"),
+        ("[1]".encode("utf-16-be"), JSON, "", "looks like UTF-16"),
+        (b"{", JSON, "utf-8", None),
+        (b"\xc1", MSGPACK, "binary", None),
+    ],
+)
+def test_a_body_that_is_encoded_otherwise_is_told_what_to_send(
+    body: bytes, content_type: str | None, encoding: str | None, hint: str | None
+) -> None:
+    """By what its publisher calls it, else by its first bytes."""
+    with pytest.raises(Poison) as poison:
+        decode("a.b", body, content_type, batch=False, encoding=encoding)
+    assert poison.value.reason == ("bad_msgpack" if content_type == MSGPACK else "bad_json")
+    if hint is None:
+        assert "send" not in poison.value.detail
+    else:
+        assert hint in poison.value.detail
+
+
+def test_a_body_counts_and_not_what_its_encoding_is_called() -> None:
+    """What can be decoded is decoded: some libraries always write an encoding."""
+    for encoding in ("utf-8", "binary", "gzip"):
+        (item,) = decode("a.b", b"[1]", JSON, batch=False, encoding=encoding)
+        assert item == Item("a.b", [1], None)
 
 
 @pytest.mark.parametrize("content_type", [JSON, MSGPACK])
@@ -570,6 +623,15 @@ def test_an_entrys_time_is_taken_as_it_is_meant(content_type: str) -> None:
     times = [TS, TS // 1000, TS * 1000, str(TS), TS / 1000, "2025-11-20T00:00:00Z"]
     found = batch_of([{"channel": "a", "data": 1, "ts": ts} for ts in times], content_type)
     assert found == [Item("a", 1, TS)] * len(times)
+
+
+def test_an_entrys_time_may_be_messagepacks_own() -> None:
+    """What JavaScript's encoder makes of a Date; one before 1970 is refused alone."""
+    times = [msgpack.Timestamp(TS // 1000, 0), msgpack.Timestamp(-1, 0)]
+    good, bad = batch_of([{"channel": "a", "data": 1, "ts": ts} for ts in times], MSGPACK)
+    assert good == Item("a", 1, TS)
+    assert isinstance(bad, Poison)
+    assert bad.reason == "bad_ts"
 
 
 def test_a_long_integer_is_found_in_its_entry() -> None:

@@ -176,7 +176,7 @@ class _Route:
             return False
         if kind == _HEADER:
             self._left, flags = _content_head(data, at + 4)
-            self._properties = read_properties(data, at + 14, end, flags)
+            self._properties = read_properties(data, at + 14, end, flags) if flags else NOTHING
             if self._left == 0:
                 self._done(b"")
             return True
@@ -195,6 +195,6 @@ class _Route:
 
     def _done(self, body: bytes) -> None:
         self.is_open = False
-        kind, type_, message_id, ts, batch, offset, wrong = self._properties
+        kind, type_, id_, ts, batch, offset, wrong, encoding = self._properties
         key, tag = self._key, self._tag
-        self.take(Received(key, body, kind, type_, message_id, ts, batch, offset, tag, wrong))
+        self.take(Received(key, body, kind, type_, id_, ts, batch, offset, tag, wrong, encoding))

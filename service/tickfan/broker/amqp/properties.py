@@ -40,9 +40,11 @@ _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _OFFSET = OFFSET_HEADER.encode()
 _OFFSET_ANYWHERE = re.compile(b"\x0f" + _OFFSET + b"[lL](.{8})", re.DOTALL)
 
-Properties = tuple[str | None, str | None, str | None, int | None, bool, int | None, Poison | None]
-"""Content type, type, message id, ts, batch, offset, and what is wrong: see ``Received``."""
-NOTHING: Properties = (None, None, None, None, False, None, None)
+Properties = tuple[
+    str | None, str | None, str | None, int | None, bool, int | None, Poison | None, str | None
+]
+"""Content type, type, message id, ts, batch, offset, wrong, encoding: see ``Received``."""
+NOTHING: Properties = (None, None, None, None, False, None, None, None)
 
 _Odd = tuple[tuple[bytes, int, bytes], ...]
 """Headers of ours in another type than ours, or out of range: name, type, bytes."""
@@ -56,7 +58,7 @@ def read_properties(  # noqa: C901, PLR0912 - one case each
     In their order: content-type, content-encoding, headers, delivery-mode, priority,
     correlation-id, reply-to, expiration, message-id, timestamp, type.
     """
-    content_type = type_ = message_id = ts = offset = stamp = wrong = None
+    content_type = encoding = type_ = message_id = ts = offset = stamp = wrong = None
     batch = False
     odd: _Odd = ()
     begin = at
@@ -64,7 +66,7 @@ def read_properties(  # noqa: C901, PLR0912 - one case each
         if flags & 0x8000:
             content_type, at = _short(data, at)
         if flags & 0x4000:
-            at += 1 + data[at]
+            encoding, at = _short(data, at)
         if flags & 0x2000:
             (size,) = _u32(data, at)
             ts, batch, offset, odd = _headers(data, at + 4, at + 4 + size)
@@ -92,14 +94,14 @@ def read_properties(  # noqa: C901, PLR0912 - one case each
             ts = of_timestamp(stamp)
     except Poison as poison:
         ts, wrong = None, poison
-    return content_type, type_ or None, message_id, ts, batch, offset, wrong
+    return content_type, type_ or None, message_id, ts, batch, offset, wrong, encoding
 
 
 def _bare(data: bytes) -> Properties:
     """What is left of properties that cannot be decoded: the place in the stream."""
     match = _OFFSET_ANYWHERE.search(data)
     offset = None if match is None else _u64(match[1])[0]
-    return None, None, None, None, False, offset, None
+    return None, None, None, None, False, offset, None, None
 
 
 def _headers(data: bytes, at: int, end: int) -> tuple[int | None, bool, int | None, _Odd]:

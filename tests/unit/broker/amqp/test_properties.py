@@ -27,7 +27,16 @@ def of(**properties: Any) -> dict[str, Any]:
 
 def named(read: Properties) -> dict[str, Any]:
     """By name."""
-    names = ("content_type", "type", "message_id", "ts", "batch", "offset", "wrong")
+    names = (
+        "content_type",
+        "type",
+        "message_id",
+        "ts",
+        "batch",
+        "offset",
+        "wrong",
+        "content_encoding",
+    )
     return dict(zip(names, read, strict=True))
 
 
@@ -151,6 +160,12 @@ def test_text_that_is_no_utf_8_is_not_as_good_as_none() -> None:
     text = b"\x03a\xffb"
     read = named(raw(0x8000 | 0x0080 | 0x0020, text * 3))
     assert [read[name] for name in ("content_type", "message_id", "type")] == ["a\ufffdb"] * 3
+
+
+def test_the_content_encoding_is_what_the_publisher_calls_it() -> None:
+    """Nobody unpacks a body by it: it helps to say what is wrong."""
+    assert of(content_type="x", content_encoding="gzip")["content_encoding"] == "gzip"
+    assert of(content_type="x")["content_encoding"] is None
 
 
 def test_only_a_number_is_an_offset() -> None:
