@@ -6,6 +6,7 @@ broker it is, nor who subscribes.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger("tickfan.ingest")
 
 SAMPLE_S = 10.0
-"""One poison message of each feed and reason is logged in so many seconds."""
+"""One poison message of each feed, reason and channel is logged in so many seconds."""
+SOURCES_MAX = 20
+"""So many channels are named for one feed and reason in that time; more are only counted."""
 
 
 class Source(NamedTuple):
@@ -52,6 +55,31 @@ class Source(NamedTuple):
     fingerprint: str | None
 
 
+class Named:
+    """The channels of which poison was logged lately. A publisher is known by its channel."""
+
+    __slots__ = ("_channels", "_until")
+
+    def __init__(self) -> None:
+        self._channels: set[str] = set()
+        self._until = -math.inf
+
+    def adds(self, channel: str, now: float) -> bool:
+        """Whether a line is due for this channel: its first in this time, of not too many."""
+        if now >= self._until:
+            self._channels.clear()
+            self._until = now + SAMPLE_S
+        if channel in self._channels or len(self._channels) == SOURCES_MAX:
+            return False
+        self._channels.add(channel)
+        return True
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no other channel will be named in this time."""
+        return len(self._channels) == SOURCES_MAX
+
+
 class Ingest:
     """Implements :class:`tickfan.broker.base.Sink`."""
 
@@ -63,9 +91,9 @@ class Ingest:
         self._feeds = feeds
         self._tally = tally
         self._wall_ms = clock.wall_ms
-        self._stopwatch = clock.stopwatch
+        self._time = clock.time
         self._message_bytes_max = message_bytes_max
-        self._logged: dict[tuple[str, str], float] = {}
+        self._named: dict[tuple[str, str], Named] = {}
 
     def deliver(self, feed: str, message: Received, fingerprint: str | None = None) -> None:
         """Publish what is in one message; see :class:`tickfan.broker.base.Sink`."""
@@ -168,17 +196,20 @@ class Ingest:
         feed = source.feed
         key = feed.name, poison.reason
         self._tally.poison[key] += 1
-        now = self._stopwatch()
-        if now - self._logged.get(key, -SAMPLE_S) >= SAMPLE_S:
-            self._logged[key] = now
+        named = self._named.get(key)
+        if named is None:
+            named = self._named[key] = Named()
+        of = channel or source.routing_key
+        if named.adds(of, self._time()):
             log.warning(
                 "poison message refused",
                 feed=feed.name,
                 reason=poison.reason,
                 detail=poison.detail,
-                channel=channel or source.routing_key,
+                channel=of,
                 offset_seq=source.seq + index,
                 so_far=self._tally.poison[key],
+                more_are_not_named=named.is_full,
             )
         if feed.is_lossless and poison.reason != "channels_max":
             self._tell_gap(source, index, poison, channel)

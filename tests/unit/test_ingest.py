@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -18,7 +19,7 @@ from tickfan.clock import now_ms
 from tickfan.core.errors import Poison
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery, FeedSpec
-from tickfan.ingest import SAMPLE_S
+from tickfan.ingest import SAMPLE_S, SOURCES_MAX
 from tickfan.wire.inbound import footprint, weigh
 
 TS = 1_763_596_800_000
@@ -80,7 +81,7 @@ async def test_poison_on_a_conflated_channel_is_only_counted(reason: str) -> Non
 
 @skips_time
 async def test_poison_is_logged_once_in_a_while() -> None:
-    """One line of each feed and reason in so many seconds, with what and where."""
+    """One line of each feed, reason and channel in so many seconds, with what and where."""
     fanout = Fanout()
     with structlog.testing.capture_logs() as lines:
         for _ in range(50):
@@ -91,8 +92,28 @@ async def test_poison_is_logged_once_in_a_while() -> None:
         ("trades", "bad_json"), ("quotes", "bad_json"), ("quotes", "bad_type"),
     ]  # fmt: skip
     assert lines[0]["channel"] == "trades.a"
-    assert SAMPLE_S > 0
     assert fanout.tally.poison["quotes", "bad_json"] == 50
+    await asyncio.sleep(SAMPLE_S)
+    with structlog.testing.capture_logs() as lines:
+        fanout.deliver("trades.a", b"{")
+    assert [(line["channel"], line["so_far"]) for line in lines] == [("trades.a", 51)]
+
+
+@skips_time
+async def test_each_source_of_poison_is_named() -> None:
+    """A second publisher's, too, also out of a batch; only so many, and the last says so."""
+    fanout = Fanout()
+    names = [f"trades.{number}" for number in range(SOURCES_MAX + 5)]
+    batch: list[Any] = [{"channel": name, "data": 2**60} for name in names[3:]]
+    for _ in range(2):
+        with structlog.testing.capture_logs() as lines:
+            for name in names[:3] * 10:
+                fanout.deliver(name, b"9007199254740993")
+            fanout.deliver("trades.x", orjson.dumps(batch), batch=True)
+        assert [line["channel"] for line in lines] == names[:SOURCES_MAX]
+        assert [line["more_are_not_named"] for line in lines].index(True) == SOURCES_MAX - 1
+        await asyncio.sleep(SAMPLE_S)
+    assert fanout.tally.poison["trades", "bad_number"] == 2 * (30 + len(batch))
 
 
 @skips_time
