@@ -112,7 +112,8 @@ def _ndjson(updates: Sequence[Update]) -> bytes:
 def _csv(updates: Sequence[Update]) -> bytes:
     """One row an update (RFC 4180): a column for each field of ``data``.
 
-    The column ``data`` is for values that are no objects.
+    The column ``data`` is for values that are no objects. ``prev`` is the last: a gap is not
+    listed, and is seen by a ``prev`` that no row has as its ``seq``.
     """
     names = list(
         dict.fromkeys(
@@ -123,14 +124,14 @@ def _csv(updates: Sequence[Update]) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out)
     columns = [f"data.{name}" for name in names] + ["data"] * (has_plain or not names)
-    writer.writerow(["channel", "seq", "ts", "type", *columns])
+    writer.writerow(["channel", "seq", "ts", "type", *columns, "prev"])
     for update in updates:
         is_object = isinstance(update.data, dict)
         values = [_cell(update.data.get(name) if is_object else None) for name in names]
         if len(columns) > len(names):
             values.append("" if is_object else _cell(update.data))
         row = [_cell(update.channel.name), update.seq, update.ts, update.type, *values]
-        writer.writerow(row)
+        writer.writerow([*row, update.prev])  # None is an empty cell
     return out.getvalue().encode()
 
 

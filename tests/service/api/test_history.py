@@ -83,7 +83,9 @@ async def test_csv_has_a_column_for_each_field(service: Live) -> None:
     await service.publish("trades.A", {"price": '1,5\n"quoted"', "side": None}, type="trade_bust")
     await service.publish("trades.A", "plain")
     body = (await read(service, "format=csv"))[1]
-    assert body.split(b"\r\n")[0] == b"channel,seq,ts,type,data.price,data.size,data.side,data"
+    assert body.split(b"\r\n")[0] == (
+        b"channel,seq,ts,type,data.price,data.size,data.side,data,prev"
+    )
     found = rows(body)
     assert [row["data.price"] for row in found] == ["1.5", '1,5\n"quoted"', ""]
     assert [row["data.size"] for row in found] == ["2", "", ""]
@@ -92,10 +94,20 @@ async def test_csv_has_a_column_for_each_field(service: Live) -> None:
     assert {row["channel"] for row in found} == {"trades.A"}
 
 
+async def test_csv_shows_a_gap_by_its_chain(service: Live) -> None:
+    """A gap is no row: its ``seq`` is the ``prev`` of the next one, as in the other formats."""
+    for value in (1, {"prev": "2"}, 2**60, 4):
+        await service.publish("trades.A", value)
+    chain = [(row["seq"], row["prev"]) for row in rows((await read(service, "format=csv"))[1])]
+    assert chain == [("0", ""), ("1024", "0"), ("3072", "2048")]
+    updates = orjson.loads((await read(service))[1])["updates"]
+    assert [update["prev"] for update in updates] == [None, 0, 2048]
+
+
 async def test_csv_of_plain_values_or_of_nothing(service: Live) -> None:
     """The column ``data``; without a row, the head alone."""
     await service.publish("trades.A", 2**60)
-    assert (await read(service, "format=csv"))[1] == b"channel,seq,ts,type,data\r\n"
+    assert (await read(service, "format=csv"))[1] == b"channel,seq,ts,type,data,prev\r\n"
     await service.publish("trades.A", [1, {"a": True}])
     assert [row["data"] for row in rows((await read(service, "format=csv"))[1])] == [
         '[1,{"a":true}]'
