@@ -288,3 +288,15 @@ def test_rows_are_as_short_as_they_can_be() -> None:
         ["t", 9, 5, 4, 7],
         ["t", 11, 5, 5, 9, "done"],
     ]
+
+
+def test_our_own_numbers_stay_integers_however_large() -> None:
+    """A float64 would be a number to each JavaScript decoder, and a float to all others."""
+    feed = lossless_feed()
+    seq, ts = 4_200_001 * 1024, 1_763_596_800_123
+    update(feed, "t", 1, ts=ts, seq=seq)
+    frame = MsgpackMessages(Encodings()).live([update(feed, "t", 2, ts=ts, seq=seq + 1024)], None)
+    for number in (seq, seq + 1024, ts):
+        assert b"\xcf" + number.to_bytes(8, "big") in frame
+    [[_, *numbers, _, prev]] = messages(frame)[0]["u"]
+    assert [*map(type, numbers), type(prev)] == [int] * 3
