@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 DIGITS_MAX = 9
 """Digits of a number: more than any parameter needs, and cheap to convert."""
 
+IGNORED = ("_", "evs_")
+"""How a parameter begins that libraries add for themselves: ``_`` against caches (jQuery),
+``evs_`` in eventsource-polyfill."""
+
 
 def check_query(request: web.Request, *names: str) -> None:
     """Raise :class:`Refusal` (``bad_field``) for a parameter that is not one of these."""
     for name in request.query:
-        if name not in names and not name.startswith("_"):
+        if name not in names and not name.startswith(IGNORED):
             allowed = f"they are {', '.join(names)}" if names else "there are none here"
             raise Refusal("bad_field", f"{name[:80]!r} is not a parameter; {allowed}", name[:80])
 

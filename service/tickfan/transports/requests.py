@@ -11,7 +11,7 @@ import orjson
 
 from tickfan.core.errors import Refusal
 from tickfan.session.grants import REQUEST_FIELDS, Request, parse_request
-from tickfan.transports.parameters import check_encoding, check_query, whole_number
+from tickfan.transports.parameters import IGNORED, check_encoding, check_query, whole_number
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -23,21 +23,40 @@ _TRUE = {"1": True, "true": True, "0": False, "false": False}
 async def read_request(request: web.Request, *, snapshot: bool, channels_max: int) -> Request:
     """The subscription that a GET's query or a POST's JSON body asks for.
 
-    The ``Last-Event-ID`` header wins over ``last_event_id`` and ``cursor``:
-    it is what a browser knows best (WHATWG HTML, 9.2.4). ``snapshot`` is the
-    default. Raises :class:`Refusal` that names the field.
+    The id of the last event wins over ``cursor``. ``snapshot`` is the default.
+    Raises :class:`Refusal` that names the field.
     """
     fields = await _body(request) if request.method == "POST" else _query(request)
     fields.setdefault("snapshot", snapshot)
-    last_event_id = request.headers.get("Last-Event-ID")
-    if last_event_id:
+    if last_event_id := _last_event_id(request):
         fields["cursor"] = last_event_id
     return parse_request(fields, channels_max)
 
 
+def _last_event_id(request: web.Request) -> str:
+    """The id of the last event that the client has seen; empty if it says none.
+
+    The header ``Last-Event-ID`` wins: it is what a browser knows best (WHATWG HTML,
+    9.2.4). Libraries that cannot set it add a parameter to the URL that they were
+    given. So the last such parameter is the newest.
+    """
+    in_url = [value for name, value in request.query.items() if _is_event_id(name) and value]
+    return request.headers.get("Last-Event-ID") or (in_url[-1] if in_url else "")
+
+
+def _is_event_id(name: str) -> bool:
+    """Whether a parameter is the id of the last event, by the name that some library gives it.
+
+    ``last_event_id`` is ours, ``lastEventId`` is that of event-source-polyfill,
+    ``Last-Event-ID`` and ``lastEventID`` are those of Mercure, and ``evs_last_event_id``
+    is that of eventsource-polyfill.
+    """
+    return name.lower().replace("-", "").replace("_", "") in ("lasteventid", "evslasteventid")
+
+
 def _query(request: web.Request) -> dict[str, Any]:
     query = request.query
-    check_query(request, *_QUERY_NAMES)
+    check_query(request, *_QUERY_NAMES, *filter(_is_event_id, query))
     fields: dict[str, Any] = {}
     # Repeated or separated by commas: users of EventSource write either.
     channels = [part for value in query.getall("channels", []) for part in value.split(",") if part]
@@ -55,8 +74,7 @@ def _query(request: web.Request) -> dict[str, Any]:
             fields["snapshot"] = _TRUE[query["snapshot"].lower()]
         except KeyError:
             raise Refusal("bad_field", "snapshot must be 1 or 0", "snapshot") from None
-    cursor = query.get("last_event_id") or query.get("cursor")
-    if cursor:
+    if cursor := query.getall("cursor", [""])[-1]:
         fields["cursor"] = cursor
     if "until" in query:
         fields["until"] = query["until"]
@@ -75,7 +93,9 @@ def _interval_ms(text: str) -> int:
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
-    ignored = [name for name in request.query if not name.startswith("_")]
+    ignored = [
+        name for name in request.query if not (name.startswith(IGNORED) or _is_event_id(name))
+    ]
     if ignored:
         raise Refusal(
             "bad_field",
