@@ -44,7 +44,12 @@ from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
 from tickfan.session.subscribe import Subscriptions
 from tickfan.transports.admission import ADMISSION, Admission, Limits
-from tickfan.transports.middlewares import body_within, errors_as_json, few_a_turn
+from tickfan.transports.middlewares import (
+    body_within,
+    errors_as_json,
+    few_a_turn,
+    lists_on_one_line,
+)
 from tickfan.transports.ndjson import ndjson
 from tickfan.transports.sse import sse
 from tickfan.transports.websocket import websocket
@@ -245,6 +250,7 @@ class Service:
         app = web.Application(
             middlewares=[
                 errors_as_json(self.tally.refusals),
+                lists_on_one_line,
                 compressed,
                 few_a_turn(),
                 body_within(http.header_timeout_s),
@@ -272,7 +278,9 @@ class Service:
         return app
 
     def _admin(self) -> web.Application:
-        app = web.Application(middlewares=[errors_as_json(self.tally.refusals), compressed])
+        app = web.Application(
+            middlewares=[errors_as_json(self.tally.refusals), lists_on_one_line, compressed]
+        )
         app[CONTEXT] = self._context()
         own = registry(app[CONTEXT])
         app.add_routes(

@@ -120,13 +120,19 @@ async def connect(
 
 
 def request(path: str, *, method: str = "GET", version: str = "1.1", **headers: str) -> bytes:
-    """A request without a body; ``_`` in header names stands for ``-``."""
+    """A request without a body; ``_`` in header names stands for ``-``.
+
+    A value of several lines becomes as many header lines of that name.
+    """
     lines = [f"{method} {path} HTTP/{version}", "Host: x"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    for name, value in headers.items():
+        lines += [f"{name.replace('_', '-')}: {line}" for line in value.split("\n")]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def upgrade(subprotocol: str | None = "tickfan.json.v1", **headers: str) -> bytes:
+def upgrade(
+    subprotocol: str | None = "tickfan.json.v1", *, version: str = "1.1", **headers: str
+) -> bytes:
     """A WebSocket handshake (RFC 6455, section 4.1)."""
     fields = {
         "Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13",
@@ -134,7 +140,7 @@ def upgrade(subprotocol: str | None = "tickfan.json.v1", **headers: str) -> byte
     }  # fmt: skip
     if subprotocol is not None:
         fields["Sec_WebSocket_Protocol"] = subprotocol
-    return request("/v1/ws", **fields)
+    return request("/v1/ws", version=version, **fields)
 
 
 def chunks(body: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""What happens to each request around its handler: a turn of its own, its body in time, its errors.
+"""What happens to each request around its handler: its headers, its turn, its body, its errors.
 
 Must not know what is asked.
 """
@@ -24,6 +24,30 @@ if TYPE_CHECKING:
 log = structlog.get_logger("tickfan.http")
 
 REQUESTS_A_TURN = 16
+
+LISTS = (
+    "Accept", "Accept-Encoding", "Content-Encoding", "If-None-Match", "Sec-WebSocket-Protocol",
+)  # fmt: skip
+"""The headers that hold a list, of those that are read here or by aiohttp."""
+
+
+@web.middleware
+async def lists_on_one_line(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Join a list that came in several header lines: they are one list (RFC 9110, 5.3).
+
+    Whoever reads a header, aiohttp too, looks at its first line alone. Raises
+    :class:`Refusal` if the headers are not UTF-8 and would have to be joined.
+    """
+    lines = {name: request.headers.getall(name, ()) for name in LISTS}
+    joined = {name: ", ".join(several) for name, several in lines.items() if len(several) > 1}
+    if joined:
+        headers = request.headers.copy()
+        headers.update(joined)
+        try:
+            request = request.clone(headers=headers)
+        except UnicodeEncodeError:
+            raise Refusal("bad_request", "the headers of the request are not UTF-8") from None
+    return await handler(request)
 
 
 def few_a_turn(most: int = REQUESTS_A_TURN) -> Middleware:

@@ -49,8 +49,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
 def _check_handshake(request: web.Request) -> None:
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise Refusal("upgrade_required", "this address speaks WebSocket; for HTTP use /v1/sse")
-    offered = request.headers.getall("Sec-WebSocket-Protocol", [])
-    names = [name.strip() for value in offered for name in value.split(",")]
+    offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
+    names = [name.strip() for name in offered if name.strip()]  # RFC 9110, 5.6.1
     if names and not set(names) & set(SUBPROTOCOLS):
         raise Refusal(
             "bad_subprotocol",

@@ -10,14 +10,20 @@ import pytest
 from aiohttp import ClientConnectionError, ClientPayloadError, web
 from structlog.testing import capture_logs
 
+from loadtest.rig.waiting import DEADLINE_S
 from tests.support.raw import connect, request
-from tickfan.transports.middlewares import errors_as_json
+from tickfan.transports.middlewares import (
+    LISTS,
+    body_within,
+    errors_as_json,
+    lists_on_one_line,
+)
 
 if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
 
     from tests.support.fixtures import MakeLive
-    from tests.support.live import MakeClient
+    from tests.support.live import Live, MakeClient
 
     AnyClient = TestClient[web.Request, web.Application]
 
@@ -32,6 +38,62 @@ async def test_a_body_that_does_not_come_is_refused(make_live: MakeLive, path: s
         assert status == 408
         assert headers["connection"].lower() == "close"
         assert b"request_timeout" in await wire.up_to(b"}")
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_header_lines_of_a_list_are_one_list(aiohttp_client: MakeClient, name: str) -> None:
+    """RFC 9110, section 5.3. The body is still read; a header that is no list stays as it is."""
+
+    async def shows(request: web.Request) -> web.Response:
+        body = await request.text()
+        seen = [request.headers.getall(each) for each in (name, "X-Other")]
+        return web.json_response([*seen, body])
+
+    app = web.Application(middlewares=[lists_on_one_line, body_within(DEADLINE_S)])
+    app.router.add_post("/", shows)
+    client = await aiohttp_client(app)
+    twice = {
+        name.replace("-", "_"): "a", name.lower().replace("-", "_"): "b, c", "X_Other": "d\ne"
+    }  # fmt: skip
+    asked = request("/", method="POST", Content_Length="4", Connection="close", **twice)
+    assert client.port is not None
+    async with connect(client.port, asked + b"body") as wire:
+        assert (await wire.head())[0] == 200
+        assert orjson.loads(await wire.rest()) == [["a, b, c"], ["d", "e"], "body"]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "answer"),
+    [
+        ("/", {"Accept": "image/png\ntext/html"}, b"<!doctype html>"),
+        ("/", {"Accept": "text/html", "Accept_Encoding": "br\ngzip"}, b"-Encoding: gzip"),
+        ("/v1/channels/trades.A/history", {"Accept": "x/y\ntext/csv"}, b"channel,seq,"),
+    ],
+)  # fmt: skip
+async def test_every_list_header_that_we_read_may_have_several_lines(
+    service: Live, path: str, headers: dict[str, str], answer: bytes
+) -> None:
+    """What a client accepts is also in the second line."""
+    await service.publish("trades.A", 1)
+    async with connect(service, request(path, Connection="close", **headers)) as wire:
+        assert answer in await wire.rest()
+
+
+async def test_a_packed_body_is_refused_whatever_line_says_so(service: Live) -> None:
+    """The first line alone says that it is not."""
+    packed = request(
+        "/v1/sse", method="POST", Content_Length="2", Content_Encoding="identity\ngzip"
+    )
+    async with connect(service, packed + b"{}") as wire:
+        assert (await wire.head())[0] == 415
+
+
+async def test_headers_that_cannot_be_joined_are_refused(service: Live) -> None:
+    """Bytes that are no UTF-8, beside a list in two lines: an answer, not a failure."""
+    asked = request("/v1/channels", Accept="a\nb", X_Name="~").replace(b"~", b"\xff")
+    async with connect(service, asked) as wire:
+        assert (await wire.head())[0] == 400
+        assert b"not UTF-8" in await wire.up_to(b"\n")
 
 
 async def _fails(_request: web.Request) -> web.Response:

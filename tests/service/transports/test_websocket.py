@@ -24,12 +24,19 @@ if TYPE_CHECKING:
         ("tickfan.json.v1", "tickfan.json.v1"),
         ("tickfan.json.v1, tickfan.msgpack.v1", "tickfan.json.v1"),
         ("graphql-ws,tickfan.msgpack.v1", "tickfan.msgpack.v1"),
+        ("foo\ntickfan.json.v1", "tickfan.json.v1"),
+        ("foo\nbar, tickfan.json.v1\ntickfan.msgpack.v1", "tickfan.json.v1"),
+        ("\ntickfan.json.v1,", "tickfan.json.v1"),
+        (" , ", None),
     ],
 )
 async def test_the_subprotocol_is_the_clients_first_that_we_speak(
     service: Live, offered: str | None, chosen: str | None
 ) -> None:
-    """Without any: MessagePack, and none is named in the answer (RFC 6455, section 4.2.2)."""
+    """In one header line or several (RFC 9110, section 5.3).
+
+    Without any: MessagePack, and none is named in the answer (RFC 6455, section 4.2.2).
+    """
     async with connect(service, upgrade(offered)) as wire:
         headers = await handshake(wire)
         frame = await wire.frame()
@@ -40,15 +47,22 @@ async def test_the_subprotocol_is_the_clients_first_that_we_speak(
     assert decode(frame.body)["protocol"] == (chosen or "tickfan.msgpack.v1")
 
 
-async def test_an_unknown_subprotocol_is_refused_by_name(service: Live) -> None:
+@pytest.mark.parametrize("offered", ["mqtt, graphql-ws", "mqtt\ngraphql-ws"])
+async def test_an_unknown_subprotocol_is_refused_by_name(service: Live, offered: str) -> None:
     """Not a socket that speaks what the client cannot read."""
-    async with connect(service, upgrade("mqtt, graphql-ws")) as wire:
+    async with connect(service, upgrade(offered)) as wire:
         status, headers = await wire.head()
         body = orjson.loads(await wire.up_to(b"\n"))
     assert status == 400
     assert headers["content-type"].startswith("application/json")
     assert body["error"]["code"] == "bad_subprotocol"
     assert "tickfan.msgpack.v1" in body["error"]["message"]
+
+
+async def test_a_connection_header_in_several_lines_is_an_upgrade(service: Live) -> None:
+    """Some proxies write a line of their own."""
+    async with connect(service, upgrade(Connection="keep-alive\nUpgrade")) as wire:
+        await handshake(wire)
 
 
 async def test_a_broken_handshake_is_answered_in_json(service: Live) -> None:
