@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from aiohttp import WebSocketError, WSCloseCode
+from aiohttp import WebSocketError
 
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
@@ -175,7 +175,7 @@ class Conversation(Guest):
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == frames.CLOSE:
-            self._close(closing.LEFT, WSCloseCode.OK)
+            self._close(closing.LEFT, frames.close_code(body))
         elif self.connection is not None:
             self.connection.heard_at = self.admission.clock.time()
             if kind == frames.PING:
@@ -184,7 +184,7 @@ class Conversation(Guest):
                 self._answer(kind, body)
 
     def _close(self, reason: Reason, code: int) -> None:
-        """Answer a close frame, or what is none of the protocol."""
+        """Answer a close frame with its code (RFC 6455, 5.5.1), or what is none of the protocol."""
         if self.connection is not None:
             with suppress(OSError):  # gone without waiting for it
                 self.transport.write(frames.close_frame(code))

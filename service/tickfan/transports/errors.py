@@ -37,12 +37,14 @@ _STATUS = {
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
 }
-# What RFC 9110 demands beside a status (11.6.1, 15.5.9 and 15.5.22).
+# What RFC 9110 (11.6.1, 15.5.9 and 15.5.22) and RFC 6455 (4.4) demand beside a status.
 _HEADERS = {
     "publish_unauthorized": {"WWW-Authenticate": "Bearer"},
     "request_timeout": {"Connection": "close"},
-    "upgrade_required": {"Upgrade": "websocket", "Connection": "Upgrade"},
-}
+    "upgrade_required": {
+        "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+    },
+}  # fmt: skip
 
 
 class ErrorResponse(web.Response):

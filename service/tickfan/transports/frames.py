@@ -10,7 +10,10 @@ from aiohttp import WebSocketError, WSCloseCode
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _KINDS = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 _CODES = frozenset(WSCloseCode) - {WSCloseCode.ABNORMAL_CLOSURE}
+_OWN_CODES = range(3000, 5000)
 _CONTROL_BYTES_MAX = 125
+_LENGTHS = {126: range(126, 2**16), 127: range(2**16, 2**63)}
+"""What a length of 2 and of 8 bytes may say: the shortest must be used (section 5.2)."""
 PIECES_MAX = 1024
 """Frames of one message. Empty frames have no size, and would hold the loop without an end."""
 
@@ -18,6 +21,11 @@ PIECES_MAX = 1024
 def control_frame(kind: int, body: bytes = b"") -> bytes:
     """An unmasked control frame of at most 125 bytes (section 5.5)."""
     return bytes((0x80 | kind, len(body))) + body
+
+
+def close_code(body: bytes) -> int:
+    """The code of a client's close frame, as it was checked; 1000 if it says none."""
+    return int.from_bytes(body[:2], "big") if body else WSCloseCode.OK
 
 
 def close_frame(code: int, why: str = "") -> bytes:
@@ -99,7 +107,10 @@ class FrameReader:
             end = at + (2 if size == 126 else 8)
             if len(buffer) < end:
                 return None
+            lengths = _LENGTHS[size]
             size = int.from_bytes(buffer[at:end], "big")
+            if size not in lengths:
+                raise _broken("a length that is not the shortest, or is 2^63 or more")
             at = end
         if kind < CLOSE and size + len(self._message or b"") > self.size_max:
             raise WebSocketError(
@@ -125,7 +136,7 @@ def _checked(kind: int, body: bytes) -> bytes:
     """Texts must be UTF-8, and close codes be some that may be sent (sections 5.6 and 7.4)."""
     if kind == CLOSE and body:
         code = int.from_bytes(body[:2], "big")
-        if len(body) == 1 or (code < 3000 and code not in _CODES):
+        if len(body) == 1 or (code not in _CODES and code not in _OWN_CODES):
             raise _broken("a close code that does not exist")
     if kind in (TEXT, CLOSE):
         try:

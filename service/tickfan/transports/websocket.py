@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from tickfan.core.errors import Refusal
 from tickfan.transports.admission import ADMISSION
@@ -17,6 +17,7 @@ from tickfan.transports.server import handler_of
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1
 
 SUBPROTOCOLS = (MSGPACK_V1, JSON_V1)
+VERSION = "13"
 
 
 async def websocket(request: web.Request) -> web.StreamResponse:
@@ -47,8 +48,27 @@ async def websocket(request: web.Request) -> web.StreamResponse:
 
 
 def _check_handshake(request: web.Request) -> None:
+    """Raise :class:`Refusal` for what aiohttp would let in, or would not name.
+
+    RFC 6455, section 4.2, and RFC 9110, section 7.8.
+    """
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise Refusal("upgrade_required", "this address speaks WebSocket; for HTTP use /v1/sse")
+    if request.version < HttpVersion11:
+        raise Refusal(
+            "upgrade_required",
+            "a WebSocket needs HTTP/1.1, and this request came by HTTP/1.0; a proxy in front "
+            "must use 1.1 (nginx: proxy_http_version 1.1)",
+        )
+    version = request.headers.get("Sec-WebSocket-Version", "")
+    if version != VERSION:
+        raise Refusal(
+            "upgrade_required",
+            f"Sec-WebSocket-Version must be {VERSION} (RFC 6455), not {version[:40]!r}",
+            "Sec-WebSocket-Version",
+        )
+    if request.body_exists:
+        raise Refusal("bad_request", "the handshake of a WebSocket has no body")
     offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
     names = [name.strip() for name in offered if name.strip()]  # RFC 9110, 5.6.1
     if names and not set(names) & set(SUBPROTOCOLS):

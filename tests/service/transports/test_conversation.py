@@ -208,6 +208,9 @@ async def test_an_oversize_message_is_refused_and_a_huge_one_closes(make_live: M
         (b"\xf1\x80\0\0\0\0", 1002),  # reserved bits
         (b"\x83\x80\0\0\0\0", 1002),  # a reserved opcode
         (b"\x81\x82\0\0\0\0\xff\xfe", 1007),  # a text that is no UTF-8
+        (b"\x88\x82\0\0\0\0\x13\x88", 1002),  # a close code of 5000
+        (b"\x81\xfe\0\2", 1002),  # a length that is not the shortest
+        (b"\x81\xff\x80" + bytes(7), 1002),  # a length of 2^63
     ],
 )
 async def test_frames_that_break_the_protocol_close_by_name(
@@ -222,6 +225,21 @@ async def test_frames_that_break_the_protocol_close_by_name(
         assert await wire.rest() == b""
     assert (frame.opcode, frame.code) == (CLOSE, code)
     await until(lambda: service.service.tally.closes == {("ws.json", "bad_request"): 1})
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [(b"", 1000), (b"\3\xe8", 1000), (b"\3\xe9bye", 1001), (b"\x0f\xa0", 4000)]
+)
+async def test_a_close_is_answered_with_its_code(service: Live, body: bytes, code: int) -> None:
+    """RFC 6455, section 5.5.1: the client sees that its own close was understood."""
+    async with connect(service, upgrade()) as wire:
+        await handshake(wire)
+        await wire.frame()
+        wire.send_frame(CLOSE, body)
+        frame = await wire.frame()
+        assert await wire.rest() == b""
+    assert (frame.opcode, frame.code) == (CLOSE, code)
+    await until(lambda: service.service.tally.closes == {("ws.json", "left"): 1})
 
 
 @BOTH

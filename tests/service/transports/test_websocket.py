@@ -65,14 +65,48 @@ async def test_a_connection_header_in_several_lines_is_an_upgrade(service: Live)
         await handshake(wire)
 
 
-async def test_a_broken_handshake_is_answered_in_json(service: Live) -> None:
-    """Upgrade without a key or with another version: 400, not a trace."""
-    for broken in ({"Sec_WebSocket_Version": "99"}, {"Sec_WebSocket_Key": "x"}):
-        async with connect(service, upgrade(**broken)) as wire:
-            status, _ = await wire.head()
-            assert (status, orjson.loads(await wire.up_to(b"\n"))["error"]["code"]) == (
-                400, "bad_request",
-            )  # fmt: skip
+@pytest.mark.parametrize(
+    ("handshake", "status", "code", "part"),
+    [
+        (upgrade(Sec_WebSocket_Key="x"), 400, "bad_request", "'x'"),
+        (upgrade(Sec_WebSocket_Version="99"), 426, "upgrade_required", "must be 13"),
+        (upgrade(Sec_WebSocket_Version="8"), 426, "upgrade_required", "not '8'"),
+        (upgrade(version="1.0"), 426, "upgrade_required", "proxy_http_version 1.1"),
+        (upgrade(Content_Length="4") + b"\x88\0\0\0", 400, "bad_request", "has no body"),
+        (
+            upgrade(Transfer_Encoding="chunked") + b"1\r\nx\r\n0\r\n\r\n",
+            400, "bad_request", "has no body",
+        ),
+    ],
+)  # fmt: skip
+async def test_a_broken_handshake_is_refused_by_name(
+    service: Live, handshake: bytes, status: int, code: str, part: str
+) -> None:
+    """No 101 (RFC 6455, section 4.2; RFC 9110, section 7.8), and what is behind is HTTP again."""
+    behind = b"" if b"HTTP/1.0" in handshake else request("/nowhere")
+    async with connect(service, handshake + behind) as wire:
+        got, headers = await wire.head()
+        error = orjson.loads(await wire.up_to(b"\n"))["error"]
+        if behind:
+            assert (await wire.head())[0] == 404
+    assert (got, error["code"]) == (status, code)
+    assert part in error["message"]
+    # RFC 6455, section 4.4: the version that is spoken.
+    assert (headers.get("sec-websocket-version") == "13") is (status == 426)
+    assert not service.service.tally.connects
+
+
+async def test_an_empty_body_is_none(service: Live) -> None:
+    """Some clients write a length of nothing."""
+    async with connect(service, upgrade(Content_Length="0")) as wire:
+        await handshake(wire)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "HEAD", "OPTIONS"])
+async def test_only_a_get_is_upgraded(service: Live, method: str) -> None:
+    """RFC 6455, section 4.2.1."""
+    async with connect(service, upgrade().replace(b"GET", method.encode())) as wire:
+        assert (await wire.head())[0] == 405
 
 
 async def test_no_compression_even_if_offered(service: Live) -> None:

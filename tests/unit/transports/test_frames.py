@@ -19,11 +19,14 @@ from tickfan.transports.frames import (
     PONG,
     TEXT,
     FrameReader,
+    close_code,
     close_frame,
     control_frame,
 )
 
 MAX = 300
+NEVER_SENT = (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)
+MAY_BE_SENT = (1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 4000, 4999)
 MASKS = st.binary(min_size=4, max_size=4)
 CONTROLS = st.tuples(st.sampled_from([PING, PONG]), st.binary(max_size=125))
 MESSAGES = st.one_of(
@@ -123,13 +126,19 @@ def test_a_message_in_too_many_frames_is_too_big() -> None:
         (frame(PING, b"in pieces"), 1002),
         (frame(0x80 | PING, b"x" * 126), 1002),
         (frame(0x80 | CLOSE, b"\3"), 1002),
-        (frame(0x80 | CLOSE, b"\3\xee"), 1002),  # 1006 is never sent
+        *((frame(0x80 | CLOSE, struct.pack("!H", code)), 1002) for code in NEVER_SENT),
         (frame(0x80 | CLOSE, b"\3\xe8\xff"), 1007),
         (frame(0x80 | TEXT, b"\xff\xfe"), 1007),
         (frame(TEXT, "é".encode()[:1]) + frame(0x80, b"x"), 1007),
         (frame(0x80 | BINARY, b"x" * (MAX + 1))[:4], 1009),  # before it is here
         (frame(BINARY, b"x" * MAX) + frame(0x80, b"x"), 1009),
-        (b"\x82\xff" + b"\xff" * 8, 1009),
+        (b"\x82\xff" + struct.pack("!Q", 2**63 - 1), 1009),
+        (b"\x82\xff" + struct.pack("!Q", 2**63), 1002),
+        (b"\x82\xff" + b"\xff" * 8, 1002),
+        (b"\x82\xff" + struct.pack("!Q", 2**16 - 1), 1002),
+        (b"\x82\xff" + struct.pack("!Q", 5), 1002),
+        (b"\x82\xfe" + struct.pack("!H", 125), 1002),
+        (b"\x82\xfe\0\0", 1002),
     ],
 )
 def test_what_breaks_the_protocol_is_named_by_a_close_code(data: bytes, code: int) -> None:
@@ -147,10 +156,26 @@ def test_a_client_must_mask(first: int) -> None:
     assert error.value.code == 1002
 
 
-@pytest.mark.parametrize("body", [b"", b"\3\xe8", b"\3\xe8bye", b"\x0f\xa0"])
-def test_a_close_may_say_why(body: bytes) -> None:
-    """Nothing, a code, a code and a reason, a code of one's own."""
+@pytest.mark.parametrize("code", MAY_BE_SENT)
+@pytest.mark.parametrize("why", [b"", b"bye"])
+def test_a_close_may_say_why(code: int, why: bytes) -> None:
+    """A registered code or one of one's own (section 7.4.2), and a reason."""
+    body = struct.pack("!H", code) + why
     assert read(FrameReader(MAX), frame(0x80 | CLOSE, body)) == [(CLOSE, body)]
+    assert close_code(body) == code
+
+
+def test_a_close_may_say_nothing() -> None:
+    """It is answered as a normal one."""
+    assert read(FrameReader(MAX), frame(0x80 | CLOSE, b"")) == [(CLOSE, b"")]
+    assert close_code(b"") == 1000
+
+
+@pytest.mark.parametrize("size", [125, 126, 127, 65535, 65536])
+def test_the_shortest_length_is_taken(size: int) -> None:
+    """At both of its borders (section 5.2)."""
+    body = bytes(size)
+    assert read(FrameReader(2**17), frame(0x80 | BINARY, body)) == [(BINARY, body)]
 
 
 def test_our_control_frames() -> None:
