@@ -33,8 +33,7 @@ async def sse(request: web.Request) -> web.StreamResponse:
         send_timeout=None,
     )
     response.headers.update(streams.HEADERS)
-    # The connection must not be used again: late bytes of the hub must reach nobody else.
-    response.headers["Connection"] = "close"
+    del response.headers["Connection"]  # its keep-alive: the connection ends with the stream
     format_ = admission.formats.sse(chunked=request.version >= HttpVersion11)
     await streams.run(admission, request, response, plan, format_, "sse")
     return response

@@ -107,9 +107,11 @@ async def run(  # noqa: PLR0913 - one call, by both wires
     """Begin the stream, which then goes on without aiohttp: by a cancel.
 
     Returns if it cannot begin. The connection is closed then: a stream ends with its connection.
+    The headers do not say so. A client that reads ``Connection: close`` may take a cut for the
+    end of the body, although the last chunk is missing (undici, which is Node's fetch).
     """
-    response.force_close()
     await response.prepare(web_request)
+    response.force_close()
     transport, handler = web_request.transport, handler_of(web_request)
     if transport is None:  # gone while the headers were written
         return

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from loadtest.rig.waiting import until
+from loadtest.rig.process import ServiceProcess
+from loadtest.rig.waiting import DEADLINE_S, until
 from tests.service.transports.faults import (
     NO_CONNECTIONS,
     NO_LAST_WORDS,
@@ -17,6 +18,7 @@ from tests.service.transports.faults import (
     HeldBack,
 )
 from tests.support.live import Events, Lines, Reader
+from tests.support.programs import require
 from tests.support.raw import chunks, connect, request
 from tickfan.app import Parts
 from tickfan.core import closing
@@ -26,6 +28,8 @@ from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.transports.streams import BEHIND_BYTES_MAX
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aiohttp import ClientResponse
 
     from tests.support.fixtures import MakeLive
@@ -528,11 +532,56 @@ async def test_a_late_update_never_reaches_the_next_request(
             await asyncio.sleep(0)
         body = b"".join(chunks(opening + await wire.rest()))
 
-    assert headers["connection"] == "close"
+    assert "connection" not in headers
     assert body.count(b"subscribed") == 1
     assert b"late" not in body
     assert b"HTTP/1.1" not in body
     await until(lambda: not len(service.service.directory), "the audience has ended")
+
+
+FETCH = """
+const response = await fetch(process.argv[1]);
+let bytes = 0;
+try {
+  for await (const chunk of response.body) {
+    if (!bytes) console.log("begun");
+    bytes += chunk.length;
+  }
+  console.log("end");
+} catch (error) {
+  console.log("error");
+}
+"""
+
+
+@BOTH
+@pytest.mark.parametrize(("way", "said"), [("kill", "error"), ("stop", "end")])
+async def test_nodes_fetch_tells_a_cut_from_an_end(
+    tmp_path: Path, kind: str, way: str, said: str
+) -> None:
+    """A killed service is an error, and an orderly stop is none.
+
+    With ``Connection: close`` in the headers Node called both an end, and a client that
+    waits for an error never came back.
+    """
+    node = require("node", package="nodejs")
+    process = ServiceProcess(tmp_path, {"STOP__DRAIN_S": "0"})
+    with process:
+        url = f"{process.url}/v1/{kind}?channels=quotes.A"
+        fetch = await asyncio.create_subprocess_exec(
+            node, "--input-type=module", "-e", FETCH, url, stdout=asyncio.subprocess.PIPE
+        )
+        assert fetch.stdout is not None
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                assert await fetch.stdout.readline() == b"begun\n"
+                await asyncio.to_thread(getattr(process, way))
+                assert await fetch.stdout.readline() == f"{said}\n".encode()
+                assert await fetch.wait() == 0
+        finally:
+            if fetch.returncode is None:
+                fetch.kill()
+                await fetch.wait()
 
 
 @BOTH
