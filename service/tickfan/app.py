@@ -66,6 +66,9 @@ log = structlog.get_logger("tickfan")
 
 TASK_END_S = 10.0
 
+CHANNEL = "/v1/channels/{channel:.+(?<!/history)}"
+"""A name may hold slashes, and not all of them come as %2F: some proxies decode a path."""
+
 __all__ = ["Parts", "Service", "StartError", "build_broker", "serve"]
 
 
@@ -270,9 +273,9 @@ class Service:
                 web.post("/v1/ndjson", ndjson),
                 web.get("/v1/ws", websocket, allow_head=False),
                 web.get("/v1/channels", channels.list_channels),
-                web.get("/v1/channels/{channel}", channels.latest_value),
-                web.post("/v1/channels/{channel}", publish.publish),
-                web.get("/v1/channels/{channel}/history", history.history),
+                web.get(CHANNEL, channels.latest_value),
+                web.post(CHANNEL, publish.publish),
+                web.get("/v1/channels/{channel:.+}/history", history.history),
             ]
         )
         return app

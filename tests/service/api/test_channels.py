@@ -5,8 +5,11 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
+from yarl import URL
 
+from tests.support.raw import connect, request
 from tickfan.core.pattern import Pattern
 from tickfan.fanout.finding import LOOKS_AT_ONCE
 
@@ -145,3 +148,39 @@ async def test_head_answers_without_a_body(service: Live) -> None:
             assert response.status == 200
             assert int(response.headers["Content-Length"]) > 10
             assert await response.read() == b""
+
+
+@pytest.mark.parametrize("slash", ["%2F", "/"], ids=["encoded", "decoded"])
+@pytest.mark.parametrize("name", ["trades.BTC/USD", "trades.a/b/c", "trades./x//y/", "trades.A"])
+async def test_a_name_with_slashes_is_found_however_they_come(
+    service: Live, name: str, slash: str
+) -> None:
+    """A proxy that takes a prefix away (nginx, by a ``proxy_pass`` with a path) decodes them."""
+    path = f"/v1/channels/{name.replace('/', slash)}"
+
+    async def ask(method: str, path: str) -> Any:
+        head = {"Content_Type": "application/json", "Content_Length": "1", "Connection": "close"}
+        asked = request(path, method=method, **head)
+        async with connect(service, asked + b"7") as wire:
+            status, _ = await wire.head()
+            assert status == (201 if method == "POST" else 200), path
+            return orjson.loads((await wire.rest()).rpartition(b"}")[0] + b"}")
+
+    await ask("POST", path)
+    assert (await ask("GET", path))["channel"] == name
+    assert [update["channel"] for update in (await ask("GET", f"{path}/history"))["updates"]] == [
+        name
+    ]
+
+
+async def test_a_name_that_ends_like_an_address_needs_its_escape(service: Live) -> None:
+    """``/history`` as it stands is the address, and nobody publishes by a slip there."""
+    path = "/v1/channels/trades.A"
+    async with service.session.post(service.url(f"{path}/history"), json=1) as response:
+        assert response.status == 405
+    async with service.session.post(
+        URL(service.url(f"{path}%2Fhistory"), encoded=True), json=1
+    ) as response:
+        assert response.status == 201
+    latest = await get(service, f"{path}%2Fhistory")
+    assert latest["channel"] == "trades.A/history"

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     ("method", "path", "status", "code"),
     [
         ("GET", "/nowhere", 404, "not_found"),
-        ("GET", "/v1/channels/a/b/c", 404, "not_found"),
+        ("GET", "/v1/channels/a/b/c", 404, "no_feed"),
+        ("GET", "/v1/channels/", 404, "not_found"),
+        ("POST", "/v1/channels/quotes.A/history", 405, "method_not_allowed"),
         ("POST", "/v1/ws", 405, "method_not_allowed"),
         ("DELETE", "/v1/sse", 405, "method_not_allowed"),
         ("PUT", "/v1/channels/quotes.A", 405, "method_not_allowed"),
