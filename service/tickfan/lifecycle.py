@@ -179,9 +179,8 @@ def _runner(app: web.Application, settings: Settings) -> Runner:
         logger=HttpLog(logging.getLogger("aiohttp.server"), {}),
         # Bodies with a Content-Encoding are refused, not unpacked.
         auto_decompress=False,
-        # Also the deadline for a request's headers; aiohttp's default for a
-        # runner is an hour.
-        keepalive_timeout=settings.http.header_timeout_s,
+        header_timeout_s=settings.http.header_timeout_s,
+        keepalive_timeout=settings.http.keepalive_timeout_s,
         # How long the rest of a refused body is read, so that the answer is, too.
         lingering_time=settings.stream.closing_timeout_s,
         # A client that leaves is noticed at once, not at the next write.

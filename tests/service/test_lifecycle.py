@@ -262,6 +262,35 @@ async def test_connections_that_wait_for_a_request_do_not_hold_the_exit(start: M
     assert not [line for line in lines(service) if line["event"].startswith("cut")]
 
 
+ASKED = b"GET /v1/channels HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHos"], ids=["silent", "begun"])
+async def test_a_kept_connection_outlives_one_that_asks_for_nothing(
+    start: MakeProcess, begun: bytes
+) -> None:
+    """Proxies keep theirs for a minute, and send the next request into one that they have."""
+    service = await start(HTTP__HEADER_TIMEOUT_S="2", HTTP__KEEPALIVE_TIMEOUT_S=LONG_S)
+    async with connect(service.port, ASKED) as kept:
+        assert (await kept.head())[0] == 200
+        await kept.up_to(b"}\n")
+        async with connect(service.port, begun) as other:
+            assert await other.rest() == b""  # it came later, and ends first
+        kept.send(ASKED)
+        assert (await kept.head())[0] == 200
+
+
+async def test_a_kept_connection_does_not_stay_for_ever(start: MakeProcess) -> None:
+    """Each takes a file."""
+    service = await start(HTTP__HEADER_TIMEOUT_S=LONG_S, HTTP__KEEPALIVE_TIMEOUT_S="1")
+    async with connect(service.port, b"") as silent:
+        async with connect(service.port, ASKED) as kept:
+            assert (await kept.head())[0] == 200
+            await kept.rest()
+        silent.send(ASKED)  # it had longer for its first request
+        assert (await silent.head())[0] == 200
+
+
 async def test_a_body_that_does_not_come_does_not_hold_the_exit(start: MakeProcess) -> None:
     """It is refused in time, and the rest of it is not waited for."""
     service = await start(STOP__DRAIN_S="0", STOP__GRACE_S=LONG_S, HTTP__HEADER_TIMEOUT_S="1")

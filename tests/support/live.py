@@ -207,7 +207,7 @@ class _Server(TestServer):
     """With the service's own handlers."""
 
     async def _make_runner(self, **kwargs: Any) -> Runner:
-        return Runner(self.app, **kwargs)
+        return Runner(self.app, header_timeout_s=DEADLINE_S, **kwargs)
 
 
 @contextlib.asynccontextmanager

@@ -56,6 +56,7 @@ class HttpSettings(Section):
     admin_port: Port = 8081
     reuse_port: bool = False
     header_timeout_s: Annotated[float, real(1, 300, "seconds")] = 15
+    keepalive_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 75
     body_bytes_max: Annotated[int, whole(1024, 2**26, "bytes")] = 262_144
     message_bytes_max: Annotated[int, whole(1024, 2**22, "bytes")] = 16_384
     backlog: Annotated[int, whole(1, 65_535, "connections")] = 1024

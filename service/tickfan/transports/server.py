@@ -8,9 +8,11 @@ unit test fails by the name of one that has, and pyproject.toml bounds the versi
 
 ``BaseRequest.protocol``                 the connection's handler
 ``BaseRequest.writer.output_size``       whether a response has begun
+``RequestHandler._keepalive_handle``     the timer that closes an idle connection
 ``RequestHandler._loop``                 the loop of the connection that is handed over
 ``RequestHandler._manager``              the server that counts the connection as open
 ``RequestHandler._message_tail``         what came behind the request of an upgrade
+``RequestHandler._request_count``        how many have come on the connection
 ``RequestHandler._waiter``               set while no request is here: the client is idle
 ``RequestHandler.close``                 called at a stop: it leaves idle connections open
 ``RequestHandler.connection_lost``       lets go of a connection, whose socket goes on
@@ -56,7 +58,9 @@ class Handler(web.RequestHandler):
     The most common is a request line that is too long: a hundred channels in a URL.
     """
 
-    __slots__ = ()
+    __slots__ = ("deadline",)
+
+    deadline: asyncio.TimerHandle
 
     def handle_error(
         self,
@@ -93,9 +97,28 @@ class Handler(web.RequestHandler):
         """As the base, and write at once: nothing may wait in the transport at a hand-over.
 
         A plain response keeps its handler until the kernel has all of the response.
+
+        The first request has ``header_timeout_s`` from now on. The base would give it as
+        long as a kept connection may be idle.
         """
         cast("asyncio.Transport", transport).set_write_buffer_limits(0)
         super().connection_made(transport)
+        server = self._manager
+        assert isinstance(server, Server)
+        if self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+            self._keepalive_handle = None  # the next one is set behind a response
+        self.deadline = self._loop.call_later(server.header_timeout_s, self.end_if_silent)
+
+    def end_if_silent(self) -> None:
+        """Close a connection on which no request has come by now."""
+        if not self._request_count and self.transport is not None:
+            self.transport.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """As the base; nothing is waited for any more."""
+        self.deadline.cancel()
+        super().connection_lost(exc)
 
     def hand_over(self, taker: Taker) -> None:
         """Let ``taker`` have the connection; the request's handler must end now, by a cancel.
@@ -150,6 +173,9 @@ class Server(web.Server):
     taken: set[Taker]
     """Connections that are open, but not aiohttp's any more."""
 
+    header_timeout_s: float
+    """Within which the first request of a connection must be here, up to the end of its headers."""
+
     def __call__(self) -> Handler:
         """A handler for a new connection."""
         return Handler(self, loop=self._loop, **self._kwargs)
@@ -169,11 +195,17 @@ class Server(web.Server):
 class Runner(web.AppRunner):
     """An application's runner whose server is ours."""
 
+    def __init__(self, app: web.Application, *, header_timeout_s: float, **options: Any) -> None:
+        """``options`` are aiohttp's; its ``keepalive_timeout`` is for an idle kept connection."""
+        super().__init__(app, **options)
+        self.header_timeout_s = header_timeout_s
+
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         server.__class__ = Server
         assert isinstance(server, Server)
         server.taken = set()
+        server.header_timeout_s = self.header_timeout_s
         return server
 
     def end_idle(self) -> None:

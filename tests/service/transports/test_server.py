@@ -49,7 +49,7 @@ KINDS = {
 )
 async def test_a_request_that_cannot_be_read_gets_json(data: bytes, word: str) -> None:
     """400, a coded error that says what to do, and the connection is closed."""
-    runner = Runner(web.Application(), access_log=None)
+    runner = Runner(web.Application(), header_timeout_s=DEADLINE_S, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     reader, writer = await asyncio.open_connection(*runner.addresses[0])
@@ -225,7 +225,7 @@ class _Heard(logging.LoggerAdapter[logging.Logger]):
         self._heard.append(exc_info)
 
 
-FIELDS = ("_loop", "_manager", "_message_tail", "_waiter", "transport")
+FIELDS = ("_loop", "_manager", "_message_tail", "_request_count", "_waiter", "transport")
 
 
 @pytest.fixture
@@ -269,6 +269,17 @@ async def _handler_loop(plain: Plain) -> bool:
 
 async def _manager(plain: Plain) -> bool:
     return await _field(plain, "_manager") is plain.server
+
+
+async def _keepalive_handle(plain: Plain) -> bool:
+    handler = await plain.idle()
+    return isinstance(inside(handler, "_keepalive_handle"), asyncio.TimerHandle)
+
+
+async def _request_count(plain: Plain) -> bool:
+    before = inside(await plain.idle(), "_request_count")
+    plain.writer.close()
+    return bool(before == 0 and await _field(plain, "_request_count") == 1)
 
 
 async def _message_tail(plain: Plain) -> bool:
@@ -384,9 +395,11 @@ async def _line_too_long(plain: Plain) -> bool:
 INSIDES: dict[str, Callable[[Plain], Awaitable[bool]]] = {
     "BaseRequest.protocol": _protocol,
     "BaseRequest.writer.output_size": _output_size,
+    "RequestHandler._keepalive_handle": _keepalive_handle,
     "RequestHandler._loop": _handler_loop,
     "RequestHandler._manager": _manager,
     "RequestHandler._message_tail": _message_tail,
+    "RequestHandler._request_count": _request_count,
     "RequestHandler._waiter": _waiter,
     "RequestHandler.close": _close,
     "RequestHandler.connection_lost": _connection_lost,
