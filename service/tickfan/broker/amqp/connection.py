@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aio_pika import Connection
 from aio_pika.connection import make_url
 from aiormq.connection import TransportFactory
+from aiormq.exceptions import AMQPError
 from yarl import URL
 
 from tickfan.broker.amqp.incoming import Incoming
@@ -273,4 +274,8 @@ def reason(error: BaseException | None) -> str:
         return "the connection was closed"
     if isinstance(error, TimeoutError):
         return "timed out"
+    match error.args:
+        # To Python the first of two arguments of a ConnectionError is an errno.
+        case (int(code), str(text)) if isinstance(error, AMQPError):
+            return f"{text} (AMQP reply code {code})"
     return str(error) or type(error).__name__

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 
 import pytest
+from aiormq.exceptions import AMQPError, ChannelClosed, ConnectionClosed
 
 from tests.support import amqp
 from tickfan.broker.amqp.connection import (
@@ -60,6 +61,15 @@ def test_reasons_are_never_empty() -> None:
     assert reason(TimeoutError()) == "timed out"
     assert reason(None) == "the connection was closed"
     assert reason(OSError("no route")) == "no route"
+    assert reason(OSError(111, "refused")) == "[Errno 111] refused"
+
+
+@pytest.mark.parametrize("kind", [ConnectionClosed, ChannelClosed])
+def test_a_reply_code_is_no_errno(kind: type[AMQPError]) -> None:
+    """What RabbitMQ says comes first, and its code is called by its name."""
+    said = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
+    assert reason(kind(320, said)) == f"{said} (AMQP reply code 320)"
+    assert reason(kind("only words")) == "only words"
 
 
 def test_the_longest_wait_is_short() -> None:
