@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tickfan.api.context import CONTEXT, json_response
 from tickfan.api.queries import find_channel, limit_of, no_value
-from tickfan.core.pattern import Pattern
+from tickfan.core.errors import Refusal
+from tickfan.core.pattern import Pattern, about_space
 from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.transports.parameters import check_query
 from tickfan.wire import events
@@ -43,6 +44,10 @@ async def list_channels(request: web.Request) -> web.Response:
     pattern = Pattern(query.get("pattern", "#"))
     limit = limit_of(request, LIMIT, LIMIT_MAX)
     after = query.get("after", "")
+    if " " in after:  # the pages would come from elsewhere, and might never end
+        raise Refusal(
+            "bad_field", f"{after[:160]!r} is not a channel name{about_space(after)}", "after"
+        )
     page: list[Channel] = []
     steps = _first(feeds, pattern, after, limit + 1, page)
     if sum(feed.looks(pattern) for feed in feeds) > LOOKS_AT_ONCE:

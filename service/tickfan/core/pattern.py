@@ -38,10 +38,15 @@ def check_channel_name(text: str) -> str:
         raise Refusal(
             "bad_channel",
             f"{text[:160]!r} is not a channel name: allowed are {ALLOWED}, "
-            "and no empty word between dots",
+            f"and no empty word between dots{about_space(text)}",
             text[:160],
         )
     return text
+
+
+def about_space(text: str) -> str:
+    """What to write instead, at the end of a sentence about a name with a space in it."""
+    return ". A + in a URL's query is a space: write + as %2B" if " " in text else ""
 
 
 class Pattern:
@@ -94,7 +99,7 @@ def _words(text: str) -> tuple[str, ...]:
         raise Refusal(
             "bad_pattern",
             f"{text[:160]!r} is not a pattern: words of {ALLOWED}, or * or #, "
-            "joined by single dots",
+            f"joined by single dots{about_space(text)}",
             text[:160],
         )
     for word in words:

@@ -76,6 +76,7 @@ async def test_pages_of_many_channels(service: Live, limit: int) -> None:
 @pytest.mark.parametrize(
     ("query", "code", "item"),
     [
+        ("after=quotes.EUR+USD", "bad_field", "after"),
         ("limit=0", "bad_field", "limit"),
         ("limit=10001", "bad_field", "limit"),
         ("limit=-1", "bad_field", "limit"),
@@ -89,6 +90,7 @@ async def test_pages_of_many_channels(service: Live, limit: int) -> None:
 async def test_a_bad_query_is_named(service: Live, query: str, code: str, item: str) -> None:
     """The parameter and what is allowed."""
     error = (await get(service, f"/v1/channels?{query}", 400))["error"]
+    assert ("write + as %2B" in error["message"]) is ("+" in query or "%20" in query)
     assert (error["code"], error["item"]) == (code, item)
 
 
