@@ -14,6 +14,7 @@ from tickfan.core.errors import Refusal
 from tickfan.core.pattern import Pattern
 from tickfan.session.grants import REQUEST_FIELDS
 from tickfan.transports.requests import check_names
+from tickfan.wire.formats import JSON_V1
 
 OPS = {
     "subscribe": ("op", "id", *(name for name in REQUEST_FIELDS if name != "until")),
@@ -44,7 +45,10 @@ def decode_msgpack(data: bytes) -> Any:
             max_ext_len=0, max_bin_len=0, max_str_len=len(data),
         )  # fmt: skip
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
-        raise Refusal("bad_message", f"not MessagePack: {type(error).__name__}: {error}") from None
+        why = f"not MessagePack: {type(error).__name__}: {error}"
+        if data.lstrip()[:1] in (b"{", b"["):
+            why = f"JSON, and not MessagePack; to send JSON ask for the subprotocol {JSON_V1}"
+        raise Refusal("bad_message", why) from None
 
 
 def decode_json(data: str | bytes) -> Any:

@@ -50,6 +50,13 @@ ANSWERS_MAX = 16
 """Answers that wait for a client to read them, before its next message is taken."""
 LOOK_S = 0.01
 
+_WRONG_FRAME = {
+    frames.TEXT: f"{JSON_V1} takes text frames; to send MessagePack ask for the "
+    f"subprotocol {MSGPACK_V1}",
+    frames.BINARY: f"{MSGPACK_V1} takes binary frames; to send JSON ask for the "
+    f"subprotocol {JSON_V1}",
+}
+
 ERRORS_MAX = 32
 """Channels of one command that are refused by name; of the others the number is told."""
 
@@ -202,8 +209,7 @@ class Conversation(Guest):
                     f"{len(data)} bytes; at most {self.admission.limits.message_bytes_max} go",
                 )
             if kind != self._kind:
-                name = "text" if self._kind == frames.TEXT else "binary"
-                raise Refusal("wrong_frame", f"{self._protocol} takes {name} frames")  # noqa: TRY301
+                raise Refusal("wrong_frame", _WRONG_FRAME[self._kind])  # noqa: TRY301
             message = self._decode(data)
             command_id = commands.command_id(message)
             op = commands.check_command(message)

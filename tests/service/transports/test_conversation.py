@@ -179,6 +179,8 @@ async def test_a_frame_of_the_wrong_kind_or_no_encoding_is_answered(
         assert await quiet(talk) == []
     assert (wrong["code"], broken["code"]) == ("wrong_frame", "bad_message")
     assert subprotocol in wrong["message"]
+    others = {"tickfan.json.v1", "tickfan.msgpack.v1"} - {subprotocol}
+    assert wrong["message"].endswith(f"ask for the subprotocol {others.pop()}")
 
 
 async def test_an_oversize_message_is_refused_and_a_huge_one_closes(make_live: MakeLive) -> None:

@@ -53,6 +53,16 @@ def test_a_bad_body_is_refused_by_name_and_for_little(name: str) -> None:
     assert peak < 1_000_000
 
 
+@pytest.mark.parametrize(
+    "data", [b'{"op":"ping"}', b' {"op": "subscribe", "channels": ["quotes.#"]}\n', b"[1]"]
+)
+def test_json_in_a_binary_frame_is_pointed_to_its_protocol(data: bytes) -> None:
+    """A client that asked for no subprotocol speaks MessagePack without knowing it."""
+    with pytest.raises(Refusal, match=r"ask for the subprotocol tickfan\.json\.v1") as caught:
+        check_command(decode_msgpack(data))
+    assert caught.value.code == "bad_message"
+
+
 def test_many_channels_fit_one_command() -> None:
     """The limits leave room for what a client may need."""
     channels = [f"quotes.S{number}" for number in range(2000)]
