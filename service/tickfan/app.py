@@ -66,7 +66,7 @@ log = structlog.get_logger("tickfan")
 
 TASK_END_S = 10.0
 
-CHANNEL = "/v1/channels/{channel:.+(?<!/history)}"
+CHANNEL = "/v1/channels/{channel:.+(?<!/history)(?<!/history/)}"
 """A name may hold slashes, and not all of them come as %2F: some proxies decode a path."""
 
 __all__ = ["Parts", "Service", "StartError", "build_broker", "serve"]
@@ -78,6 +78,18 @@ async def serve(settings: Settings, *, on_ready: Callable[[], None]) -> None:
     Raises :class:`StartError` if it cannot start.
     """
     await run(Service(settings), settings, on_ready)
+
+
+def _slash_or_not(*routes: web.RouteDef) -> list[web.RouteDef]:
+    """Each address as it is, and with a slash behind it: some frameworks and proxies add one.
+
+    Not redirected: behind a proxy that takes a prefix away, nobody here knows where to.
+    """
+    slashed = [
+        web.RouteDef(route.method, f"{route.path}/", route.handler, route.kwargs)
+        for route in routes
+    ]
+    return [*routes, *slashed]
 
 
 def build_broker(settings: Settings, sink: Sink | None) -> Broker:
@@ -267,15 +279,17 @@ class Service:
             [
                 web.get("/", page.index),
                 web.get("/static/{name}", page.asset),
-                web.get("/v1/sse", sse, allow_head=False),
-                web.post("/v1/sse", sse),
-                web.get("/v1/ndjson", ndjson, allow_head=False),
-                web.post("/v1/ndjson", ndjson),
-                web.get("/v1/ws", websocket, allow_head=False),
-                web.get("/v1/channels", channels.list_channels),
+                *_slash_or_not(
+                    web.get("/v1/sse", sse, allow_head=False),
+                    web.post("/v1/sse", sse),
+                    web.get("/v1/ndjson", ndjson, allow_head=False),
+                    web.post("/v1/ndjson", ndjson),
+                    web.get("/v1/ws", websocket, allow_head=False),
+                    web.get("/v1/channels", channels.list_channels),
+                    web.get("/v1/channels/{channel:.+}/history", history.history),
+                ),
                 web.get(CHANNEL, channels.latest_value),
                 web.post(CHANNEL, publish.publish),
-                web.get("/v1/channels/{channel:.+}/history", history.history),
             ]
         )
         return app
@@ -287,12 +301,12 @@ class Service:
         app[CONTEXT] = self._context()
         own = registry(app[CONTEXT])
         app.add_routes(
-            [
+            _slash_or_not(
                 web.get("/livez", health.livez),
                 web.get("/readyz", health.readyz),
                 web.get("/metrics", metrics(own)),
                 web.get("/v1/stats", stats.stats),
-            ]
+            )
         )
         return app
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     [
         ("GET", "/nowhere", 404, "not_found"),
         ("GET", "/v1/channels/a/b/c", 404, "no_feed"),
-        ("GET", "/v1/channels/", 404, "not_found"),
+        ("GET", "/v1/sse//", 404, "not_found"),
         ("POST", "/v1/channels/quotes.A/history", 405, "method_not_allowed"),
         ("POST", "/v1/ws", 405, "method_not_allowed"),
         ("DELETE", "/v1/sse", 405, "method_not_allowed"),
@@ -46,6 +46,31 @@ async def test_wrong_use_of_http_is_explained(
     error = orjson.loads(text)["error"]
     assert error["code"] == code
     assert error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/sse/?channels=quotes.A", 200),
+        ("/v1/ndjson/?channels=quotes.A", 200),
+        ("/v1/ws/", 426),
+        ("/v1/channels/", 200),
+        ("/v1/channels/trades.A/history/", 200),
+    ],
+)
+async def test_a_slash_behind_an_address_makes_no_difference(
+    service: Live, path: str, status: int
+) -> None:
+    """It is answered, not redirected: clients of streams follow no redirects."""
+    await service.publish("trades.A", 1)
+    async with connect(service, request(path)) as wire:
+        assert (await wire.head())[0] == status
+
+
+@pytest.mark.parametrize("path", ["/livez/", "/readyz/", "/metrics/", "/v1/stats/"])
+async def test_so_it_is_on_the_second_listener(service: Live, path: str) -> None:
+    """Probes are written by hand."""
+    assert (await service.admin.get(path)).status == 200
 
 
 async def test_who_must_upgrade_is_told_to_what(service: Live) -> None:
