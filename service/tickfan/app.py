@@ -280,9 +280,9 @@ class Service:
                 web.get("/", page.index),
                 web.get("/static/{name}", page.asset),
                 *_slash_or_not(
-                    web.get("/v1/sse", sse, allow_head=False),
+                    web.get("/v1/sse", sse),
                     web.post("/v1/sse", sse),
-                    web.get("/v1/ndjson", ndjson, allow_head=False),
+                    web.get("/v1/ndjson", ndjson),
                     web.post("/v1/ndjson", ndjson),
                     web.get("/v1/ws", websocket, allow_head=False),
                     web.get("/v1/channels", channels.list_channels),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
-
 from loadtest.rig.waiting import until
 from tests.support.raw import connect, request
 
@@ -69,10 +67,3 @@ async def test_the_root_says_where_to_go(service: Live) -> None:
     async with service.session.get(service.url("/")) as response:
         assert response.status == 200
         assert "/v1/sse" in (await response.json())["streams"]
-
-
-@pytest.mark.parametrize("path", ["/v1/sse", "/v1/ws", "/v1/ndjson"])
-async def test_a_stream_has_no_head(service: Live, path: str) -> None:
-    """It would subscribe and send nothing."""
-    async with service.session.head(service.url(path)) as response:
-        assert response.status == 405

@@ -106,11 +106,14 @@ async def run(  # noqa: PLR0913 - one call, by both wires
 ) -> None:
     """Begin the stream, which then goes on without aiohttp: by a cancel.
 
-    Returns if it cannot begin. The connection is closed then: a stream ends with its connection.
-    The headers do not say so. A client that reads ``Connection: close`` may take a cut for the
-    end of the body, although the last chunk is missing (undici, which is Node's fetch).
+    Returns if it cannot begin, or if only the headers were asked for. A stream that cannot
+    begin ends with its connection, too. The headers do not say so: a client that reads
+    ``Connection: close`` may take a cut for the end of the body, although the last chunk is
+    missing (undici, which is Node's fetch).
     """
     await response.prepare(web_request)
+    if web_request.method == "HEAD":  # the headers are all of it (RFC 9110, 9.3.2)
+        return
     response.force_close()
     transport, handler = web_request.transport, handler_of(web_request)
     if transport is None:  # gone while the headers were written

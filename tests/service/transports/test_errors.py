@@ -25,7 +25,8 @@ if TYPE_CHECKING:
         ("POST", "/v1/ws", 405, "method_not_allowed"),
         ("DELETE", "/v1/sse", 405, "method_not_allowed"),
         ("PUT", "/v1/channels/quotes.A", 405, "method_not_allowed"),
-        ("HEAD", "/v1/sse", 405, ""),
+        ("HEAD", "/v1/ws", 405, ""),
+        ("HEAD", "/v1/sse", 400, ""),
         ("GET", "/v1/ws", 426, "upgrade_required"),
     ],
 )

@@ -541,6 +541,21 @@ async def test_a_late_update_never_reaches_the_next_request(
     await until(lambda: not len(service.service.directory), "the audience has ended")
 
 
+@BOTH
+async def test_a_head_gets_the_headers_and_no_stream(service: Live, kind: str) -> None:
+    """Monitors ask so. The connection stays for their next request."""
+    path = f"/v1/{kind}?channels=quotes.A"
+    async with connect(service, request(path, method="HEAD") + request("/v1/channels")) as wire:
+        status, headers = await wire.head()
+        assert (await wire.head())[0] == 200  # and nothing is between the two
+    assert status == 200
+    assert "transfer-encoding" not in headers
+    assert headers["cache-control"] == "no-store, no-transform"
+    async with connect(service, request(path)) as wire:
+        assert headers["content-type"] == (await wire.head())[1]["content-type"]
+    assert service.service.tally.connects == {kind: 1}
+
+
 FETCH = """
 const response = await fetch(process.argv[1]);
 let bytes = 0;
