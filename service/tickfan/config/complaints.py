@@ -72,8 +72,10 @@ def complaints(
     elif kind == "literal_error":
         allowed = str(context["expected"]).replace("'", '"')
     variable = variables.get(path)
-    source = f" (from {variable})" if variable else ""
-    return [f"{path}: got {_shown(path, value)}{source}, allowed: {allowed or fault['msg']}"]
+    got = _shown(path, value) + (f" (from {variable})" if variable else "")
+    if wrong := context.get("wrong"):
+        got += f": {wrong}"
+    return [f"{path}: got {got}, allowed: {allowed or fault['msg']}"]
 
 
 def _place(fault: ErrorDetails) -> tuple[list[str | int], str | None]:

@@ -43,9 +43,13 @@ _AGE_ALLOWED = (
 )
 
 
-def refuse(allowed: str) -> NoReturn:
-    """Refuse a setting's value; ``allowed`` completes "got ..., allowed: ..."."""
-    raise PydanticCustomError("allowed", "allowed: {allowed}", {"allowed": allowed})
+def refuse(allowed: str, wrong: str = "") -> NoReturn:
+    """Refuse a setting's value; ``allowed`` completes "got ..., allowed: ...".
+
+    ``wrong`` is what is wrong with a value that is not shown.
+    """
+    context = {"allowed": allowed} | ({"wrong": wrong} if wrong else {})
+    raise PydanticCustomError("allowed", "allowed: {allowed}", context)
 
 
 def problems(found: list[tuple[str, str]]) -> NoReturn:
@@ -106,8 +110,8 @@ def _readable(value: str) -> str:
 def _broker_url(value: SecretStr) -> SecretStr:
     try:
         urls(value.get_secret_value())
-    except ValueError:
-        refuse(BROKER_URL_ALLOWED)
+    except ValueError as error:
+        refuse(BROKER_URL_ALLOWED, str(error))
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tickfan.config import ConfigError, load
 from tickfan.config.brokerurl import masked, urls
 
 
@@ -23,31 +24,53 @@ def test_plain_urls_are_left_as_they_are(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "wrong"),
     [
-        "",
-        "memory",
-        "memory://x",
-        "http://host",
-        "amqp://",
-        "amqp://secret@",
-        "amqp://user:secret",
-        "amqp://a,,b",
-        "amqp://host:0",
-        "amqp://host:65536",
-        "amqp://u:sec/ret@host",
-        "amqp://u:sec@ret@host",
-        "amqp://u:sec ret@host",
-        "amqp://host/vhost/more",
-        "amqp://host/vhost?heartbeat=secret",
-        "amqp://host/vhost#secret",
+        ("", "is not memory://, and does not begin with amqp:// or amqps://"),
+        ("memory", "does not begin with"),
+        ("memory://secret", "does not begin with"),
+        ("http://secret", "does not begin with"),
+        ("AMQP://secret", "does not begin with"),
+        ("user:secret@host", "does not begin with"),
+        ("amqp://", "^the host is missing"),
+        ("amqp://secret@", "^the host is missing"),
+        ("amqp://u:secret@/v", "^the host is missing"),
+        ("amqp://user:secret", "the port of the host .* or the host behind user:password@ is miss"),
+        ("amqp://u:secret@a,,b", "^host 2 of 3 is missing"),
+        ("amqp://u:secret@a,b,", "^host 3 of 3 is missing"),
+        ("amqp://u:secret@ho_st!", "^the host is no host name"),
+        ("amqp://u:secret@a,[::1", "^host 2 of 2 is no host name"),
+        ("amqp://u:secret@host:0", "^the port of the host is not a whole number from 1 to 65535$"),
+        ("amqp://u:secret@host:65536", "^the port of the host"),
+        ("amqp://u:secret@a:5672,b:x,c", "^the port of host 2 of 3"),
+        ("amqp://u:secret@[::1]:", "^the port of the host"),
+        ("amqp://u:sec/secret@host", "a / before the @; .* %2F"),
+        ("amqp://u:secret@secret@host", "two @ in it; .* %40"),
+        ("amqp://u:secret,secret@host", "a comma before the @; .* %2C"),
+        ("amqp://u:secret:secret@host", "two : before the @; .* %3A"),
+        ("amqp://u:secret secret@host", "a space or a line break"),
+        ("amqp://u:secret@host\n", "a space or a line break"),
+        ("amqp://host/vhost/secret", "second / behind the hosts; in a vhost it is %2F"),
+        ("amqp://host/vhost?heartbeat=secret", r"a \? or a # in it; .* %3F or %23"),
+        ("amqp://host/vhost#secret", r"a \? or a # in it"),
+        ("amqp://u:secret#@host", r"a \? or a # in it"),
     ],
 )
-def test_what_is_not_a_broker_url_is_refused_without_repeating_it(url: str) -> None:
-    """The message says what is allowed, and holds nothing of the URL."""
-    with pytest.raises(ValueError, match="memory://, or amqp:// or amqps://") as caught:
+def test_the_part_that_is_wrong_is_named_and_nothing_is_repeated(url: str, wrong: str) -> None:
+    """Any part may be a piece of a password."""
+    with pytest.raises(ValueError, match=wrong) as caught:
         urls(url)
     assert "secret" not in str(caught.value)
+
+
+def test_a_complaint_names_the_part_and_what_is_allowed() -> None:
+    """Where it came from, what is wrong, how it should be; and not the password."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"TICKFAN_BROKER__URL": "amqp://me:secret@a:5672,b:x/v"})
+    [complaint] = str(caught.value).splitlines()
+    for part in ("broker.url", "TICKFAN_BROKER__URL", "port of host 2 of 2", "memory://, or amqp:"):
+        assert part in complaint
+    assert "secret@" not in complaint
 
 
 @pytest.mark.parametrize(
