@@ -107,10 +107,11 @@ async def run(  # noqa: PLR0913 - one call, by both wires
     """Begin the stream, which then goes on without aiohttp: by a cancel.
 
     Returns if it cannot begin, or if only the headers were asked for. A stream that cannot
-    begin ends with its connection, too. The headers do not say so: a client that reads
-    ``Connection: close`` may take a cut for the end of the body, although the last chunk is
-    missing (undici, which is Node's fetch).
+    begin ends with its connection, too. ``Connection: close`` does not say so, because undici
+    (Node's fetch) then takes a cut for the end of the body, although the last chunk is missing.
     """
+    # It keeps undici from sending the next request on a connection that is just being closed.
+    response.headers["Keep-Alive"] = "timeout=1"
     await response.prepare(web_request)
     if web_request.method == "HEAD":  # the headers are all of it (RFC 9110, 9.3.2)
         return

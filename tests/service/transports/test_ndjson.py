@@ -30,6 +30,7 @@ async def test_every_line_is_one_object_in_either_http_version(service: Live, ve
         body = opening + await wire.rest()
 
     if version == "1.1":
+        assert headers["keep-alive"] == "timeout=1"
         assert "connection" not in headers
         body = b"".join(chunks(body))
     assert headers["content-type"].startswith("application/x-ndjson")

@@ -45,6 +45,7 @@ async def test_the_headers_keep_proxies_and_caches_out_of_the_way(service: Live)
     assert headers["content-type"].startswith("text/event-stream")
     assert headers["cache-control"] == "no-store, no-transform"
     assert headers["x-accel-buffering"] == "no"
+    assert headers["keep-alive"] == "timeout=1"
     assert "connection" not in headers  # see test_streams.py: Node's fetch would miss a cut
     assert headers["transfer-encoding"] == "chunked"
     assert "content-encoding" not in headers

@@ -534,6 +534,7 @@ async def test_a_late_update_never_reaches_the_next_request(
             await asyncio.sleep(0)
         body = b"".join(chunks(opening + await wire.rest()))
 
+    assert headers["keep-alive"] == "timeout=1"
     assert "connection" not in headers
     assert body.count(b"subscribed") == 1
     assert b"late" not in body
