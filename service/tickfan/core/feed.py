@@ -77,8 +77,8 @@ class Feed:
 
     __slots__ = (
         "channels", "confirmed_after", "first_seq", "heard_ms", "history", "index", "is_lossless",
-        "name", "newest", "patterns", "since_ms", "size_most", "spec", "state_size", "upstream",
-        "why",
+        "largest", "name", "newest", "patterns", "since_ms", "size_most", "spec", "state_size",
+        "upstream", "why",
     )  # fmt: skip
 
     def __init__(self, spec: FeedSpec) -> None:
@@ -92,8 +92,10 @@ class Feed:
         self.history: History[Update] = History(spec.history_bytes_max if spec.is_lossless else 0)
         # The newest update of a lossless feed.
         self.newest: Update | None = None
-        # The largest size of an update so far. It bounds the size of many without adding up.
+        # The largest size of an update so far, and its channel. The size bounds that of many
+        # without adding up.
         self.size_most = 0
+        self.largest: Channel | None = None
         # What the channels' states count for, in bytes.
         self.state_size = 0
         # The seq of the first update read from the stream, None before it.

@@ -69,13 +69,13 @@ class Hub:
             channel = feed.add_channel(name)
             self._directory.add_channel(channel)
         size += len(name) + ENVELOPE_BYTES
+        if size > feed.size_most:
+            feed.size_most, feed.largest = size, channel
         if feed.is_lossless:
             self._publish_lossless(
                 feed, Update(channel, seq, ts, data, type_, channel.seq, fingerprint, size, held)
             )
             return
-        if size > feed.size_most:  # noqa: PLR1730 - a call costs three times as much
-            feed.size_most = size
         seq = channel.seq = (channel.seq or 0) + 1
         channel.latest = Update(channel, seq, ts, data, type_, None, None, size)
         if self._changes.mark(channel):

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from aiohttp import WebSocketError
+from aiohttp import WebSocketError, WSCloseCode
 
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
@@ -182,13 +182,34 @@ class Conversation(Guest):
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == frames.CLOSE:
-            self._close(closing.LEFT, frames.close_code(body))
+            code = frames.close_code(body)
+            if code == WSCloseCode.MESSAGE_TOO_BIG:
+                self._too_big()
+            self._close(closing.LEFT, code)
         elif self.connection is not None:
             self.connection.heard_at = self.admission.clock.time()
             if kind == frames.PING:
                 self._send(frames.control_frame(frames.PONG, body))
             elif kind != frames.PONG:
                 self._answer(kind, body)
+
+    def _too_big(self) -> None:
+        """Say of a client that takes no message so large, which of its feeds' was the largest.
+
+        It comes back with its cursor, and is sent the same again: an operator must know.
+        """
+        feeds = () if self.connection is None else self.connection.feeds
+        feed = max(feeds, key=lambda feed: feed.size_most, default=None)
+        if feed is not None and feed.largest is not None:
+            log.warning(
+                "a client takes no message so large",
+                code=int(WSCloseCode.MESSAGE_TOO_BIG),
+                largest_update_bytes=feed.size_most,
+                channel=feed.largest.name,
+                updates_bytes_max=self.admission.formats.updates_bytes_max,
+                remote=self._remote,
+                hint="raise the limit of its WebSocket library above both",
+            )
 
     def _close(self, reason: Reason, code: int) -> None:
         """Answer a close frame with its code (RFC 6455, 5.5.1), or what is none of the protocol."""

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect as websocket
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from loadtest.rig.waiting import DEADLINE_S, until
@@ -668,3 +669,21 @@ async def test_bursts_fit_a_client_that_takes_32_kib(service: Live, subprotocol:
         while snapshots < 600:
             message = read(await client.recv())
             snapshots += len(message.get("u", ())) * message.get("snapshot", 0)
+
+
+async def test_a_message_that_is_too_large_for_a_client_is_named(service: Live) -> None:
+    """It closes with 1009 each time that it comes back; nothing else would say why."""
+    url = service.url("/v1/ws").replace("http", "ws")
+    await service.publish("trades.small", "x")
+    with capture_logs() as logs:
+        async with asyncio.timeout(DEADLINE_S), websocket(url, max_size=2**15) as client:
+            await client.send(msgpack.packb({"op": "subscribe", "channels": ["trades.#"]}))
+            while msgpack.unpackb(await client.recv())["t"] != "snapshot_end":
+                pass
+            await service.publish("trades.large", "x" * 100_000)
+            with pytest.raises(ConnectionClosed):
+                await client.recv()
+        await until(lambda: not service.service.connected)
+    (said,) = [line for line in logs if line["event"] == "a client takes no message so large"]
+    assert (said["code"], said["channel"], said["log_level"]) == (1009, "trades.large", "warning")
+    assert 100_000 < said["largest_update_bytes"] < 101_000
