@@ -72,9 +72,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     has_failed = True  # until it has started
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = SkippingLoop()
+
     @initialize()
     def start(self) -> None:
-        self.loop = SkippingLoop()
         self.log = Log()
         self.guests: list[Guest] = []
         self.cursors: list[str] = []
@@ -455,22 +458,24 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everybody reads again, and in the end nothing is left behind."""
-        if self.has_failed:  # and has said why
-            return
         try:
-            self.loop.within(self._calm)
-            self._check_calm()
-            for guest in [*self.guests]:
-                if guest.client.reason is not None:
-                    self.loop.within(lambda guest=guest: self._come_back(guest, "json"))  # type: ignore[misc]
-            self._check_calm()
-            for guest in self.guests:
-                self.loop.within(guest.client.leave)
-            self.keepalive.stop()
-            self._wait(0.5)
-            self._check_nothing_is_left()
+            if not self.has_failed:  # else it has said why
+                self._end_all()
         finally:
             self.loop.close()
+
+    def _end_all(self) -> None:
+        self.loop.within(self._calm)
+        self._check_calm()
+        for guest in [*self.guests]:
+            if guest.client.reason is not None:
+                self.loop.within(lambda guest=guest: self._come_back(guest, "json"))  # type: ignore[misc]
+        self._check_calm()
+        for guest in self.guests:
+            self.loop.within(guest.client.leave)
+        self.keepalive.stop()
+        self._wait(0.5)
+        self._check_nothing_is_left()
 
     def _calm(self) -> None:
         for guest in self.guests:
