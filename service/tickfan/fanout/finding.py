@@ -143,15 +143,25 @@ class Reach(Search):
 class Survey(Search):
     """The snapshots of a request: latest values and last full states, each once."""
 
-    __slots__ = ("_gained", "_looked_at", "_lossless", "_oldest", "_witness", "snapshot", "states")
+    __slots__ = (
+        "_gained", "_had", "_looked_at", "_lossless", "_oldest", "_witness", "snapshot", "states",
+    )  # fmt: skip
 
-    def __init__(self, conflated: Collection[Selector], lossless: Collection[Selector]) -> None:
+    def __init__(
+        self,
+        conflated: Collection[Selector],
+        lossless: Collection[Selector],
+        had: Collection[Channel] = (),
+    ) -> None:
+        """``had`` are the lossless channels that are read already: no state of theirs is sent."""
         super().__init__((*conflated, *lossless))
         self._lossless = frozenset(lossless)
+        # What waits of them would come after their state.
+        self._had = had
         self.snapshot: ConflatingQueue[Channel] = ConflatingQueue()
-        # The lossless channels that have a full state, as of the finish.
+        # The lossless channels whose full state is sent, as of the finish.
         self.states: list[Channel] = []
-        # All lossless channels, with whether they had one each time they were looked
+        # All other lossless channels, with whether they had one each time they were looked
         # at; for each selector one that had; and those that got one since.
         self._looked_at: dict[Channel, bool] = {}
         self._witness: dict[Selector, Channel] = {}
@@ -176,7 +186,7 @@ class Survey(Search):
         return "unconfirmed" if after and oldest <= after else "latest"
 
     def has_state(self, selector: Selector) -> bool:
-        """Whether the last full state of some channel is known."""
+        """Whether the last full state of some channel is sent."""
         witness = self._witness.get(selector)
         if witness is not None and witness.state is not None:
             return True
@@ -198,6 +208,8 @@ class Survey(Search):
             # Lossless channels have no snapshot by latest value: it would be
             # taken for the beginning of their sequence.
             for channel in some:
+                if channel in self._had:
+                    continue
                 has_state = channel.state is not None
                 # Several selectors look, and a reset may come in between: one who found none
                 # has to look again.

@@ -97,11 +97,19 @@ class Subscriptions:
         """
         until = plan.request.until
         held: Mapping[Pattern, tuple[Grant, ...]] = {}
+        had: set[Channel] = set()
         if connection is not None:
             until, held = connection.subscriber.until, connection.grants
             plan = self._planner.fit(plan, held)
-        snapshots_of = plan.grants if plan.request.snapshot else ()
-        return self._prepared(format_, until, {**held, **plan.granted}, snapshots_of)
+            if connection.lossless is not None:
+                had = connection.lossless.channels
+        asked = [*plan.grants] if plan.request.snapshot else []
+        survey = Survey(
+            [grant.selector for grant in asked if grant.interval_ms is not None],
+            [grant.selector for grant in asked if grant.interval_ms is None],
+            had,
+        )
+        return self._prepared(format_, until, {**held, **plan.granted}, survey)
 
     def prepare_unsubscribe(self, connection: Connection, patterns: Iterable[Pattern]) -> Prepared:
         """What :meth:`unsubscribe` will have to find; as :meth:`prepare`."""
@@ -111,23 +119,18 @@ class Subscriptions:
         left = {pattern: grants for pattern, grants in connection.grants.items()
                 if pattern not in gone}  # fmt: skip
         subscriber = connection.subscriber
-        return self._prepared(subscriber.format, subscriber.until, left, ())
+        return self._prepared(subscriber.format, subscriber.until, left, Survey((), ()))
 
     def _prepared(
         self,
         format_: Format,
         until: str | None,
         held: Mapping[Pattern, tuple[Grant, ...]],
-        snapshots_of: Iterable[Grant],
+        survey: Survey,
     ) -> Prepared:
         keys = keys_of(format_, until, held.values())
         lossless, conflated = keys
         each = [*conflated.values()] if lossless is None else [lossless, *conflated.values()]
-        asked = [*snapshots_of]
-        survey = Survey(
-            [grant.selector for grant in asked if grant.interval_ms is not None],
-            [grant.selector for grant in asked if grant.interval_ms is None],
-        )
         return Prepared(survey, keys, {key: self._directory.reach(key) for key in each})
 
     def subscribe(
@@ -145,18 +148,12 @@ class Subscriptions:
         plan = self._planner.fit(plan, connection.grants)
         if not plan.granted:
             return Granted(None, plan.refusals)
-        had = set() if connection.lossless is None else connection.lossless.channels
         fresh = self._join(connection, plan, prepared)
         recovered = self._recover(connection, fresh, places or {})
         fields = self._fields(plan, prepared.survey, recovered)
         subscriber = connection.subscriber
-        states = [
-            channel
-            for channel in prepared.survey.states
-            # Neither after an exact continuation nor for a channel that is
-            # read already: what waits of it would come after its state.
-            if not recovered.get(channel.feed) and channel not in had
-        ]
+        # An exact continuation needs none.
+        states = [channel for channel in prepared.survey.states if not recovered.get(channel.feed)]
         subscriber.open(
             Opening(
                 [answer.head(subscriber.format, fields)],

@@ -132,10 +132,20 @@ async def test_a_channel_that_is_read_already_gets_no_second_state() -> None:
     client = fanout.client("json", "fast", "book.x")
     fanout.publish("book.x", "a change")
     await fanout.settle()
-    client.subscribe("book.#")
+    for texts in (["book.#", "book.x"], ["book.x"], ["book.#"]):
+        client.subscribe(*texts)
     await fanout.settle()
     came = [(one["channel"], one["data"]) for one in client.named("update")]
     assert came == [("book.x", "all of it"), ("book.x", "a change"), ("book.y", "all of it")]
+    told = [
+        (one["channel"], one["snapshot"])
+        for answer in client.named("subscribed")
+        for one in answer["channels"]
+    ]
+    assert told == [
+        ("book.x", "state"), ("book.#", "state"), ("book.x", "none"), ("book.x", "none"),
+        ("book.#", "none"),
+    ]  # fmt: skip
 
 
 @skips_time
