@@ -118,21 +118,22 @@ def gap(update: Update) -> Fields:
 
 
 def reset(feed: Feed, reason: str) -> Fields:
-    """The feed's stream cannot be continued."""
-    return {"feed": feed.name, "reason": reason}
-
-
-def reset_on_resume(feed: Feed, at: Place | None) -> Fields:
-    """A cursor of the feed cannot be continued. ``at`` None: it is of another feed.
+    """The feed's stream cannot be continued.
 
     ``oldest`` is a cursor behind which everything is still held: a client that
     wants the rest of the history resumes from there.
     """
     oldest = feed.history.oldest
     return {
-        **reset(feed, "unknown_feed" if at is None else feed.why_not(at)),
+        "feed": feed.name,
+        "reason": reason,
         "oldest": None if oldest is None else Trail({feed.name: oldest.place or ""}).text(),
     }
+
+
+def reset_on_resume(feed: Feed, at: Place | None) -> Fields:
+    """A cursor of the feed cannot be continued. ``at`` None: it is of another feed."""
+    return reset(feed, "unknown_feed" if at is None else feed.why_not(at))
 
 
 def heartbeat(server_time: int, feeds: Iterable[Feed]) -> Fields:

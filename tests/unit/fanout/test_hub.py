@@ -48,7 +48,8 @@ async def test_a_reset_divides_the_old_stream_from_the_new(wire: str, kind: str)
     client.pipe.become("fast")
     await fanout.settle()
     resets = client.named("reset")
-    assert [(one["feed"], one["reason"]) for one in resets] == [("trades", "recreated")]
+    told = [(one["feed"], one["reason"], one["oldest"]) for one in resets]
+    assert told == [("trades", "recreated", None)], "nothing is held of a new stream"
     at = client.events.index(resets[0])
     before = [one for one in client.events[:at] if one.get("channel") == "trades.a"]
     after = [one for one in client.events[at:] if one.get("channel") == "trades.a"]

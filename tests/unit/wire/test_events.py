@@ -122,14 +122,15 @@ def test_status() -> None:
 
 
 def test_reset() -> None:
-    """On a resume it also says from where the rest can be read, if anything is held."""
+    """It also says from where the rest can be read, if anything is held."""
     feed = lossless_feed()
-    assert list(events.reset(feed, "recreated").items()) == [
-        ("feed", "trades"), ("reason", "recreated"),
-    ]  # fmt: skip
-    assert list(events.reset_on_resume(feed, None).items()) == [
-        ("feed", "trades"), ("reason", "unknown_feed"), ("oldest", None),
-    ]  # fmt: skip
+    for fields, reason in (
+        (events.reset(feed, "recreated"), "recreated"),
+        (events.reset_on_resume(feed, None), "unknown_feed"),
+    ):
+        assert list(fields.items()) == [
+            ("feed", "trades"), ("reason", reason), ("oldest", None),
+        ]  # fmt: skip
     oldest = update(feed, seq=7)
     feed.history.append(oldest)
     feed.first_seq = 7
