@@ -247,8 +247,8 @@ class Watch:
                 assert session.got >= len(session.state), f"only a part of the state of {name}"
 
     def _lose(self, feed: str) -> None:
-        if feed in self.head:
-            self.head.remove(feed)
+        if self.head:
+            assert feed == self.head.pop(0), "the resets of an answer come by name"
             return
         self.streams[feed] = self.resets[feed][self.resets_read[feed]]
         self.resets_read[feed] += 1

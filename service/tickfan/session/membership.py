@@ -177,7 +177,7 @@ def resume(
     """
     recovered: dict[Feed, bool] = {}
     behind: dict[Feed, Place] = {}
-    for feed in sorted(fresh, key=lambda feed: feed.name):
+    for feed in fresh:
         at = places.get(feed.name)
         if at is None:
             continue

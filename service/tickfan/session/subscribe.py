@@ -200,10 +200,10 @@ class Subscriptions:
     def _resets(
         self, recovered: dict[Feed, bool], places: Mapping[str, Place]
     ) -> list[dict[str, Any]]:
-        """What is told of the feeds that start afresh."""
+        """What is told of the feeds that start afresh, by their names."""
         resets = []
-        for feed, is_recovered in recovered.items():
-            if not is_recovered:
+        for feed in sorted(recovered, key=lambda feed: feed.name):
+            if not recovered[feed]:
                 reset = events.reset_on_resume(feed, places.get(feed.name))
                 self._tally.unrecovered[feed.name, reset["reason"]] += 1
                 resets.append(reset)

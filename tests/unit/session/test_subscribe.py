@@ -163,6 +163,19 @@ async def test_only_the_last_reset_of_an_answer_has_the_cursor() -> None:
 
 
 @skips_time
+async def test_the_resets_of_an_answer_come_by_the_names_of_their_feeds() -> None:
+    """Whatever the cursor says of each: the same answer to the same request, in each process."""
+    names = "hgfedcba"
+    fanout = Fanout([FeedSpec(name, (f"{name}.#",), Delivery.LOSSLESS) for name in names])
+    lost = "".join(f"~{name}.1.{'A' * 11}" for name in "cg")
+    client = fanout.client("sse", "fast", "#", cursor=f"1{lost}~removed.1.{'A' * 11}")
+    told = [(one["feed"], one["reason"]) for one in client.named("reset")]
+    assert told == [
+        (name, "history_lost" if name in "cg" else "unknown_feed") for name in sorted(names)
+    ]
+
+
+@skips_time
 async def test_a_reset_that_waits_has_a_cursor_of_when_it_is_sent() -> None:
     """The stream is lost once more meanwhile: a cursor of then would be of the old one."""
     fanout = Fanout()
