@@ -19,7 +19,7 @@ from tickfan.core.errors import Refusal
 from tickfan.core.feed import Upstream
 from tickfan.core.pattern import Pattern
 from tickfan.core.spec import Delivery, FeedSpec
-from tickfan.session.keepalive import Keepalive, Times
+from tickfan.session.keepalive import BEAT_S, Keepalive, Times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 PATTERNS = ("trades.a", "trades.*", "trades.#", "book.x", "book.#", "quotes.a", "quotes.#", "#")
 QUEUE_UPDATES_MAX, QUEUE_BYTES_MAX = 12, 200_000
 STALL_TIMEOUT_S = 5.0
+HEARTBEAT_S = 1.0
+# One that is cut while it is owed nothing is found by its heartbeat, which may be a beat late.
+CALM_S = HEARTBEAT_S + BEAT_S + 0.2
 SPECS = (
     FeedSpec("quotes", ("quotes.#",), Delivery.CONFLATED, interval_ms=20),
     FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, flush_ms=10,
@@ -94,7 +97,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.fanout.loop,
             self.fanout.connections,
             self.fanout.clock,
-            Times(heartbeat_s=1.0, ping_s=1e9, pong_timeout_s=10.0),
+            Times(heartbeat_s=HEARTBEAT_S, ping_s=1e9, pong_timeout_s=10.0),
         )
         self.keepalive.start()
         self._connect("sse", "fast", ["trades.#"])
@@ -484,7 +487,7 @@ class AnyOrder(RuleBasedStateMachine):
                 guest.client.pipe.become("fast")
 
     def _check_calm(self) -> None:
-        self._wait(1.5)
+        self._wait(CALM_S)
         self.all_is_as_promised()
         fanout = self.fanout
         assert len(fanout.pump) == 0
