@@ -128,9 +128,10 @@ class Session:
 class Opening:
     """One granted subscription, as the client will be told of it."""
 
+    at: int  # when it was granted
     streams: dict[str, int]
     resets: list[str]
-    news: list[str]  # resets of feeds of which nothing older can still be on its way
+    again: set[str]  # feeds read before: what is older may still be on its way
     has_snapshots: bool
     starts: dict[str, int] = field(default_factory=dict)  # where feeds are resumed
 
@@ -184,8 +185,10 @@ class Watch:
                     self.unasked[name] = log.settled[name], len(log.values[name])
         fresh = {name for name in LOSSLESS if not self.covers(name)}
         self.patterns |= new
-        news = [feed for feed in resets if not any(self.sessions[name] for name in of_feed(feed))]
-        self.openings.append(Opening(dict(log.streams), list(resets), news, has_snapshots))
+        again = {feed for feed in FEEDS if any(self.sessions[name] for name in of_feed(feed))}
+        self.openings.append(
+            Opening(log.now, dict(log.streams), list(resets), again, has_snapshots)
+        )
         for name in sorted(fresh):
             if not self.covers(name):
                 continue
@@ -294,9 +297,16 @@ class Watch:
         going = [one for one in last if one.end is None]
         return bool(going) and all(not one.is_open and one.stream == stream for one in going)
 
+    def _is_of_before(self, feed: str, item: Item) -> bool:
+        """Whether a place may be of an earlier reading of the feed, which the client has left.
+
+        It was on its way already when the client asked for the feed again.
+        """
+        return any(feed in one.again and item.at <= one.at for one in self.openings[self.begun :])
+
     def _check_cursor(self, text: str) -> None:
         openings = self.openings[self.begun :]
-        waiting = {*self.head}.union(*(one.news for one in openings))
+        waiting = {*self.head}.union(*({*one.resets} - one.again for one in openings))
         resumed = {feed for one in openings for feed in one.starts}
         for feed, place in places_in(text).items():
             # Whoever is cut here would come back and never hear of it.
@@ -307,6 +317,8 @@ class Watch:
                 self.reached[feed] = item.at
             stream = self.streams.get(feed)
             if item is not None and self._waits_in(feed, item.stream):
+                if self._is_of_before(feed, item):
+                    continue
                 stream = None  # it has heard nothing of this feed as it is now
             if item is not None and stream is not None:
                 assert item.stream == stream, f"a cursor of another stream of {feed}"
