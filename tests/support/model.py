@@ -21,6 +21,7 @@ LOSSLESS = {"trades.a": "trades", "trades.b": "trades", "book.x": "book"}
 """The lossless channels, with their feeds."""
 CONFLATED = ("quotes.a", "quotes.b")
 FEEDS = ("trades", "book")
+NONE_UNASKED = 0, 0, 0
 START = "-" * 11
 """The fingerprint of a place before the first message of a stream."""
 
@@ -156,8 +157,10 @@ class Watch:
     resets_read: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FEEDS, 0))
     values: dict[str, int] = field(default_factory=dict)
     # How many values of a channel were there before it was subscribed to without a
-    # snapshot: of these the last need not come, and those that had settled must not.
-    unasked: dict[str, tuple[int, int]] = field(default_factory=dict)
+    # snapshot: of these the last need not come, and those that had settled must not, from
+    # the opening of this number on. Before it they may, of an earlier subscription.
+    unasked: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    quoted: set[str] = field(default_factory=set)  # the conflated channels of any time
     reached: dict[str, int] = field(default_factory=dict)  # by its cursors, of each feed
     is_over: bool = False
 
@@ -182,7 +185,9 @@ class Watch:
                 if has_snapshots:
                     self.unasked.pop(name, None)
                 elif not self.covers(name):
-                    self.unasked[name] = log.settled[name], len(log.values[name])
+                    opening = len(self.openings) + 1 if name in self.quoted else 0
+                    self.unasked[name] = log.settled[name], len(log.values[name]), opening
+                self.quoted.add(name)
         fresh = {name for name in LOSSLESS if not self.covers(name)}
         self.patterns |= new
         again = {feed for feed in FEEDS if any(self.sessions[name] for name in of_feed(feed))}
@@ -272,7 +277,8 @@ class Watch:
         if name in CONFLATED:
             assert event["data"][0] == self.log.values[name][seq - 1]
             assert seq >= self.values.get(name, 0), f"{name}: an older value after a newer one"
-            assert seq > self.unasked.get(name, (0, 0))[0], f"{name}: a value of before"
+            settled, _, opening = self.unasked.get(name, NONE_UNASKED)
+            assert seq > settled or self.begun < opening, f"{name}: a value of before"
             self.values[name] = seq
             return
         session = self._session(name)
@@ -360,7 +366,7 @@ class Watch:
         assert not self.owed(), "updates are still to come"
         for name in CONFLATED:
             count = len(self.log.values[name])
-            if self.covers(name) and count > self.unasked.get(name, (0, 0))[1]:
+            if self.covers(name) and count > self.unasked.get(name, NONE_UNASKED)[1]:
                 assert self.values.get(name) == count, f"{name} is stale"
 
 
