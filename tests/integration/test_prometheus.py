@@ -56,6 +56,7 @@ STORIES = {
         "tickfan_delivery_age_seconds_bucket|delivery=lossless,le=+Inf": "0+100x90",
     },
     "TickfanPoison": {"tickfan_poison_total|feed=trades,reason=bad_json": "0x85 1x5"},
+    "TickfanUnbound": {"tickfan_unbound_total|feed=trades": "0x85 1x5"},
     "TickfanReset": {"tickfan_resets_total|feed=trades,reason=truncated": "0x85 1x5"},
     "TickfanGaps": {"tickfan_gaps_total|feed=trades": "0x85 1x5"},
     "TickfanNotResumed": {
@@ -94,6 +95,7 @@ NAMES = {
     "TickfanFeedQuiet": "feed=trades",
     "TickfanAgeHigh": "",
     "TickfanPoison": "pod=a,feed=trades,reason=bad_json",
+    "TickfanUnbound": "feed=trades",
     "TickfanReset": "pod=a,feed=trades,reason=truncated",
     "TickfanGaps": "pod=a,feed=trades",
     "TickfanNotResumed": "feed=trades,reason=history_lost",
@@ -123,6 +125,7 @@ HEALTHY = {
     "tickfan_poison_total|feed=trades,reason=bad_json": "7x90",
     "tickfan_resets_total|feed=trades,reason=truncated": "1x90",
     "tickfan_gaps_total|feed=trades": "7x90",
+    "tickfan_unbound_total|feed=trades": "1x90",
     "tickfan_unrecovered_total|feed=trades,reason=history_lost": "0x80 0+0.5x10",
     "tickfan_closes_total|format=sse,reason=internal": "1x90",
     "tickfan_closes_total|format=sse,reason=slow": "0+0.1x90",

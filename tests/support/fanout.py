@@ -18,6 +18,7 @@ import orjson
 
 from tests.support.decoding import decoder
 from tickfan.broker.base import Received
+from tickfan.broker.memory import MemoryBroker
 from tickfan.clock import Clock
 from tickfan.core import closing
 from tickfan.core.changes import ChangeLog
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from tests.support.decoding import Event
+    from tickfan.broker.base import Broker
     from tickfan.core.closing import Reason
     from tickfan.core.feed import Channel, Feed
     from tickfan.session.subscribe import Granted
@@ -330,6 +332,7 @@ class Fanout:
         self.pace = Pace(self.loop.time, replays_max, replay_bytes_per_s)
         self.formats = Formats()
         self.encodings = self.formats.encodings
+        self.broker: Broker = MemoryBroker([], None)
         self.connections = Connections(
             self.directory, self.pump, self.slices, self.tally, clock, max_age_s=0
         )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from tickfan.broker.base import Broker
     from tickfan.core.feed import Feed
     from tickfan.core.feeds import Feeds
     from tickfan.core.tally import Histogram, Tally
@@ -57,6 +58,7 @@ class Parts(Protocol):
     pump: Pump
     slices: Slices
     tally: Tally
+    broker: Broker
     encodings: Encodings
 
 
@@ -133,6 +135,12 @@ class ServiceCollector(Collector):
             channels.add_metric((feed.name,), len(feed.channels))
             kept.add_metric((feed.name,), feed.history.size)
         yield from (state, channels, kept)
+        yield _by_feed(
+            "tickfan_unbound",
+            "Times that a feed's exchange was gone while the feed used it",
+            self._of.broker.health().unbound,
+            feeds,
+        )
 
     def _fan_out(self) -> Iterator[Metric]:
         tally, encodings = self._of.tally, self._of.encodings
@@ -274,10 +282,10 @@ def _plain(name: str, text: str, value: int) -> Metric:
     return CounterMetricFamily(name, text, value=value)
 
 
-def _by_feed(name: str, text: str, counts: Counter[str], feeds: Iterable[Feed]) -> Metric:
+def _by_feed(name: str, text: str, counts: Mapping[str, int], feeds: Iterable[Feed]) -> Metric:
     family = CounterMetricFamily(name, text, labels=("feed",))
     for feed in feeds:
-        family.add_metric((feed.name,), counts[feed.name])
+        family.add_metric((feed.name,), counts.get(feed.name, 0))
     return family
 
 

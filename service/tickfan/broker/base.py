@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Mapping  # noqa: TC003 - a named tuple's field
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -18,8 +19,6 @@ from tickfan.core.cursor import fingerprint
 from tickfan.core.errors import TickfanError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tickfan.core.errors import Poison
     from tickfan.core.feed import Upstream
     from tickfan.core.spec import FeedSpec
@@ -95,9 +94,18 @@ class Sink(Protocol):
         """Take the news that a lossless feed cannot be continued.
 
         The stream is another one, or lost what had not been read: what comes
-        next follows nothing that came before. ``reason`` is a word:
-        ``recreated`` or ``truncated``.
+        next follows nothing that came before. Or it is the same, and messages did not
+        reach it. ``reason`` is one of :data:`tickfan.core.errors.RESET_REASONS`.
         """
+
+
+class Health(NamedTuple):
+    """What a broker says of itself when it is asked, beside what it tells its sink.
+
+    ``unbound``: by feed, how often its exchange was gone while the feed used it.
+    """
+
+    unbound: Mapping[str, int]
 
 
 class Broker(Protocol):
@@ -119,6 +127,9 @@ class Broker(Protocol):
         :class:`Unconfirmed`, :class:`BrokerDown`. Works beside :meth:`run` and
         also without it (a publisher alone).
         """
+
+    def health(self) -> Health:
+        """How it is doing now, and what has happened since it was made."""
 
     async def close(self) -> None:
         """Close what :meth:`publish` opened. Idempotent."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tickfan.broker.base import (
     BrokerDown,
+    Health,
     MessageIds,
     Received,
     SinkFailures,
@@ -75,6 +76,10 @@ class MemoryBroker:
             )
         for source in targets:
             self._deliver(source, message)
+
+    def health(self) -> Health:
+        """See :meth:`tickfan.broker.base.Broker.health`; there is nothing to be lost."""
+        return Health(unbound={})
 
     async def close(self) -> None:
         """See :meth:`tickfan.broker.base.Broker.close`; there is nothing to close."""

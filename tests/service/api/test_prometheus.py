@@ -14,7 +14,7 @@ from tests.support.fanout import Fanout, skips_time
 from tests.support.raw import connect, request
 from tickfan.api.context import CONTEXT
 from tickfan.api.prometheus import UNRECOVERED_REASONS, registry
-from tickfan.broker.base import Received
+from tickfan.broker.base import Health, Received
 from tickfan.clock import Clock, now_ms
 from tickfan.core.closing import REASONS
 from tickfan.core.feed import Upstream
@@ -292,6 +292,14 @@ async def test_changes_of_a_source_are_counted(service: Live) -> None:
     assert value(service, "tickfan_feed_changes_total", feed="trades", state="stale") == 1
     assert value(service, "tickfan_feed_changes_total", feed="trades", state="live") == 2
     assert value(service, "tickfan_feed_changes_total", feed="quotes", state="live") == 1
+
+
+async def test_what_the_broker_says_of_itself(service: Live) -> None:
+    """Each feed from 0 on, and what has happened."""
+    assert value(service, "tickfan_unbound_total", feed="trades") == 0
+    service.service.broker.health = lambda: Health(unbound={"trades": 2})  # type: ignore[method-assign]
+    assert value(service, "tickfan_unbound_total", feed="trades") == 2
+    assert value(service, "tickfan_unbound_total", feed="quotes") == 0
 
 
 @skips_time

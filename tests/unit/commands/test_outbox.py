@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from loadtest.rig.waiting import DEADLINE_S
-from tickfan.broker.base import BrokerDown, Message, PublishError, Unconfirmed, Unroutable
+from tickfan.broker.base import BrokerDown, Health, Message, PublishError, Unconfirmed, Unroutable
 from tickfan.commands.outbox import IN_FLIGHT_MAX, Outbox
 
 
@@ -25,6 +25,9 @@ class SlowBroker:
         raise NotImplementedError
 
     async def close(self) -> None:
+        raise NotImplementedError
+
+    def health(self) -> Health:
         raise NotImplementedError
 
     async def publish(self, feed: str, message: Message) -> None:

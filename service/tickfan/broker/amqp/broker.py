@@ -23,6 +23,7 @@ from tickfan.broker.amqp.connection import (
 )
 from tickfan.broker.amqp.publisher import Publisher
 from tickfan.broker.amqp.stream import LosslessFeed
+from tickfan.broker.base import Health
 from tickfan.core.errors import TickfanError
 
 if TYPE_CHECKING:
@@ -80,6 +81,10 @@ class AmqpBroker:
     async def publish(self, feed: str, message: Message) -> None:
         """See :meth:`tickfan.broker.base.Broker.publish`."""
         await self._publisher.publish(feed, message)
+
+    def health(self) -> Health:
+        """See :meth:`tickfan.broker.base.Broker.health`."""
+        return Health(unbound={feed.name: feed.watch.losses for feed in self.feeds})
 
     async def close(self) -> None:
         """See :meth:`tickfan.broker.base.Broker.close`."""

@@ -17,7 +17,7 @@ from tickfan.broker.amqp.connection import reason
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 from tickfan.broker.amqp.feed import ATTACH_TIMEOUT_S, AmqpFeed
 from tickfan.broker.amqp.readback import read_back
-from tickfan.broker.amqp.topology import own_queue, prepare_exchange, prepare_stream
+from tickfan.broker.amqp.topology import own_queue, prepare_stream
 from tickfan.core.errors import TickfanError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class ConflatedFeed(AmqpFeed):
         # Whatever was published before this has been received; None: unknown.
         self._whole_until: float | None = None
         self._is_whole = False
+        self._has_stream = False
         if source.warm:
             self.attach_timeout_s = ATTACH_TIMEOUT_S + READ_BACK_MAX_S
 
@@ -76,14 +77,15 @@ class ConflatedFeed(AmqpFeed):
         """Make the queue and consume it; what is published from now on comes."""
         source = self.source
         consumer = await self.new_consumer(link)
-        await prepare_exchange(consumer.channel, source.exchange, declare=self._options.declare)
+        await self.watch.begin(link)
         self._stuck = 0
-        self._drained = self._is_whole = False
+        self._drained = self._is_whole = self._has_stream = False
         self._held = self._told = self._past = None
         why = ""
         if source.warm:
             # Bound before the queue: what is not in the one is in the other.
             why = await self._try_warm(link, self._make_stream(link))
+            self._has_stream = not why
             self._held = None if why else []
         self._queue = await own_queue(consumer.channel, source)
         await consumer.attach(self._queue)
@@ -93,11 +95,16 @@ class ConflatedFeed(AmqpFeed):
             if why:
                 self._past = None  # half of it may be older than what was shown
             self._let_go()
+        if source.warm and self.watch.was_lost and not why:
+            why = "what was published while the exchange was gone has not come"
+        self.watch.was_lost = False
         self.live(why)
 
     async def check(self, link: Link, channel: AbstractChannel, consumer: Consumer) -> None:
         """The queue must exist, have its consumer, and be emptied by it."""
         del link
+        if self._has_stream:
+            await channel.queue_declare(self.source.queue, passive=True)
         now = asyncio.get_running_loop().time()
         answer = await channel.queue_declare(self._queue, passive=True)
         if not answer.consumer_count:
@@ -114,6 +121,12 @@ class ConflatedFeed(AmqpFeed):
             self._drained = True
             if self._is_whole:
                 self._whole_until = now
+
+    def bound_queues(self) -> tuple[str, ...]:
+        """Its own, and the warm stream where we may make it."""
+        if self._has_stream and self._options.declare:
+            return self._queue, self.source.queue
+        return (self._queue,)
 
     def handle(self, message: Received) -> None:
         """Hand it over, unless it is to wait or has come by the stream."""

@@ -13,6 +13,8 @@ import structlog
 
 from tickfan.broker.amqp.connection import Backoff, raise_if_cancelled, reason
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
+from tickfan.broker.amqp.topology import bind
+from tickfan.broker.amqp.watch import ExchangeWatch
 from tickfan.broker.base import SinkFailures
 from tickfan.core.feed import Upstream
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from tickfan.broker.base import FeedSource, Received, Sink
 
 ATTACH_TIMEOUT_S = 30.0
+BIND_EVERY_S = 3.0
+"""A binding that somebody has removed is back after so long.
+
+RabbitMQ says of none whether it is there. To bind again costs it 1 ms for each pattern.
+"""
 _log = structlog.get_logger()
 
 
@@ -37,6 +44,7 @@ class AmqpFeed(ABC):
         self._is_attached = False
         self.received = 0
         self.attach_timeout_s = ATTACH_TIMEOUT_S
+        self.watch = ExchangeWatch(source.exchange, may_make=options.declare)
         self._sink = sink
         self._options = options
         self._state = Upstream.STARTING
@@ -72,8 +80,10 @@ class AmqpFeed(ABC):
             await asyncio.sleep(backoff.after(loop.time() - began))
 
     async def guard(self, link: Link) -> None:
-        """Look after the consumer's health once in each probe interval."""
+        """Look after the exchange, the bindings and the consumer in each probe interval."""
         channel: AbstractChannel | None = None
+        loop = asyncio.get_running_loop()
+        bound_at = loop.time()
         while not link.is_lost:
             await asyncio.sleep(self._options.probe_interval_s)
             consumer = self.consumer
@@ -82,6 +92,11 @@ class AmqpFeed(ABC):
             try:
                 if channel is None or channel.is_closed:
                     channel = await link.channel()
+                await self.watch.check(channel)
+                if loop.time() - bound_at >= BIND_EVERY_S:
+                    bound_at = loop.time()
+                    for queue in self.bound_queues():
+                        await bind(channel, self.source, queue)
                 await self.check(link, channel, consumer)
             except Exception as error:  # noqa: BLE001 - as above
                 raise_if_cancelled()
@@ -94,6 +109,10 @@ class AmqpFeed(ABC):
     @abstractmethod
     async def check(self, link: Link, channel: AbstractChannel, consumer: Consumer) -> None:
         """Raise if the broker does not have this consumer any more, or it is silent."""
+
+    @abstractmethod
+    def bound_queues(self) -> tuple[str, ...]:
+        """The queues whose bindings are ours to look after."""
 
     @abstractmethod
     def handle(self, message: Received) -> None:

@@ -165,14 +165,14 @@ class Publisher:
             if self._link is not None:
                 await self._link.close()
             self._link = await self._hosts.dial()
-        channel = await self._link.channel()
         for exchange in {source.exchange for source in self._sources.values()}:
-            await prepare_exchange(channel, exchange, declare=self._options.declare)
+            await prepare_exchange(self._link.channel, exchange, declare=self._options.declare)
         if self._makes_streams:
+            channel = await self._link.channel()
             for source in self._sources.values():
                 if source.queue:
                     await prepare_stream(channel, source, declare=True)
-        await channel.close()
+            await channel.close()
         return await self._link.channel(confirms=True)
 
     async def _drop(self, channel: AbstractChannel) -> None:

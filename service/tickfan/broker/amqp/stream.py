@@ -24,7 +24,7 @@ from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 from tickfan.broker.amqp.feed import AmqpFeed
 from tickfan.broker.amqp.properties import OFFSET_HEADER
 from tickfan.broker.amqp.tail import EMPTY_AFTER_S, Seen, find_tail
-from tickfan.broker.amqp.topology import not_a_stream, prepare_exchange, prepare_stream
+from tickfan.broker.amqp.topology import not_a_stream, prepare_stream
 
 if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 WARM_WITHIN_S = 2.0
 FIRST_WITHIN_S = 3.0
 SILENCES_MAX = 2
+
+
+UNBOUND = "unbound"
+"""A reset: the exchange was gone, and what was published meanwhile is not in the stream."""
 
 
 class Changed(ConsumerLost):
@@ -67,8 +71,11 @@ class LosslessFeed(AmqpFeed):
         self._offset = -1
         # A message this far behind the last one is still no reason for a doubt.
         self._step_max = 1 + options.hole_max
-        # Live when this offset has been delivered; None: it has.
+        # The tail at the attach. Live when the target has been delivered; None: it has.
+        self._tail = -1
         self._target: int | None = None
+        # A reset that is told between the tail and what comes after it.
+        self._owed = ""
         # The first message has to be this one (a resume) …
         self._expect: Seen | None = None
         # … or to stand at this offset at most (a warm start).
@@ -87,16 +94,25 @@ class LosslessFeed(AmqpFeed):
         """Find where to go on, and consume from there."""
         declare = self._options.declare
         consumer = await self.new_consumer(link)
-        await prepare_exchange(consumer.channel, self.source.exchange, declare=declare)
-        await prepare_stream(consumer.channel, self.source, declare=declare)
+        await self.watch.begin(link)
+        if self.watch.was_lost:
+            self.watch.was_lost, self._owed = False, UNBOUND
+        is_lost = self._owed == UNBOUND
+        await prepare_stream(consumer.channel, self.source, declare=declare, binds=not is_lost)
         tail = await find_tail(link, self.source)
+        if is_lost:  # what is published from now on comes after the tail, and after the reset
+            await prepare_stream(consumer.channel, self.source, declare=declare)
         if self._is_before_last(tail):
             # The broker may have been frozen just now, or the link slow. A new
             # question begins with an answer to something else.
             tail = await find_tail(link, self.source, patience=2)
             if self._is_before_last(tail):
                 self._reset("recreated")
-        self._target = tail.offset if tail is not None else -1
+        self._tail = tail.offset if tail is not None else -1
+        self._target = self._tail
+        if is_lost and not declare:
+            # Nobody tells when the queue is bound again: only its next message does.
+            self._target += 1
         self._expect = self._first_most = None
         self.heard_at = asyncio.get_running_loop().time()
         if self._last is not None:
@@ -106,6 +122,15 @@ class LosslessFeed(AmqpFeed):
         if self._target is not None and self._offset >= self._target:
             self._target = None
             self.live()
+        elif self._owed and not declare:
+            self.down(
+                f"exchange {self.source.exchange!r} was deleted: bind queue "
+                f"{self.source.queue!r} to it again. The feed is live with its next message"
+            )
+
+    def bound_queues(self) -> tuple[str, ...]:
+        """The stream, where we may make it."""
+        return (self.source.queue,) if self._options.declare else ()
 
     async def check(self, link: Link, channel: AbstractChannel, consumer: Consumer) -> None:
         """The queue must exist; if it is quiet, its tail must be what we had last."""
@@ -179,6 +204,7 @@ class LosslessFeed(AmqpFeed):
         """Forget the stream that was, and tell."""
         self.down(f"the stream was {word}")
         self._last = self._hole = None
+        self._owed = ""
         self._offset = -1
         self._was_empty = False
         self._silences = 0
@@ -206,10 +232,29 @@ class LosslessFeed(AmqpFeed):
             return
         self._offset = offset
         self._last = seen
-        self.hand_over(message, seen.fingerprint)
         if self._target is not None and offset >= self._target:
-            self._target = None
-            self.live()
+            self._arrive(message, seen)
+            return
+        self.hand_over(message, seen.fingerprint)
+
+    def _arrive(self, message: Received, seen: Seen) -> None:
+        """Take the message with which the feed is up to date."""
+        self._target = None
+        if seen.offset > self._tail:
+            self._pay()
+        self.hand_over(message, seen.fingerprint)
+        self.live()
+
+    def live(self, why: str = "") -> None:
+        """As the base says; a reset that is owed comes first."""
+        self._pay()
+        super().live(why)
+
+    def _pay(self) -> None:
+        """Tell the reset that is owed."""
+        word, self._owed = self._owed, ""
+        if word:
+            self._sink.reset(self.name, word)
 
     def _verify(self, seen: Seen, expected: Seen) -> None:
         """The first message of a resume: the one we had last, or the end."""

@@ -19,9 +19,13 @@ from aiormq.exceptions import (
 from tickfan.broker.base import TopologyError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from aiormq.abc import AbstractChannel
 
     from tickfan.broker.base import FeedSource
+
+    OpenChannel = Callable[[], Awaitable[AbstractChannel]]
 
 _SETTINGS = {
     "x-max-age": "retention_age",
@@ -42,23 +46,40 @@ def stream_arguments(source: FeedSource) -> dict[str, str | int]:
     }
 
 
-async def prepare_exchange(channel: AbstractChannel, exchange: str, *, declare: bool) -> None:
-    """Declare the durable topic exchange, or check that it exists.
+async def has_exchange(channel: AbstractChannel, exchange: str) -> bool:
+    """Whether there is an exchange of this name; if not, the channel is closed."""
+    try:
+        await channel.exchange_declare(exchange, passive=True)
+    except ChannelNotFoundEntity:
+        return False
+    return True
+
+
+async def prepare_exchange(open_channel: OpenChannel, exchange: str, *, declare: bool) -> bool:
+    """Declare the durable topic exchange, or check that it exists; whether it was there.
 
     Raises :class:`TopologyError`.
     """
+    channel = await open_channel()
+    was_there = await has_exchange(channel, exchange)
+    if not was_there:
+        channel = await open_channel()
     try:
         await channel.exchange_declare(
             exchange, exchange_type="topic", durable=True, passive=not declare
         )
     except ChannelClosed as error:
         raise _explained(error, f"exchange {exchange!r}", "a durable topic exchange") from error
+    await channel.close()
+    return was_there
 
 
-async def prepare_stream(channel: AbstractChannel, source: FeedSource, *, declare: bool) -> None:
+async def prepare_stream(
+    channel: AbstractChannel, source: FeedSource, *, declare: bool, binds: bool = True
+) -> None:
     """Declare the feed's stream and bind it, or check that it exists.
 
-    Raises :class:`TopologyError`.
+    ``binds`` False leaves the binding to a second call. Raises :class:`TopologyError`.
     """
     try:
         if not declare:
@@ -67,11 +88,17 @@ async def prepare_stream(channel: AbstractChannel, source: FeedSource, *, declar
         await channel.queue_declare(
             source.queue, durable=True, arguments=dict(stream_arguments(source))
         )
-        for pattern in source.spec.bind:
-            await channel.queue_bind(source.queue, source.exchange, pattern)
+        if binds:
+            await bind(channel, source, source.queue)
     except ChannelClosed as error:
         what = f"feed {source.spec.name!r}: queue {source.queue!r}"
         raise _explained(error, what, "a durable stream") from error
+
+
+async def bind(channel: AbstractChannel, source: FeedSource, queue: str) -> None:
+    """Bind the queue to the feed's exchange; nothing happens where it is bound already."""
+    for pattern in source.spec.bind:
+        await channel.queue_bind(queue, source.exchange, pattern)
 
 
 async def own_queue(channel: AbstractChannel, source: FeedSource) -> str:
@@ -88,8 +115,7 @@ async def own_queue(channel: AbstractChannel, source: FeedSource) -> str:
             arguments={"x-max-length": source.length_max, "x-overflow": "drop-head"},
         )
         name = answer.queue or ""
-        for pattern in source.spec.bind:
-            await channel.queue_bind(name, source.exchange, pattern)
+        await bind(channel, source, name)
     except ChannelClosed as error:
         raise _explained(error, f"feed {source.spec.name!r}: its own queue", "bound") from error
     return name

@@ -102,6 +102,9 @@ class FakeChannel:
     async def exchange_declare(self, _exchange: str, **_more: Any) -> None:
         """Agree."""
 
+    async def exchange_bind(self, **_more: Any) -> None:
+        """Agree."""
+
     async def queue_bind(self, _queue: str, _exchange: str, _key: str) -> None:
         """Agree."""
 

@@ -1,0 +1,105 @@
+"""Whether a feed's exchange is still the one that its queue was bound to.
+
+RabbitMQ tells nobody that an exchange was deleted. One that is made again under the same
+name looks like the old one, but all bindings are gone. So a small exchange, the mark, hangs
+on it: the mark deletes itself together with the last exchange that it feeds (auto-delete).
+A mark that is gone says that the exchange was deleted, even if one of that name is there.
+Nothing is ever published to a mark. Must not know queues, nor what a feed does about a loss.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import structlog
+from aiormq.exceptions import ChannelClosed
+
+from tickfan.broker.amqp.consumer import ConsumerLost
+from tickfan.broker.amqp.topology import has_exchange, prepare_exchange
+from tickfan.broker.base import TopologyError
+
+if TYPE_CHECKING:
+    from aiormq.abc import AbstractChannel
+
+    from tickfan.broker.amqp.connection import Link
+
+MARK_PREFIX = "tickfan.watch."
+_log = structlog.get_logger()
+
+
+class Unbound(ConsumerLost):
+    """The exchange or a binding is gone: what is published does not reach the queue."""
+
+
+class ExchangeWatch:
+    """Looks after one feed's exchange, over any number of connections.
+
+    All replicas begin with the same mark. Who finds it gone goes on with a new name of its
+    own, because another replica may not have looked yet, and must find it gone, too.
+    """
+
+    def __init__(self, exchange: str, *, may_make: bool) -> None:
+        """``may_make``: the exchange and its mark may be made here."""
+        self.was_lost = False
+        """Whether the exchange was gone since this was last set to False."""
+        self.losses = 0
+        """How often it was gone."""
+        self._exchange = exchange
+        self._may_make = may_make
+        self._may_mark = may_make
+        self._is_known = False
+        self._mark = MARK_PREFIX + exchange
+
+    async def begin(self, link: Link) -> None:
+        """Make the exchange and its mark, or check that it exists; note if it was gone.
+
+        Raises :class:`TopologyError`.
+        """
+        try:
+            was_there = await prepare_exchange(link.channel, self._exchange, declare=self._may_make)
+        except TopologyError:
+            self._note(is_lost=self._is_known)
+            raise
+        if self._may_mark:
+            channel = await link.channel()
+            if not await has_exchange(channel, self._mark):
+                was_there = False
+                channel = await link.channel()
+            self._note(is_lost=self._is_known and not was_there)
+            await self._make_mark(channel)
+        else:
+            self._note(is_lost=self._is_known and not was_there)
+        self._is_known = True
+
+    async def check(self, channel: AbstractChannel) -> None:
+        """Raise :class:`Unbound` if the exchange is another one than at the beginning."""
+        if not await has_exchange(channel, self._exchange):
+            self._note(is_lost=True)
+            raise Unbound(f"exchange {self._exchange!r} was deleted")
+        if self._may_mark and not await has_exchange(channel, self._mark):
+            self._note(is_lost=True)
+            raise Unbound(f"exchange {self._exchange!r} was deleted, and made again")
+
+    def _note(self, *, is_lost: bool) -> None:
+        if not is_lost:
+            return
+        self.losses += not self.was_lost
+        self.was_lost = True
+        self._mark = f"{MARK_PREFIX}{self._exchange}.{os.urandom(4).hex()}"
+
+    async def _make_mark(self, channel: AbstractChannel) -> None:
+        try:
+            await channel.exchange_declare(
+                self._mark, exchange_type="fanout", durable=True, auto_delete=True, internal=True
+            )
+            await channel.exchange_bind(destination=self._exchange, source=self._mark)
+            await channel.close()
+        except ChannelClosed as error:
+            self._may_mark = False
+            _log.warning(
+                "the exchange cannot be watched: one that is deleted and made again at once "
+                "may go unnoticed",
+                exchange=self._exchange,
+                why=str(error),
+            )
