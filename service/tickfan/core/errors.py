@@ -41,7 +41,7 @@ class Refusal(TickfanError):
         self.item = item
 
 
-RESET_REASONS = ("recreated", "truncated", "unbound")
+RESET_REASONS = ("recreated", "truncated", "unbound", "undeliverable")
 
 
 class Poison(TickfanError):

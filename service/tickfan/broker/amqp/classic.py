@@ -33,6 +33,8 @@ STUCK_PROBES = 3
 """Probes in a row that see messages waiting while none is received."""
 READ_BACK_MAX_S = 60.0
 """After so long the feed goes live without the rest of its past."""
+CRASHES_MAX = 2
+"""Reading back ends with the connection if RabbitMQ cannot deliver a message. Then it is left."""
 MARGIN_S = 2.0
 """Read back beyond what is known to have been received: queues and streams lag."""
 
@@ -70,6 +72,9 @@ class ConflatedFeed(AmqpFeed):
         self._whole_until: float | None = None
         self._is_whole = False
         self._has_stream = False
+        # RabbitMQ has failed while the stream was read: so often, one after the other.
+        self._is_reading_back = False
+        self._crashes = 0
         if source.warm:
             self.attach_timeout_s = ATTACH_TIMEOUT_S + READ_BACK_MAX_S
 
@@ -86,6 +91,12 @@ class ConflatedFeed(AmqpFeed):
             # Bound before the queue: what is not in the one is in the other.
             why = await self._try_warm(link, self._make_stream(link))
             self._has_stream = not why
+            if self._crashes >= CRASHES_MAX:
+                self._crashes = 0  # the next attach tries again
+                why = (
+                    f"without the values of the last {source.warm}: RabbitMQ cannot deliver a "
+                    f"message of stream {source.queue!r}"
+                )
             self._held = None if why else []
         self._queue = await own_queue(consumer.channel, source)
         await consumer.attach(self._queue)
@@ -162,9 +173,18 @@ class ConflatedFeed(AmqpFeed):
         if self._whole_until is not None:
             since = f"{math.ceil(now - self._whole_until + MARGIN_S)}s"
         self._past = {} if self.received else None
+        self._is_reading_back = True
         self._told = await read_back(link, self.source, since, self._take)
         self._is_whole = True
         self._whole_until = now
+        self._is_reading_back, self._crashes = False, 0
+
+    def cut(self, why: str, *, is_crash: bool = False) -> None:
+        """As the base says; at a crash a message of the stream is suspected."""
+        if is_crash and self._is_reading_back:
+            self._crashes += 1
+        self._is_reading_back = False
+        super().cut(why)
 
     def _take(self, message: Received) -> None:
         """One message of the past."""

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from aio_pika import Connection
 from aio_pika.connection import make_url
 from aiormq.connection import TransportFactory
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import AMQPError, ConnectionInternalError
 from yarl import URL
 
-from tickfan.broker.amqp.incoming import Incoming
+from tickfan.broker.amqp.incoming import TURN_S, Incoming
 from tickfan.core.errors import TickfanError
 
 if TYPE_CHECKING:
@@ -100,8 +100,10 @@ class Backoff:
 class Dialer(TransportFactory):
     """Opens the socket, and keeps the transport so that it can be cut locally."""
 
-    def __init__(self, tls: ssl.SSLContext | None, timeout_s: float) -> None:
-        self.incoming = Incoming()
+    def __init__(
+        self, tls: ssl.SSLContext | None, timeout_s: float, turn_s: float = TURN_S
+    ) -> None:
+        self.incoming = Incoming(turn_s=turn_s)
         self._tls = tls
         self._timeout_s = timeout_s
         self._transport: asyncio.WriteTransport | None = None
@@ -161,6 +163,16 @@ class Link:
         """Whether nothing can be said over it any more."""
         return self._aborted.done() or self._amqp.is_closed
 
+    @property
+    def is_crash(self) -> bool:
+        """Whether RabbitMQ has closed it for an error of its own (reply code 541)."""
+        closing = self._amqp.closing
+        return (
+            closing.done()
+            and not closing.cancelled()
+            and isinstance(closing.exception(), ConnectionInternalError)
+        )
+
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
         """A new AMQP channel: aiormq's own."""
         return await self._amqp.channel(publisher_confirms=confirms)
@@ -193,8 +205,10 @@ class Link:
 class Hosts:
     """The configured hosts, tried in turn: each new try begins after the last."""
 
-    def __init__(self, options: AmqpOptions, purpose: str) -> None:
+    def __init__(self, options: AmqpOptions, purpose: str, turn_s: float = TURN_S) -> None:
+        """``turn_s``: see :class:`~tickfan.broker.amqp.incoming.Incoming`."""
         self._options = options
+        self._turn_s = turn_s
         self._name = f"{options.connection_name} {purpose}"
         self._next = 0
 
@@ -217,7 +231,7 @@ class Hosts:
     async def _open(self, url: URL, host: str) -> Link:
         options = self._options
         tls = await asyncio.to_thread(options.tls_context) if url.scheme == "amqps" else None
-        dialer = Dialer(tls, options.connect_timeout_s)
+        dialer = Dialer(tls, options.connect_timeout_s, self._turn_s)
         full_url = make_url(url, heartbeat=options.heartbeat_s)
         connection = _Connection(full_url, dialer, tls, self._name)
         try:

@@ -118,10 +118,13 @@ class AmqpFeed(ABC):
     def handle(self, message: Received) -> None:
         """Take one message from the consumer; never waits."""
 
-    async def new_consumer(self, link: Link) -> Consumer:
-        """A consumer for this feed, on a channel of its own, not attached yet."""
+    async def new_consumer(self, link: Link, prefetch: int | None = None) -> Consumer:
+        """A consumer for this feed, on a channel of its own, not attached yet.
+
+        ``prefetch`` in messages, if not the feed's.
+        """
         self.consumer = Consumer(
-            await link.channel(), link.incoming, self.source.prefetch, self.handle
+            await link.channel(), link.incoming, prefetch or self.source.prefetch, self.handle
         )
         return self.consumer
 
@@ -136,8 +139,12 @@ class AmqpFeed(ABC):
             self._state = Upstream.STALE
         self._tell(why)
 
-    def cut(self, why: str) -> None:
-        """Take the loss of the connection: what still lies in its buffers is not read."""
+    def cut(self, why: str, *, is_crash: bool = False) -> None:
+        """Take the loss of the connection: what still lies in its buffers is not read.
+
+        ``is_crash``: RabbitMQ has closed it for an error of its own.
+        """
+        del is_crash
         if self.consumer is not None:
             self.consumer.lose(ConsumerLost(why))
         self.down(why)

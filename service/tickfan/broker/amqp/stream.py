@@ -7,11 +7,6 @@ has seen, and demands that same message back. So a stream that was deleted and m
 cannot be taken for the old one. (It can, if its publishers give neither message ids nor
 times and publish the same bytes again; then it is the same to each reader, too.)
 
-Retention does not wait for a reader. A reader that retention overtakes is not told: its
-next message simply stands further on. Offsets have holes by themselves, so a hole proves
-nothing. But retention drops from the front only. So at a hole the reader attaches again at
-the message before it. If that message still stands, nothing after it has been dropped.
-
 Must not know other replicas, nor what the sink does with a message.
 """
 
@@ -20,71 +15,44 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
+
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.feed import AmqpFeed
 from tickfan.broker.amqp.properties import OFFSET_HEADER
+from tickfan.broker.amqp.reading import Changed, StreamReader, WarmTooLate
 from tickfan.broker.amqp.tail import EMPTY_AFTER_S, Seen, find_tail
-from tickfan.broker.amqp.topology import not_a_stream, prepare_stream
+from tickfan.broker.amqp.topology import prepare_stream
 
 if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel
 
     from tickfan.broker.amqp.connection import AmqpOptions, Link
-    from tickfan.broker.base import FeedSource, Received, Sink
+    from tickfan.broker.base import FeedSource, Sink
 
+_log = structlog.get_logger()
 WARM_WITHIN_S = 2.0
 FIRST_WITHIN_S = 3.0
 SILENCES_MAX = 2
-
-
 UNBOUND = "unbound"
 """A reset: the exchange was gone, and what was published meanwhile is not in the stream."""
-
-
-class Changed(ConsumerLost):
-    """The stream is not the one that was read, or lost what was not read yet."""
-
-    def __init__(self, word: str) -> None:
-        super().__init__(f"the stream was {word}")
-        self.word = word
+UNDELIVERABLE = "undeliverable"
+"""A reset: RabbitMQ cannot deliver a message, nor what it has read together with it."""
+PAUSE_S = 0.2
+PAUSES_MAX = 25
+"""A feed is live after a pause of PAUSE_S, or so many of them, where the tail is not asked for."""
 
 
 class Silent(ConsumerLost):
     """Nothing came where the stream has messages."""
 
 
-class Doubt(ConsumerLost):
-    """Messages may have been dropped before they were read."""
-
-
-class WarmTooLate(ConsumerLost):
-    """The stretch to read back begins after the tail."""
-
-
-class LosslessFeed(AmqpFeed):
+class LosslessFeed(StreamReader):
     """Every message of one stream, each offset once, in order."""
 
     def __init__(self, source: FeedSource, sink: Sink, options: AmqpOptions) -> None:
         super().__init__(source, sink, options)
-        self._last: Seen | None = None
-        # The offset of ``_last`` as a plain number, for the hot path.
-        self._offset = -1
-        # A message this far behind the last one is still no reason for a doubt.
-        self._step_max = 1 + options.hole_max
-        # The tail at the attach. Live when the target has been delivered; None: it has.
-        self._tail = -1
-        self._target: int | None = None
-        # A reset that is told between the tail and what comes after it.
-        self._owed = ""
-        # The first message has to be this one (a resume) …
-        self._expect: Seen | None = None
-        # … or to stand at this offset at most (a warm start).
-        self._first_most: int | None = None
-        # The hole that a reader has met last: the offsets on both sides of it.
-        self._hole: tuple[int, int] | None = None
-        # Known to have been empty: whatever is there now has come since.
-        self._was_empty = False
-        self._silences = 0
+        # Whether it is a message that RabbitMQ fails at, if it fails now.
+        self.is_reading = False
         # When the health check last saw the feed move or found it whole, by the loop's clock,
         # and its count then.
         self.heard_at = 0.0
@@ -98,7 +66,14 @@ class LosslessFeed(AmqpFeed):
         if self.watch.was_lost:
             self.watch.was_lost, self._owed = False, UNBOUND
         is_lost = self._owed == UNBOUND
-        await prepare_stream(consumer.channel, self.source, declare=declare, binds=not is_lost)
+        is_near = self.obstacle.is_near
+        await prepare_stream(
+            consumer.channel, self.source, declare=declare, binds=is_near or not is_lost
+        )
+        if is_near:
+            await consumer.detach()
+            await self._attach_directly(link)
+            return
         tail = await find_tail(link, self.source)
         if is_lost:  # what is published from now on comes after the tail, and after the reset
             await prepare_stream(consumer.channel, self.source, declare=declare)
@@ -122,7 +97,7 @@ class LosslessFeed(AmqpFeed):
         if self._target is not None and self._offset >= self._target:
             self._target = None
             self.live()
-        elif self._owed and not declare:
+        elif is_lost and not declare:
             self.down(
                 f"exchange {self.source.exchange!r} was deleted: bind queue "
                 f"{self.source.queue!r} to it again. The feed is live with its next message"
@@ -136,6 +111,10 @@ class LosslessFeed(AmqpFeed):
         """The queue must exist; if it is quiet, its tail must be what we had last."""
         await channel.queue_declare(self.source.queue, passive=True)
         loop = asyncio.get_running_loop()
+        if self.obstacle.is_near:
+            if self.obstacle.is_passed(loop.time(), self.received):
+                raise ConsumerLost("past what RabbitMQ cannot deliver: reading on as usual")
+            return
         if self.received != self._heard or consumer.is_amid:
             self._heard, self.heard_at = self.received, loop.time()
         if loop.time() - self.heard_at < self._options.quiet_s:
@@ -148,6 +127,82 @@ class LosslessFeed(AmqpFeed):
         if tail != before and self._last == before and not consumer.is_lost:
             raise ConsumerLost("the stream has gone on, but the consumer receives nothing")
         self.heard_at = loop.time()
+
+    def cut(self, why: str, *, is_crash: bool = False) -> None:
+        """As the base says; at a crash a message of the stream is suspected."""
+        if is_crash:
+            if self.is_reading:
+                self.obstacle.hit(self._offset)
+            self.obstacle.is_near = True
+            why = (
+                f"{why}: as RabbitMQ does at a message that it cannot deliver over AMQP 0.9.1. "
+                f"Stream {self.source.queue!r}, after offset {self._offset}, "
+                f"try {self.obstacle.tries + 1}"
+            )
+        self.is_reading = False
+        super().cut(why)
+
+    async def _attach_directly(self, link: Link) -> None:
+        """Attach where a message may stand that RabbitMQ cannot deliver.
+
+        Without a look at the tail, where such a message may be, and with a prefetch of one:
+        RabbitMQ delivers nothing of what it has read together with it.
+        """
+        await (await self._consume(link, "next")).detach()
+        # Consuming works. If RabbitMQ fails from here on, it is at a message.
+        self.is_reading = True
+        step, last = self.obstacle.step, self._last
+        self._expect = self._first_most = self._target = None
+        if last is not None and not step:
+            consumer = await self.new_consumer(link, prefetch=1)
+            await self._resume(consumer, last)
+        elif self._offset < 0 and not step:
+            start = "first" if self._was_empty else self.source.warm or "next"
+            consumer = await self._consume(link, start)
+        else:
+            consumer = await self._step_over(link, step)
+        for _ in range(PAUSES_MAX):
+            seen = consumer.received
+            await consumer.ack()
+            await asyncio.sleep(PAUSE_S)
+            consumer.raise_if_lost()
+            if consumer.received == seen and not consumer.is_amid:
+                break
+        self.obstacle.attached(asyncio.get_running_loop().time())
+        self.live()
+
+    async def _step_over(self, link: Link, step: int) -> Consumer:
+        """Go on ``step`` offsets after the next one, or with what is published from now on."""
+        _log.warning(
+            "stepping over messages that RabbitMQ cannot deliver",
+            feed=self.name,
+            stream=self.source.queue,
+            after_offset=self._offset,
+            step=step,
+        )
+        self._expect_after(self._offset)
+        if self._offset >= 0 and step:
+            consumer = await self._consume(link, self._offset + 1 + step)
+            if await consumer.has_begun(EMPTY_AFTER_S):
+                return consumer
+            # Past the end. RabbitMQ would keep back what comes before the offset asked for.
+            await consumer.detach()
+        if self._last is None:
+            return await self._consume(link, "next")
+        consumer = await self.new_consumer(link, prefetch=1)
+        await self._resume(consumer, self._last)
+        return consumer
+
+    def _expect_after(self, offset: int) -> None:
+        """Whatever comes next may stand anywhere after ``offset``, and a reset before it."""
+        self._owed, self._last, self._hole = UNDELIVERABLE, None, None
+        self._was_empty = False
+        self._tail, self._target = offset, offset + 1
+
+    async def _consume(self, link: Link, where: int | str) -> Consumer:
+        consumer = await self.new_consumer(link, prefetch=1)
+        await consumer.attach(self.source.queue, {OFFSET_HEADER: where})
+        return consumer
 
     def _is_before_last(self, tail: Seen | None) -> bool:
         """Whether a stream with this tail cannot hold the message that was read last."""
@@ -199,86 +254,3 @@ class LosslessFeed(AmqpFeed):
                 else WarmTooLate("nothing is as young as that")
             )
         consumer.raise_if_lost()
-
-    def _reset(self, word: str) -> None:
-        """Forget the stream that was, and tell."""
-        self.down(f"the stream was {word}")
-        self._last = self._hole = None
-        self._owed = ""
-        self._offset = -1
-        self._was_empty = False
-        self._silences = 0
-        self._sink.reset(self.name, word)
-
-    def handle(self, message: Received) -> None:
-        """One message; the hot path."""
-        offset = message.offset
-        if offset is None:
-            self._lose(not_a_stream(self.source))
-            return
-        if self._first_most is not None:
-            if offset > self._first_most:
-                self._lose(WarmTooLate("the stream has nothing as old as that"))
-                return
-            self._first_most = None
-        if self._expect is None:
-            if offset <= self._offset:
-                return
-            if offset > self._offset + self._step_max and self._is_doubtful(offset):
-                return
-        seen = Seen(offset, message.fingerprint())
-        if self._expect is not None:
-            self._verify(seen, self._expect)
-            return
-        self._offset = offset
-        self._last = seen
-        if self._target is not None and offset >= self._target:
-            self._arrive(message, seen)
-            return
-        self.hand_over(message, seen.fingerprint)
-
-    def _arrive(self, message: Received, seen: Seen) -> None:
-        """Take the message with which the feed is up to date."""
-        self._target = None
-        if seen.offset > self._tail:
-            self._pay()
-        self.hand_over(message, seen.fingerprint)
-        self.live()
-
-    def live(self, why: str = "") -> None:
-        """As the base says; a reset that is owed comes first."""
-        self._pay()
-        super().live(why)
-
-    def _pay(self) -> None:
-        """Tell the reset that is owed."""
-        word, self._owed = self._owed, ""
-        if word:
-            self._sink.reset(self.name, word)
-
-    def _verify(self, seen: Seen, expected: Seen) -> None:
-        """The first message of a resume: the one we had last, or the end."""
-        self._expect = None
-        if seen != expected:
-            self._lose(Changed("recreated" if seen.offset <= expected.offset else "truncated"))
-
-    def _is_doubtful(self, offset: int) -> bool:
-        """Whether messages may be missing before this one; ends the consumer if so."""
-        last = self._last
-        if last is None:
-            if self._was_empty:  # it was read from its first message on
-                self._reset("truncated")
-                self._target = offset
-            return False
-        hole = (last.offset, offset)
-        if hole == self._hole:
-            # It was met before, and since then the message before it has been seen to
-            # stand: there was nothing in the hole.
-            return False
-        self._hole = hole
-        self._lose(Doubt(f"offsets {last.offset} to {offset}: has retention overtaken the reader?"))
-        return True
-
-    def _lose(self, end: Exception) -> None:
-        if self.consumer is not None:
-            self.consumer.lose(end)
