@@ -157,6 +157,7 @@ class Link:
         self._dialer = dialer
         self._amqp: AbstractConnection = connection.transport.connection
         self._aborted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.incoming.on_broken = self.abort
 
     @property
     def is_lost(self) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from struct import Struct
+from struct import error as struct_error
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
@@ -34,15 +35,23 @@ The library takes a peer for dead that it hears nothing of, and RabbitMQ sends h
 only when it has nothing else to send.
 """
 
+FRAME_BYTES_MAX = 2**29
+"""Of one frame's payload: RabbitMQ takes no larger message (``max_message_size``)."""
+
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 _FRAMES = (_METHOD, _HEADER, _BODY, _HEARTBEAT)
 _FRAME_END = 0xCE
 _SIGN = b"\x08\x00\x00\x00\x00\x00\x00\xce"  # a heartbeat
 _FRAME_OVERHEAD = 8  # type, channel and size before the payload, the end octet after it
 _DELIVER = b"\x00\x3c\x00\x3c"  # class 60 (basic), method 60
+_CONTENT_HEAD_BYTES = 14  # class, weight, body size, property flags
 _frame_head = Struct(">BHI").unpack_from
 _deliver_middle = Struct(">QBB").unpack_from  # delivery tag, redelivered, length of the exchange
 _content_head = Struct(">QH").unpack_from  # body size, property flags
+
+
+class BrokenFrames(Exception):
+    """The peer breaks the protocol; the text says how."""
 
 
 class Incoming(asyncio.StreamReader):
@@ -66,6 +75,9 @@ class Incoming(asyncio.StreamReader):
         self._next_turn: asyncio.Handle | None = None
         self._socket: asyncio.Transport | None = None
         self._is_over = False
+        self._is_broken = False
+        self.on_broken: Callable[[str], None] = lambda _why: None
+        """What gives the connection up, and says why: nothing more can be read."""
 
     def route(self, channel: int, take: Take) -> None:
         """Give ``take`` all deliveries on this AMQP channel; before it consumes."""
@@ -90,6 +102,8 @@ class Incoming(asyncio.StreamReader):
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override] # what protocols call it with
         """Take what has been read from the socket (called by the protocol)."""
+        if self._is_broken:
+            return
         self._data += data
         if self._next_turn is None:
             self._turn()
@@ -103,7 +117,14 @@ class Incoming(asyncio.StreamReader):
     def _turn(self) -> None:
         """Take what is there, as long as the turn lasts."""
         was_waiting, self._next_turn = self._next_turn is not None, None
-        if self._cut():
+        try:
+            is_cut_short = self._cut()
+        except (BrokenFrames, IndexError, struct_error) as error:
+            # Where the next frame begins, nobody knows.
+            self._is_broken, self._data = True, b""
+            self.on_broken(f"the broker's frames are broken: {error}")
+            return
+        if is_cut_short:
             self._next_turn = asyncio.get_running_loop().call_soon(self._turn)
             if self._socket is not None and not was_waiting:
                 self._socket.pause_reading()
@@ -125,6 +146,8 @@ class Incoming(asyncio.StreamReader):
             if kind not in _FRAMES:  # the library says what is wrong with it
                 stop, channel = end, 0
             elif stop > end:
+                if size > FRAME_BYTES_MAX:
+                    raise BrokenFrames(f"a frame says that it has {size} bytes")
                 break
             elif data[stop - 1] != _FRAME_END:
                 channel = 0
@@ -158,33 +181,48 @@ class _Route:
         self._tag = 0
         self._key = ""
         self._properties = NOTHING
-        self._left = 0  # bytes of the body that are still to come; negative: all of it
+        self._left = -1  # bytes of the body that are still to come; negative: its header is, too
         self._parts: list[bytes] = []
 
-    def takes(self, kind: int, data: bytes, at: int, end: int) -> bool:
-        """Take the payload ``data[at:end]`` of a frame; False if it is of no delivery."""
+    def takes(  # noqa: C901, PLR0912 - one case each
+        self, kind: int, data: bytes, at: int, end: int
+    ) -> bool:
+        """Take the payload ``data[at:end]`` of a frame; False if it is of no delivery.
+
+        Raises :class:`BrokenFrames`; :class:`IndexError` or :class:`struct.error` where a
+        length runs past all data.
+        """
         if kind == _METHOD:
             if data[at : at + 4] != _DELIVER:
                 return False
+            if self.is_open:
+                raise BrokenFrames("a delivery begins inside of another")
             at += 5 + data[at + 4]  # over the consumer tag: a channel has one consumer
             self._tag, _, size = _deliver_middle(data, at)
             at += 10 + size
-            self._key = str(data[at + 1 : at + 1 + data[at]], "utf-8", "replace")
+            # Each length before it is part of this one, so one look at the end is enough.
+            if at + 1 + data[at] != end:
+                raise BrokenFrames("a delivery's lengths are not those of its frame")
+            self._key = str(data[at + 1 : end], "utf-8", "replace")
             self.is_open = True
             return True
-        if not self.is_open:
-            return False
         if kind == _HEADER:
+            if not self.is_open or self._left >= 0 or end - at < _CONTENT_HEAD_BYTES:
+                raise BrokenFrames("a content header comes where none is due, or is too short")
             self._left, flags = _content_head(data, at + 4)
             self._properties = read_properties(data, at + 14, end, flags) if flags else NOTHING
             if self._left == 0:
                 self._done(b"")
             return True
         if kind == _BODY:
+            if self._left < 0:
+                raise BrokenFrames("a body comes before its header")
             body = data[at:end]
             self._left -= end - at
             if self._left > 0:
                 self._parts.append(body)
+            elif self._left < 0:
+                raise BrokenFrames("a body is longer than its header says")
             elif self._parts:
                 parts, self._parts = self._parts, []
                 self._done(b"".join((*parts, body)))
@@ -195,6 +233,7 @@ class _Route:
 
     def _done(self, body: bytes) -> None:
         self.is_open = False
+        self._left = -1
         kind, type_, id_, ts, batch, offset, wrong, encoding = self._properties
         key, tag = self._key, self._tag
         self.take(Received(key, body, kind, type_, id_, ts, batch, offset, tag, wrong, encoding))

@@ -145,6 +145,52 @@ def test_what_cannot_be_decoded_ends_nothing() -> None:
     assert taken[2].routing_key == "t.\ufffd"
 
 
+def frame(kind: int, payload: bytes) -> bytes:
+    return struct.pack(">BHI", kind, 1, len(payload)) + payload + b"\xce"
+
+
+def broken_deliver(tag_size: int = 0, exchange_size: int = 0, key_size: int = 0) -> bytes:
+    """A Deliver in which each length says so much more, or less, than is there."""
+    payload = b"\x00\x3c\x00\x3c" + bytes([1 + tag_size]) + b"c" + struct.pack(">QB", 1, 0)
+    return frame(1, payload + bytes([1 + exchange_size]) + b"x" + bytes([3 + key_size]) + b"t.a")
+
+
+HEAD = raw_header(4, 0, b"")
+BROKEN = {
+    "a consumer tag past its frame": broken_deliver(tag_size=200),
+    "an exchange past its frame": broken_deliver(exchange_size=200),
+    "a key past its frame": broken_deliver(key_size=200),
+    "a key shorter than its frame": broken_deliver(key_size=-1),
+    "a delivery that is cut off": frame(1, b"\x00\x3c\x00\x3c"),
+    "a second delivery inside a first": deliver() + HEAD + bodies(b"AA") + message(2, body=b"BB"),
+    "a second delivery before the header": deliver() + message(2),
+    "a second header": deliver() + HEAD + HEAD,
+    "a header of nothing": HEAD,
+    "a header too short": deliver() + frame(2, b"\x00\x3c\x00\x00"),
+    "a body longer than said": deliver() + HEAD + bodies(b"AAAABB"),
+    "a last part longer than said": deliver() + HEAD + bodies(b"AAA") + bodies(b"BBB"),
+    "a body before its header": deliver() + bodies(b"AAAA"),
+    "a body of nothing": message(1, body=b"") + bodies(b"AAAA"),
+    "a frame without an end": struct.pack(">BHI", 3, 1, 2**32 - 1) + b"A" * 100,
+}
+
+
+@pytest.mark.parametrize("after", [b"", message(9), bytes(5000)], ids=["", "more", "zeros"])
+@pytest.mark.parametrize("wrong", BROKEN.values(), ids=BROKEN)
+async def test_broken_frames_end_the_connection_by_name(wrong: bytes, after: bytes) -> None:
+    """Nothing is made of them, nor of what follows: where a frame begins, nobody knows."""
+    incoming, taken, said = Incoming(), list[Received](), list[str]()
+    incoming.route(1, taken.append)
+    incoming.on_broken = said.append
+    incoming.feed_data(message(body=b"whole"))
+    incoming.feed_data(wrong + after)
+    incoming.feed_data(message(10))
+    [why] = said
+    assert why.startswith("the broker's frames are broken: ")
+    assert {each.body for each in taken} <= {b"whole", b""}
+    assert not any(each.tag in {2, 9, 10} for each in taken)
+
+
 @pytest.mark.parametrize("wrong", [b"AMQP\x00\x00\x09\x01", QOS_OK[:-1] + b"\x00", b"HTTP/1.1 400"])
 def test_what_is_no_frame_is_for_the_library(wrong: bytes) -> None:
     """It knows how to complain."""
