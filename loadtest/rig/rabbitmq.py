@@ -150,6 +150,17 @@ class RabbitNode:
         """Let a paused node go on."""
         self._signal(signal.SIGCONT)
 
+    def control(self, *command: str) -> str:
+        """Run ``rabbitmqctl`` for it; what it prints."""
+        server = find_server()
+        assert server is not None
+        done = subprocess.run(  # noqa: S603 - the system's
+            [str(Path(server).with_name("rabbitmqctl")), *command],
+            env=self._prepare(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def close(self) -> None:
         """End it and its epmd for good."""
         self.kill()

@@ -8,15 +8,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from loadtest.rig.waiting import until
 from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker
 from tickfan.broker.amqp.publisher import Publisher
-from tickfan.broker.base import BrokerDown, Message, Unroutable
+from tickfan.broker.base import BrokerBlocked, BrokerDown, Message, Unroutable
 
 if TYPE_CHECKING:
+    from loadtest.rig.rabbitmq import RabbitNode
     from tests.conftest import Rabbit
 
 
@@ -120,3 +122,39 @@ async def test_publisher_after_a_cut(rabbitmq: Rabbit) -> None:
         await publisher.publish(name, Message(f"{name}.a", b"2"))
         await until(lambda: sink.bodies(name) == [b"1", b"2"])
         await publisher.close()
+
+
+async def test_an_alarm_of_rabbitmq_is_named(own_rabbitmq: RabbitNode) -> None:
+    """While it blocks publishers each is told so, at once from the second on; then all is well."""
+    node = own_rabbitmq
+    await asyncio.to_thread(node.start)
+    feed, sink = source(LOSSLESS), Recorder()
+    name = feed.spec.name
+    broker = AmqpBroker([feed], sink, options(node.url, publish_timeout_s=1))
+
+    async def publish(body: bytes) -> None:
+        await broker.publish(name, Message(f"{name}.a", body))
+
+    async def publish_until_refused() -> None:
+        for _ in itertools.count():  # the alarm may take a moment
+            await publish(b"under way")
+
+    async with running(broker):
+        await until(lambda: sink.is_live(name))
+        await publish(b"before")
+        assert not broker.health().is_blocked
+        with capture_logs() as logs:
+            await asyncio.to_thread(node.control, "set_vm_memory_high_watermark", "0.00000001")
+            with pytest.raises(BrokerBlocked, match=r"low on memory.*may still be published"):
+                await publish_until_refused()
+            assert broker.health().is_blocked
+            for _ in range(100):  # none of them waits
+                with pytest.raises(BrokerBlocked, match="takes no messages now: low on memory"):
+                    await publish(b"refused")
+            await asyncio.to_thread(node.control, "set_vm_memory_high_watermark", "0.4")
+            await until(lambda: not broker.health().is_blocked)
+        await publish(b"after")
+        await until(lambda: sink.bodies(name)[-1] == b"after")
+    assert b"refused" not in sink.bodies(name)
+    said = [line["event"] for line in logs if "messages" in line["event"]]
+    assert said == ["RabbitMQ takes no messages", "RabbitMQ takes messages again"]

@@ -135,11 +135,15 @@ class ServiceCollector(Collector):
             channels.add_metric((feed.name,), len(feed.channels))
             kept.add_metric((feed.name,), feed.history.size)
         yield from (state, channels, kept)
+        health = self._of.broker.health()
         yield _by_feed(
             "tickfan_unbound",
             "Times that a feed's exchange was gone while the feed used it",
-            self._of.broker.health().unbound,
+            health.unbound,
             feeds,
+        )
+        yield GaugeMetricFamily(
+            "tickfan_broker_blocked", "1 if RabbitMQ takes no messages of ours", health.is_blocked
         )
 
     def _fan_out(self) -> Iterator[Metric]:

@@ -102,9 +102,11 @@ class Sink(Protocol):
 class Health(NamedTuple):
     """What a broker says of itself when it is asked, beside what it tells its sink.
 
-    ``unbound``: by feed, how often its exchange was gone while the feed used it.
+    ``is_blocked``: it takes no messages of ours. ``unbound``: by feed, how often its
+    exchange was gone while the feed used it.
     """
 
+    is_blocked: bool
     unbound: Mapping[str, int]
 
 
@@ -123,8 +125,8 @@ class Broker(Protocol):
         """Publish to the feed's exchange; return when the broker has confirmed.
 
         Messages leave in the order of the calls, also of those that had to
-        wait for a connection. Raises :class:`Unroutable`,
-        :class:`Unconfirmed`, :class:`BrokerDown`. Works beside :meth:`run` and
+        wait for a connection. Raises :class:`Unroutable`, :class:`Unconfirmed`,
+        :class:`BrokerDown`, :class:`BrokerBlocked`. Works beside :meth:`run` and
         also without it (a publisher alone).
         """
 
@@ -160,6 +162,15 @@ class BrokerDown(PublishError):
     """There is no connection to the broker; nothing was published."""
 
     code = "broker_down"
+
+
+class BrokerBlocked(BrokerDown):
+    """The broker takes no messages now: it is short of memory or disk.
+
+    Nothing was published; one that was under way just then may come later.
+    """
+
+    code = "broker_blocked"
 
 
 class TopologyError(TickfanError):

@@ -79,7 +79,7 @@ class MemoryBroker:
 
     def health(self) -> Health:
         """See :meth:`tickfan.broker.base.Broker.health`; there is nothing to be lost."""
-        return Health(unbound={})
+        return Health(is_blocked=False, unbound={})
 
     async def close(self) -> None:
         """See :meth:`tickfan.broker.base.Broker.close`; there is nothing to close."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tickfan.core.errors import Refusal
 
 _STATUS = {
+    "broker_blocked": HTTPStatus.SERVICE_UNAVAILABLE,
     "broker_down": HTTPStatus.SERVICE_UNAVAILABLE,
     "drain": HTTPStatus.SERVICE_UNAVAILABLE,
     "no_feed": HTTPStatus.NOT_FOUND,

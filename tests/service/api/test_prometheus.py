@@ -297,7 +297,10 @@ async def test_changes_of_a_source_are_counted(service: Live) -> None:
 async def test_what_the_broker_says_of_itself(service: Live) -> None:
     """Each feed from 0 on, and what has happened."""
     assert value(service, "tickfan_unbound_total", feed="trades") == 0
-    service.service.broker.health = lambda: Health(unbound={"trades": 2})  # type: ignore[method-assign]
+    assert value(service, "tickfan_broker_blocked") == 0
+    health = Health(is_blocked=True, unbound={"trades": 2})
+    service.service.broker.health = lambda: health  # type: ignore[method-assign]
+    assert value(service, "tickfan_broker_blocked") == 1
     assert value(service, "tickfan_unbound_total", feed="trades") == 2
     assert value(service, "tickfan_unbound_total", feed="quotes") == 0
 

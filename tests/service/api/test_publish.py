@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.raw import connect
 from tickfan.app import Parts
-from tickfan.broker.base import BrokerDown, PublishError, Unconfirmed, Unroutable
+from tickfan.broker.base import BrokerBlocked, BrokerDown, PublishError, Unconfirmed, Unroutable
 from tickfan.broker.memory import MemoryBroker
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ async def test_what_would_be_poison_is_refused_here(
         (Unroutable("no queue is bound"), 502),
         (Unconfirmed("no confirm within 5 s"), 504),
         (BrokerDown("no connection"), 503),
+        (BrokerBlocked("low on memory"), 503),
         (PublishError("something else"), 502),
     ],
 )

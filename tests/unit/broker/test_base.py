@@ -11,6 +11,7 @@ from tests.support.broker import LOSSLESS, source
 from tests.support.updates import LAW
 from tickfan.broker.base import (
     ROUTING_KEY_BYTES_MAX,
+    BrokerBlocked,
     BrokerDown,
     Message,
     MessageIds,
@@ -64,9 +65,9 @@ def test_the_source_of_a_feed() -> None:
 
 def test_errors_of_publishing_are_told_apart() -> None:
     """Each has a code of its own (docs/protocol.md); one except clause catches all."""
-    kinds = (PublishError, Unroutable, Unconfirmed, BrokerDown)
+    kinds = (PublishError, Unroutable, Unconfirmed, BrokerDown, BrokerBlocked)
     assert [kind.code for kind in kinds] == [
-        "publish_failed", "unroutable", "unconfirmed", "broker_down",
+        "publish_failed", "unroutable", "unconfirmed", "broker_down", "broker_blocked",
     ]  # fmt: skip
     assert all(issubclass(kind, PublishError) for kind in kinds)
     # Another kind of trouble: to publish again would not help.

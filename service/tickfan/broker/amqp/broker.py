@@ -62,7 +62,10 @@ class AmqpBroker:
 
     def health(self) -> Health:
         """See :meth:`tickfan.broker.base.Broker.health`."""
-        return Health(unbound={feed.name: feed.watch.losses for feed in self.feeds})
+        return Health(
+            is_blocked=self._publisher.is_blocked,
+            unbound={feed.name: feed.watch.losses for feed in self.feeds},
+        )
 
     async def close(self) -> None:
         """See :meth:`tickfan.broker.base.Broker.close`."""

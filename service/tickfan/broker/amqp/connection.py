@@ -11,6 +11,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from aio_pika import Connection
 from aio_pika.connection import make_url
 from aiormq.connection import TransportFactory
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from aiormq.abc import AbstractChannel, AbstractConnection
 
+_log = structlog.get_logger()
+_BLOCKED, _UNBLOCKED = b"\x00\x0a\x00\x3c", b"\x00\x0a\x00\x3d"  # class 10, methods 60, 61
 CLOSE_TIMEOUT_S = 1.0
 """How long a peer may take over the closing handshake before it is cut off."""
 
@@ -157,7 +160,10 @@ class Link:
         self._dialer = dialer
         self._amqp: AbstractConnection = connection.transport.connection
         self._aborted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.blocked = ""
+        """Why RabbitMQ takes no messages now; "": it does."""
         self.incoming.on_broken = self.abort
+        self.incoming.on_control = self._on_control
 
     @property
     def is_lost(self) -> bool:
@@ -186,6 +192,16 @@ class Link:
             return f"{self.host}: {self._aborted.result()}"
         error = None if closing.cancelled() else closing.exception()
         return f"{self.host}: {reason(error)}"
+
+    def _on_control(self, method: bytes) -> None:
+        """Note whether RabbitMQ takes messages (its extensions ``connection.blocked``)."""
+        if method.startswith(_BLOCKED):
+            why = str(method[len(_BLOCKED) + 1 :], "utf-8", "replace")
+            self.blocked = why or "no reason given"
+            _log.warning("RabbitMQ takes no messages", host=self.host, why=self.blocked)
+        elif method.startswith(_UNBLOCKED):
+            self.blocked = ""
+            _log.info("RabbitMQ takes messages again", host=self.host)
 
     def abort(self, why: str) -> None:
         """Give the connection up locally: its peer does not answer."""

@@ -77,7 +77,9 @@ class Incoming(asyncio.StreamReader):
         self._is_over = False
         self._is_broken = False
         self.on_broken: Callable[[str], None] = lambda _why: None
-        """What gives the connection up, and says why: nothing more can be read."""
+        """Is told why nothing more can be read."""
+        self.on_control: Callable[[bytes], None] = lambda _method: None
+        """Is given each method of the connection itself, which the library gets, too."""
 
     def route(self, channel: int, take: Take) -> None:
         """Give ``take`` all deliveries on this AMQP channel; before it consumes."""
@@ -118,13 +120,13 @@ class Incoming(asyncio.StreamReader):
         """Take what is there, as long as the turn lasts."""
         was_waiting, self._next_turn = self._next_turn is not None, None
         try:
-            is_cut_short = self._cut()
+            is_more = self._cut()
         except (BrokenFrames, IndexError, struct_error) as error:
             # Where the next frame begins, nobody knows.
             self._is_broken, self._data = True, b""
             self.on_broken(f"the broker's frames are broken: {error}")
             return
-        if is_cut_short:
+        if is_more:
             self._next_turn = asyncio.get_running_loop().call_soon(self._turn)
             if self._socket is not None and not was_waiting:
                 self._socket.pause_reading()
@@ -134,7 +136,7 @@ class Incoming(asyncio.StreamReader):
         if self._is_over:
             super().feed_eof()
 
-    def _cut(self) -> bool:
+    def _cut(self) -> bool:  # noqa: C901 - one case each
         """Take whole frames off the data; whether the turn ended before they did."""
         data, at, end = self._data, 0, len(self._data)
         routes, taken = self._routes, 0
@@ -155,6 +157,8 @@ class Incoming(asyncio.StreamReader):
             if route is not None and route.takes(kind, data, at + 7, stop - 1):
                 taken += 1
             else:
+                if kind == _METHOD and channel == 0:
+                    self.on_control(data[at + 7 : stop - 1])
                 super().feed_data(data[at:stop])
             at = stop
             # Looked at where a message begins: one without a body has no body frame.
@@ -189,8 +193,7 @@ class _Route:
     ) -> bool:
         """Take the payload ``data[at:end]`` of a frame; False if it is of no delivery.
 
-        Raises :class:`BrokenFrames`; :class:`IndexError` or :class:`struct.error` where a
-        length runs past all data.
+        Raises BrokenFrames; IndexError or struct.error where a length runs past all data.
         """
         if kind == _METHOD:
             if data[at : at + 4] != _DELIVER:
@@ -200,9 +203,8 @@ class _Route:
             at += 5 + data[at + 4]  # over the consumer tag: a channel has one consumer
             self._tag, _, size = _deliver_middle(data, at)
             at += 10 + size
-            # Each length before it is part of this one, so one look at the end is enough.
             if at + 1 + data[at] != end:
-                raise BrokenFrames("a delivery's lengths are not those of its frame")
+                raise BrokenFrames("a delivery's lengths are not those of its frame")  # any of them
             self._key = str(data[at + 1 : end], "utf-8", "replace")
             self.is_open = True
             return True

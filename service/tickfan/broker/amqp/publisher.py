@@ -16,6 +16,7 @@ from pamqp.commands import Basic
 from tickfan.broker.amqp.connection import Hosts, reason
 from tickfan.broker.amqp.topology import prepare_exchange, prepare_stream
 from tickfan.broker.base import (
+    BrokerBlocked,
     BrokerDown,
     MessageIds,
     TopologyError,
@@ -77,6 +78,9 @@ class Publisher:
         channel = self._channel
         if channel is None or channel.is_closed or self.waiting:
             channel = await self._open()
+        link = self._link
+        if link is not None and link.blocked:
+            raise BrokerBlocked(f"RabbitMQ takes no messages now: {link.blocked}")
         confirmed = self._confirmed
         try:
             await channel.basic_publish(
@@ -98,6 +102,11 @@ class Publisher:
         except DeliveryError as error:
             raise Unconfirmed(f"the broker refused the message: {error}") from error
         except TimeoutError:
+            if link is not None and link.blocked:
+                raise BrokerBlocked(
+                    f"RabbitMQ takes no messages now: {link.blocked}. This one was under way and "
+                    "may still be published"
+                ) from None
             if self._confirmed == confirmed:
                 # Nothing at all was confirmed meanwhile: the connection may
                 # be half-open, and the next message shall not wait for it.
@@ -109,6 +118,11 @@ class Publisher:
             # A dying channel ends every call in flight, with any error.
             raise Unconfirmed(f"lost the broker before its confirm: {reason(error)}") from error
         self._confirmed += 1
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether RabbitMQ takes no messages now, as far as is known: it says so on publishing."""
+        return self._link is not None and not self._link.is_lost and bool(self._link.blocked)
 
     async def close(self) -> None:
         """Close the connection if there is one. Idempotent."""
