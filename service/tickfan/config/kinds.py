@@ -6,10 +6,12 @@ never repeats the value. Must not know which setting it serves.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from pydantic import AfterValidator, SecretStr, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
@@ -107,6 +109,16 @@ def _readable(value: str) -> str:
     return value
 
 
+def _declare(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, str) and value.startswith("["):  # from the environment
+        with suppress(ValueError):
+            value = json.loads(value)
+    try:
+        return handler(value)
+    except ValidationError:
+        refuse('true, false, or a list of what may be made: "exchange", "streams"')
+
+
 def _broker_url(value: SecretStr) -> SecretStr:
     try:
         urls(value.get_secret_value())
@@ -139,5 +151,6 @@ Prefix = Annotated[str, text("up to 64 characters", r"[^\x00-\x1f\x7f]{0,64}")]
 Age = Annotated[str, text(_AGE_ALLOWED, _AGE.pattern)]
 AgeOrEmpty = Annotated[str, text(f'{_AGE_ALLOWED}, or ""', f"({_AGE.pattern})?")]
 ReadableFile = Annotated[str, AfterValidator(_readable)]
+Declare = Annotated[bool | tuple[Literal["exchange", "streams"], ...], WrapValidator(_declare)]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 Token = Annotated[SecretStr, AfterValidator(_token)]

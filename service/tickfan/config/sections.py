@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, model_val
 from tickfan.config import brokerurl
 from tickfan.config.kinds import (
     BrokerUrl,
+    Declare,
     Host,
     Name,
     Port,
@@ -95,7 +96,7 @@ class BrokerSettings(Section):
 
     url: BrokerUrl = SecretStr(brokerurl.MEMORY)
     exchange: Name = "prices"
-    declare: bool = True
+    declare: Declare = True
     queue_prefix: Prefix = "tickfan."
     heartbeat_s: Annotated[int, whole(5, 300, "seconds")] = 25
     backoff_first_s: Annotated[float, real(0.05, 60, "seconds")] = 0.25

@@ -46,7 +46,10 @@ def feed(**more: object) -> dict[str, Any]:
         ),
         (
             {"broker": {"declare": "perhaps"}},
-            'broker.declare: got "perhaps", allowed: true or false',
+            (
+                'broker.declare: got "perhaps", allowed: true, false, or a list of what may be '
+                'made: "exchange", "streams"'
+            ),
         ),
         ({"http": 5}, "http: got 5, allowed: a table of settings"),
         ({"feeds": {}}, "feeds: got a table, allowed: a list in square brackets"),

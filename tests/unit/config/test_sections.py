@@ -51,6 +51,26 @@ def test_the_broker_tells_memory_from_amqp() -> None:
     assert "secret" not in repr(amqp)
 
 
+@pytest.mark.parametrize(
+    ("given", "declare"),
+    [
+        (True, True), ("false", False), ("on", True), ([], ()), (["streams"], ("streams",)),
+        ('["exchange", "streams"]', ("exchange", "streams")),
+    ],
+)  # fmt: skip
+def test_what_may_be_made(given: object, declare: object) -> None:
+    """All, nothing, or a list of parts, which is JSON in the environment."""
+    assert BrokerSettings.model_validate({"declare": given}).declare == declare
+
+
+@pytest.mark.parametrize("given", ["[", "queues", ["queues"], ["exchange", 1], 5, {}, None])
+def test_what_else_may_not_be_made(given: object) -> None:
+    """The parts are named."""
+    with pytest.raises(ValidationError) as caught:
+        BrokerSettings.model_validate({"declare": given})
+    assert '"exchange", "streams"' in caught.value.errors()[0]["ctx"]["allowed"]
+
+
 def test_tls_files_need_tls_and_a_key_its_certificate(tmp_path: Path) -> None:
     """A file that would not be used is an error, all at once with others."""
     file = tmp_path / "some.pem"

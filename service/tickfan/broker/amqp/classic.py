@@ -71,7 +71,7 @@ class ConflatedFeed(AmqpFeed):
         # Whatever was published before this has been received; None: unknown.
         self._whole_until: float | None = None
         self._is_whole = False
-        self._has_stream = False
+        self._has_stream = self._binds_stream = False
         # RabbitMQ has failed while the stream was read: so often, one after the other.
         self._is_reading_back = False
         self._crashes = 0
@@ -134,8 +134,8 @@ class ConflatedFeed(AmqpFeed):
                 self._whole_until = now
 
     def bound_queues(self) -> tuple[str, ...]:
-        """Its own, and the warm stream where we may make it."""
-        if self._has_stream and self._options.declare:
+        """Its own, and the warm stream where we may bind it."""
+        if self._has_stream and self._binds_stream:
             return self._queue, self.source.queue
         return (self._queue,)
 
@@ -164,9 +164,9 @@ class ConflatedFeed(AmqpFeed):
         return ""
 
     async def _make_stream(self, link: Link) -> None:
-        channel = await link.channel()
-        await prepare_stream(channel, self.source, declare=self._options.declare)
-        await channel.close()
+        self._binds_stream = await prepare_stream(
+            link.channel, self.source, declare=self._options.may_make("streams")
+        )
 
     async def _read_back(self, link: Link, since: str) -> None:
         now = asyncio.get_running_loop().time()

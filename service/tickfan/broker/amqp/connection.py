@@ -9,7 +9,7 @@ import asyncio
 import random
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 from aio_pika import Connection
@@ -37,7 +37,8 @@ class AmqpOptions:
     """How to reach RabbitMQ and what may be declared there.
 
     ``urls``: ``amqp://user:password@host:port/vhost`` or ``amqps://``, tried in
-    rotated order. ``declare`` False: exchanges and streams are only checked to
+    rotated order. ``declare`` says which parts may be made, ``exchange`` and
+    ``streams``; True is both, False none. What may not be made is only checked to
     exist; a conflated feed's own queue is made and bound in any case. The TLS
     settings are for ``amqps``: a CA file (None: the system's), the client's
     certificate and key, and whether the server's certificate and host name are
@@ -49,7 +50,7 @@ class AmqpOptions:
     """
 
     urls: tuple[str, ...]
-    declare: bool
+    declare: bool | tuple[str, ...]
     tls_ca_file: str | None
     tls_cert_file: str | None
     tls_key_file: str | None
@@ -64,6 +65,10 @@ class AmqpOptions:
     quiet_s: float = 5.0
     connection_name: str = "tickfan"
     hole_max: int = 1
+
+    def may_make(self, part: Literal["exchange", "streams"]) -> bool:
+        """Whether this part of what must exist in RabbitMQ may be made."""
+        return self.declare if isinstance(self.declare, bool) else part in self.declare
 
     def tls_context(self) -> ssl.SSLContext:
         """The context for ``amqps``. Raises :class:`OSError` for a bad file."""

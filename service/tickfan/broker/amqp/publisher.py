@@ -53,7 +53,7 @@ class Publisher:
     ) -> None:
         self._sources = sources
         self._options = options
-        self._makes_streams = is_alone and options.declare
+        self._makes_streams = is_alone and options.may_make("streams")
         self._hosts = Hosts(options, "publisher")
         self._ids = MessageIds()
         self._opening = asyncio.Lock()
@@ -180,13 +180,13 @@ class Publisher:
                 await self._link.close()
             self._link = await self._hosts.dial()
         for exchange in {source.exchange for source in self._sources.values()}:
-            await prepare_exchange(self._link.channel, exchange, declare=self._options.declare)
+            await prepare_exchange(
+                self._link.channel, exchange, declare=self._options.may_make("exchange")
+            )
         if self._makes_streams:
-            channel = await self._link.channel()
             for source in self._sources.values():
                 if source.queue:
-                    await prepare_stream(channel, source, declare=True)
-            await channel.close()
+                    await prepare_stream(self._link.channel, source, declare=True)
         return await self._link.channel(confirms=True)
 
     async def _drop(self, channel: AbstractChannel) -> None:

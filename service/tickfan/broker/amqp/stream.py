@@ -51,6 +51,8 @@ class LosslessFeed(StreamReader):
 
     def __init__(self, source: FeedSource, sink: Sink, options: AmqpOptions) -> None:
         super().__init__(source, sink, options)
+        # Whether its bindings are ours to look after.
+        self._binds = False
         # Whether it is a message that RabbitMQ fails at, if it fails now.
         self.is_reading = False
         # When the health check last saw the feed move or found it whole, by the loop's clock,
@@ -60,15 +62,15 @@ class LosslessFeed(StreamReader):
 
     async def attach(self, link: Link) -> None:
         """Find where to go on, and consume from there."""
-        declare = self._options.declare
+        declare = self._options.may_make("streams")
         consumer = await self.new_consumer(link)
         await self.watch.begin(link)
         if self.watch.was_lost:
             self.watch.was_lost, self._owed = False, UNBOUND
         is_lost = self._owed == UNBOUND
         is_near = self.obstacle.is_near
-        await prepare_stream(
-            consumer.channel, self.source, declare=declare, binds=is_near or not is_lost
+        self._binds = await prepare_stream(
+            link.channel, self.source, declare=declare, binds=is_near or not is_lost
         )
         if is_near:
             await consumer.detach()
@@ -76,7 +78,7 @@ class LosslessFeed(StreamReader):
             return
         tail = await find_tail(link, self.source)
         if is_lost:  # what is published from now on comes after the tail, and after the reset
-            await prepare_stream(consumer.channel, self.source, declare=declare)
+            self._binds = await prepare_stream(link.channel, self.source, declare=declare)
         if self._is_before_last(tail):
             # The broker may have been frozen just now, or the link slow. A new
             # question begins with an answer to something else.
@@ -85,7 +87,7 @@ class LosslessFeed(StreamReader):
                 self._reset("recreated")
         self._tail = tail.offset if tail is not None else -1
         self._target = self._tail
-        if is_lost and not declare:
+        if is_lost and not self._binds:
             # Nobody tells when the queue is bound again: only its next message does.
             self._target += 1
         self._expect = self._first_most = None
@@ -97,15 +99,15 @@ class LosslessFeed(StreamReader):
         if self._target is not None and self._offset >= self._target:
             self._target = None
             self.live()
-        elif is_lost and not declare:
+        elif is_lost and not self._binds:
             self.down(
                 f"exchange {self.source.exchange!r} was deleted: bind queue "
                 f"{self.source.queue!r} to it again. The feed is live with its next message"
             )
 
     def bound_queues(self) -> tuple[str, ...]:
-        """The stream, where we may make it."""
-        return (self.source.queue,) if self._options.declare else ()
+        """The stream, where we may bind it."""
+        return (self.source.queue,) if self._binds else ()
 
     async def check(self, link: Link, channel: AbstractChannel, consumer: Consumer) -> None:
         """The queue must exist; if it is quiet, its tail must be what we had last."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import structlog
 from aiormq.exceptions import (
     ChannelAccessRefused,
     ChannelClosed,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     OpenChannel = Callable[[], Awaitable[AbstractChannel]]
 
+_log = structlog.get_logger()
 _SETTINGS = {
     "x-max-age": "retention_age",
     "x-max-length-bytes": "retention_bytes",
@@ -58,7 +60,8 @@ async def has_exchange(channel: AbstractChannel, exchange: str) -> bool:
 async def prepare_exchange(open_channel: OpenChannel, exchange: str, *, declare: bool) -> bool:
     """Declare the durable topic exchange, or check that it exists; whether it was there.
 
-    Raises :class:`TopologyError`.
+    One that exists is taken as it is, if it is a topic exchange: with an alternate
+    exchange, say, or where we may not declare it. Raises :class:`TopologyError`.
     """
     channel = await open_channel()
     was_there = await has_exchange(channel, exchange)
@@ -68,6 +71,10 @@ async def prepare_exchange(open_channel: OpenChannel, exchange: str, *, declare:
         await channel.exchange_declare(
             exchange, exchange_type="topic", durable=True, passive=not declare
         )
+    except (ChannelPreconditionFailed, ChannelAccessRefused) as error:
+        if not was_there or "inequivalent arg 'type'" in str(error):
+            raise _explained(error, f"exchange {exchange!r}", "a durable topic exchange") from error
+        return True
     except ChannelClosed as error:
         raise _explained(error, f"exchange {exchange!r}", "a durable topic exchange") from error
     await channel.close()
@@ -75,24 +82,42 @@ async def prepare_exchange(open_channel: OpenChannel, exchange: str, *, declare:
 
 
 async def prepare_stream(
-    channel: AbstractChannel, source: FeedSource, *, declare: bool, binds: bool = True
-) -> None:
-    """Declare the feed's stream and bind it, or check that it exists.
+    open_channel: OpenChannel, source: FeedSource, *, declare: bool, binds: bool = True
+) -> bool:
+    """Declare the feed's stream and bind it, or check that it exists; whether it was bound.
 
-    ``binds`` False leaves the binding to a second call. Raises :class:`TopologyError`.
+    A stream that exists is taken as it is where the broker's user may not declare or bind
+    it. ``binds`` False leaves the binding to a second call. Raises :class:`TopologyError`.
     """
+    what = f"feed {source.spec.name!r}: queue {source.queue!r}"
+    is_refused = False
+    channel = await open_channel()
     try:
-        if not declare:
+        if declare:
+            try:
+                await channel.queue_declare(
+                    source.queue, durable=True, arguments=dict(stream_arguments(source))
+                )
+            except ChannelAccessRefused:
+                is_refused = True
+                channel = await open_channel()
+        if is_refused or not declare:
             await channel.queue_declare(source.queue, passive=True)
-            return
-        await channel.queue_declare(
-            source.queue, durable=True, arguments=dict(stream_arguments(source))
-        )
-        if binds:
-            await bind(channel, source, source.queue)
+        if declare and binds:
+            try:
+                await bind(channel, source, source.queue)
+            except ChannelAccessRefused as error:
+                _log.warning(
+                    "the stream cannot be bound by this user: it must be bound already",
+                    feed=source.spec.name,
+                    stream=source.queue,
+                    why=str(error),
+                )
+                return False
+        await channel.close()
     except ChannelClosed as error:
-        what = f"feed {source.spec.name!r}: queue {source.queue!r}"
         raise _explained(error, what, "a durable stream") from error
+    return declare and binds
 
 
 async def bind(channel: AbstractChannel, source: FeedSource, queue: str) -> None:
@@ -135,7 +160,7 @@ def _explained(error: ChannelClosed, what: str, wanted: str) -> TopologyError:
     if isinstance(error, ChannelNotFoundEntity):
         return TopologyError(
             f"{what} does not exist. Create it ({wanted}), or let the service do so "
-            "with broker.declare = true"
+            "with broker.declare = true and a user that may configure it"
         )
     if isinstance(error, ChannelAccessRefused):
         return TopologyError(f"{what}: the broker's user may not: {text}. Grant the permission")
