@@ -1,10 +1,10 @@
 """Whether a feed's exchange is still the one that its queue was bound to.
 
 RabbitMQ tells nobody that an exchange was deleted. One that is made again under the same
-name looks like the old one, but all bindings are gone. So a small exchange, the mark, hangs
-on it: the mark deletes itself together with the last exchange that it feeds (auto-delete).
-A mark that is gone says that the exchange was deleted, even if one of that name is there.
-Nothing is ever published to a mark. Must not know queues, nor what a feed does about a loss.
+name looks like the old one, but all bindings are gone. So a small exchange, the witness, hangs
+on it: the witness deletes itself together with the last exchange that it feeds (auto-delete).
+A witness that is gone says that the exchange was deleted, even if one of that name is there.
+Nothing is ever published to a witness. Must not know queues, nor what a feed does about a loss.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tickfan.broker.amqp.connection import Link
 
-MARK_PREFIX = "tickfan.watch."
+WITNESS_PREFIX = "tickfan.watch."
 _log = structlog.get_logger()
 
 
@@ -35,24 +35,24 @@ class Unbound(ConsumerLost):
 class ExchangeWatch:
     """Looks after one feed's exchange, over any number of connections.
 
-    All replicas begin with the same mark. Who finds it gone goes on with a new name of its
+    All replicas begin with the same witness. Who finds it gone goes on with a new name of its
     own, because another replica may not have looked yet, and must find it gone, too.
     """
 
     def __init__(self, exchange: str, *, may_make: bool) -> None:
-        """``may_make``: the exchange and its mark may be made here."""
+        """``may_make``: the exchange and its witness may be made here."""
         self.was_lost = False
         """Whether the exchange was gone since this was last set to False."""
         self.losses = 0
         """How often it was gone."""
         self._exchange = exchange
         self._may_make = may_make
-        self._may_mark = may_make
+        self._may_witness = may_make
         self._is_known = False
-        self._mark = MARK_PREFIX + exchange
+        self._witness = WITNESS_PREFIX + exchange
 
     async def begin(self, link: Link) -> None:
-        """Make the exchange and its mark, or check that it exists; note if it was gone.
+        """Make the exchange and its witness, or check that it exists; note if it was gone.
 
         Raises :class:`TopologyError`.
         """
@@ -61,13 +61,13 @@ class ExchangeWatch:
         except TopologyError:
             self._note(is_lost=self._is_known)
             raise
-        if self._may_mark:
+        if self._may_witness:
             channel = await link.channel()
-            if not await has_exchange(channel, self._mark):
+            if not await has_exchange(channel, self._witness):
                 was_there = False
                 channel = await link.channel()
             self._note(is_lost=self._is_known and not was_there)
-            await self._make_mark(channel)
+            await self._make_witness(channel)
         else:
             self._note(is_lost=self._is_known and not was_there)
         self._is_known = True
@@ -77,7 +77,7 @@ class ExchangeWatch:
         if not await has_exchange(channel, self._exchange):
             self._note(is_lost=True)
             raise Unbound(f"exchange {self._exchange!r} was deleted")
-        if self._may_mark and not await has_exchange(channel, self._mark):
+        if self._may_witness and not await has_exchange(channel, self._witness):
             self._note(is_lost=True)
             raise Unbound(f"exchange {self._exchange!r} was deleted, and made again")
 
@@ -86,17 +86,17 @@ class ExchangeWatch:
             return
         self.losses += not self.was_lost
         self.was_lost = True
-        self._mark = f"{MARK_PREFIX}{self._exchange}.{os.urandom(4).hex()}"
+        self._witness = f"{WITNESS_PREFIX}{self._exchange}.{os.urandom(4).hex()}"
 
-    async def _make_mark(self, channel: AbstractChannel) -> None:
+    async def _make_witness(self, channel: AbstractChannel) -> None:
         try:
             await channel.exchange_declare(
-                self._mark, exchange_type="fanout", durable=True, auto_delete=True, internal=True
+                self._witness, exchange_type="fanout", durable=True, auto_delete=True, internal=True
             )
-            await channel.exchange_bind(destination=self._exchange, source=self._mark)
+            await channel.exchange_bind(destination=self._exchange, source=self._witness)
             await channel.close()
         except ChannelClosed as error:
-            self._may_mark = False
+            self._may_witness = False
             _log.warning(
                 "the exchange cannot be watched: one that is deleted and made again at once "
                 "may go unnoticed",

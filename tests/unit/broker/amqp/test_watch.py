@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from tickfan.broker.amqp.watch import ExchangeWatch, Unbound
 from tickfan.broker.base import TopologyError
 
-MARK = "tickfan.watch.prices"
+WITNESS = "tickfan.watch.prices"
 
 
 class Exchanges:
@@ -48,11 +48,11 @@ async def test_an_exchange_that_is_there_all_the_time() -> None:
         await watch.begin(link)
         await watch.check(link)
     assert (watch.was_lost, watch.losses) == (False, 0)
-    assert link.names == {"prices", MARK}
+    assert link.names == {"prices", WITNESS}
 
 
 @pytest.mark.parametrize("is_there_again", [True, False])
-async def test_each_replica_finds_its_mark_gone(is_there_again: bool) -> None:
+async def test_each_replica_finds_its_witness_gone(is_there_again: bool) -> None:
     """The first to look goes on under another name, so the second finds it gone, too."""
     link: Any = Exchanges()
     watches = [ExchangeWatch("prices", may_make=True) for _ in range(2)]
@@ -80,7 +80,7 @@ async def test_it_was_deleted_while_nobody_was_connected() -> None:
 
 
 async def test_where_nothing_may_be_made() -> None:
-    """No mark; an exchange that is missing is named, and counts as lost if it was there."""
+    """No witness; an exchange that is missing is named, and counts as lost if it was there."""
     link: Any = Exchanges()
     watch = ExchangeWatch("prices", may_make=False)
     with pytest.raises(TopologyError, match="does not exist"):
@@ -94,9 +94,9 @@ async def test_where_nothing_may_be_made() -> None:
     assert watch.was_lost
 
 
-async def test_a_mark_that_is_refused_is_named_once() -> None:
+async def test_a_witness_that_is_refused_is_named_once() -> None:
     """The feed goes on without."""
-    link: Any = Exchanges(MARK)
+    link: Any = Exchanges(WITNESS)
     watch = ExchangeWatch("prices", may_make=True)
     with capture_logs() as logs:
         for _ in range(2):
