@@ -51,6 +51,11 @@ class AmqpFeed(ABC):
         self._said: tuple[Upstream, str] | None = None
         self._failures = SinkFailures()
 
+    @property
+    def is_stepping(self) -> bool:
+        """Whether the connection ends because the feed is finding its way: no wait is due."""
+        return False
+
     async def serve(self, link: Link) -> None:
         """Keep the feed attached over this connection until that is lost.
 

@@ -144,6 +144,11 @@ class LosslessFeed(StreamReader):
         self.is_reading = False
         super().cut(why)
 
+    @property
+    def is_stepping(self) -> bool:
+        """While it steps over what cannot be delivered: each step costs a connection."""
+        return self.obstacle.is_near and self.obstacle.step > 0
+
     async def _attach_directly(self, link: Link) -> None:
         """Attach where a message may stand that RabbitMQ cannot deliver.
 

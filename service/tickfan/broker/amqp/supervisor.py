@@ -56,7 +56,8 @@ class Supervisor:
                 continue
             began = loop.time()
             await self._use(link)
-            await asyncio.sleep(backoff.after(loop.time() - began))
+            wait_s = backoff.after(loop.time() - began)
+            await asyncio.sleep(self._options.backoff_first_s if self._feed.is_stepping else wait_s)
 
     async def _use(self, link: Link) -> None:
         """Consume over this connection until it is lost or we are cancelled."""
