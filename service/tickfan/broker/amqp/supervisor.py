@@ -51,13 +51,31 @@ class Supervisor:
             try:
                 link = await self._hosts.dial()
             except LinkLost as lost:
+                raise_if_cancelled()
                 self._feed.down(str(lost))
                 await asyncio.sleep(backoff.next())
                 continue
             began = loop.time()
-            await self._use(link)
+            await self._until_lost(link)
             wait_s = backoff.after(loop.time() - began)
             await asyncio.sleep(self._options.backoff_first_s if self._feed.is_stepping else wait_s)
+
+    async def _until_lost(self, link: Link) -> None:
+        """Use this connection in a task of its own.
+
+        A task group of Python 3.11 may keep a cancellation of its task to itself, if a
+        task in it fails in that moment. The feed would then be served for ever.
+        """
+        use = asyncio.create_task(self._use(link))
+        try:
+            await asyncio.wait({use})
+        except asyncio.CancelledError:
+            use.cancel()
+            await asyncio.wait({use})
+            if not use.cancelled() and (error := use.exception()):
+                _log.debug("ended while it was stopped", feed=self._feed.name, why=reason(error))
+            raise
+        use.result()
 
     async def _use(self, link: Link) -> None:
         """Consume over this connection until it is lost or we are cancelled."""
