@@ -40,6 +40,13 @@ class Transport(StrEnum):
     NDJSON = "ndjson"
 
 
+class OnError(StrEnum):
+    """What ``tickfan publish --replay`` does with a row that cannot be sent."""
+
+    STOP = "stop"
+    SKIP = "skip"
+
+
 def main() -> None:
     """The console script."""
     cli(prog_name="tickfan")
@@ -96,23 +103,75 @@ def check(config: Config = None) -> None:
 def publish(  # noqa: PLR0913 - one for each option
     config: Config = None,
     replay: Annotated[
-        Path | None, typer.Option(help="A CSV file to publish instead of the simulated market.")
+        Path | None,
+        typer.Option(
+            help="A file of rows to publish instead of the simulated market; - is stdin. "
+            "docs/replay.md has the command for each vendor's files."
+        ),
     ] = None,
     speed: Annotated[
-        float, typer.Option(min=0, help="Replay this many times as fast; 0 is --asap.")
-    ] = 1.0,
+        float | None,
+        typer.Option(min=0, help="Replay this many times as fast [1]; 0 is --asap."),
+    ] = None,
     asap: Annotated[
         bool, typer.Option("--asap", help="Replay as fast as the broker confirms.")
     ] = False,
+    max_gap: Annotated[
+        float | None, typer.Option(min=0, help="Wait at most so many seconds for the next row.")
+    ] = None,
     channel_template: Annotated[
-        str, typer.Option(help="The channel of a replayed row.")
-    ] = "trades.{symbol}",
+        str | None,
+        typer.Option(help="The channel of a replayed row ['trades.{symbol}']."),
+    ] = None,
     symbol: Annotated[
-        str | None, typer.Option(help="The symbol, for a file without such a column.")
+        str | None,
+        typer.Option(help="The symbol of all rows. Of a file with a symbol column: only its rows."),
+    ] = None,
+    symbol_column: Annotated[
+        str | None, typer.Option(help="The column of the symbols, by its name or number.")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="The names of the columns of a file without a header: time,bid,ask."),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="The column of the times, by its name or number; DAY,CLOCK if apart."),
+    ] = None,
+    tz: Annotated[
+        str | None,
+        typer.Option(help="The zone of times that name none [UTC]: America/New_York, +01:00."),
+    ] = None,
+    date: Annotated[
+        str | None, typer.Option(help="The day of times that have none: 2024-01-02.")
+    ] = None,
+    time_unit: Annotated[
+        str | None,
+        typer.Option(help="What numbers count since 1970, or since midnight: s, ms, us, ns."),
     ] = None,
     time_format: Annotated[
-        str | None, typer.Option(help="The file's times, as strptime has it: '%b %d %Y'.")
+        str | None, typer.Option(help="The file's times, as strptime has it: '%d/%m/%Y %H:%M'.")
     ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="What parts the cells: , ; | tab space.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="The text's encoding: cp1252, utf-16, shift_jis.")
+    ] = None,
+    check: Annotated[
+        bool | None,
+        typer.Option(
+            "--check/--no-check",
+            help="Only read the file through; or begin at once. Without either the file is "
+            "read through before its first row goes out; stdin begins at once.",
+        ),
+    ] = None,
+    begin: Annotated[
+        int, typer.Option("--from", min=1, help="The first row to publish, from 1.")
+    ] = 1,
+    on_error: Annotated[
+        OnError, typer.Option(help="What a bad row does: end it, or be named and left out.")
+    ] = OnError.STOP,
     rate: Annotated[
         float | None,
         typer.Option(min=0.1, max=100_000, help="Simulated updates a second [market.rate]."),
@@ -123,31 +182,55 @@ def publish(  # noqa: PLR0913 - one for each option
     count: Annotated[int | None, typer.Option(min=1, help="End after so many updates.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="End after so long.")] = None,
 ) -> None:
-    """Publish a simulated market, or a CSV file, to the configured RabbitMQ."""
+    """Publish a simulated market, or a file of market data, to the configured RabbitMQ."""
     from tickfan.commands import WRONG
     from tickfan.commands.publish import Order
     from tickfan.commands.publish import publish as command
     from tickfan.commands.shared import say
-    from tickfan.market.csvfile import Replay, ReplayError
 
-    plan = None
-    misplaced: dict[str, object] = {"--rate": rate, "--seed": seed}
-    if replay is None:
-        misplaced = {
-            "--asap": asap or None, "--symbol": symbol, "--time-format": time_format,
-        }  # fmt: skip
-    for option, value in misplaced.items():
+    of_files = {
+        "--speed": speed, "--asap": asap or None, "--max-gap": max_gap,
+        "--channel-template": channel_template, "--symbol": symbol,
+        "--symbol-column": symbol_column, "--columns": columns, "--time": time, "--tz": tz,
+        "--date": date, "--time-unit": time_unit, "--time-format": time_format,
+        "--delimiter": delimiter, "--encoding": encoding, "--check or --no-check": check,
+        "--from": begin if begin > 1 else None,
+        "--on-error": on_error if on_error is OnError.SKIP else None,
+    }  # fmt: skip
+    of_market = {"--rate": rate, "--seed": seed}
+    for option, value in (of_files if replay is None else of_market).items():
         if value is not None:
             say(f"{option} goes {'with' if replay is None else 'without'} --replay")
             raise typer.Exit(WRONG)
-    if replay is not None:
-        pace = 0.0 if asap else speed
-        try:
-            plan = Replay(replay, channel_template, symbol, time_format, pace)
-        except ReplayError as error:
-            say(str(error))
-            raise typer.Exit(WRONG) from None
-    raise typer.Exit(command(config, Order(plan, rate, seed, count, seconds)))
+    if asap and (speed or max_gap is not None):
+        say("--asap asks for no pace, so it goes without --speed and --max-gap")
+        raise typer.Exit(WRONG)
+    if replay is None:
+        raise typer.Exit(command(config, Order(None, rate, seed, count, seconds)))
+
+    from tickfan.commands.replay import Playback
+    from tickfan.files.columns import Layout
+    from tickfan.files.errors import ReplayError
+    from tickfan.files.pace import Pace
+    from tickfan.files.reader import DEFAULT_TEMPLATE, Replay
+
+    layout = Layout(
+        None if columns is None else tuple(name.strip() for name in columns.split(",")),
+        time, symbol_column, tz, date, time_unit, time_format, delimiter, encoding,
+    )  # fmt: skip
+    try:
+        plan = Replay(replay, channel_template or DEFAULT_TEMPLATE, symbol, layout)
+    except ReplayError as error:
+        say(str(error))
+        raise typer.Exit(WRONG) from None
+    playback = Playback(
+        plan,
+        Pace(0.0 if asap else 1.0 if speed is None else speed, max_gap, count, seconds),
+        begin,
+        is_checked=check is None and not plan.is_pipe,
+        skips=on_error is OnError.SKIP,
+    )
+    raise typer.Exit(command(config, Order(playback, checks_only=check is True)))
 
 
 @cli.command()

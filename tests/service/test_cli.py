@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.support.layouts import Sample, layouts
 from tickfan.cli import cli
 
 if TYPE_CHECKING:
@@ -93,12 +94,42 @@ def test_publish_names_a_missing_file(unused_tcp_port: int) -> None:
     assert "none.csv: No such file" in result.stderr
 
 
+@pytest.mark.parametrize("sample", layouts(), ids=lambda sample: sample.file)
+def test_publish_checks_a_file_of_each_layout(sample: Sample) -> None:
+    """The command that the docs give is enough, and says what it has found."""
+    result = call("publish", "--check", "--replay", str(sample.path), *sample.options)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("\n") == 1
+    assert f"{len(sample.rows)} row" in result.stderr
+
+
+def test_publish_reads_stdin(tmp_path: Path) -> None:
+    """A pipe is a file that can be read once."""
+    text = "time,symbol,price\n1704205800,A,1\nnever,A,1\n"
+    result = CliRunner().invoke(cli, ["publish", "--check", "--replay", "-"], input=text)
+    assert result.exit_code == 1
+    assert "stdin, line 3, column 'time': 'never'" in result.stderr
+
+
 BAD_OPTIONS = [
     ["--rate", "0"],
     ["--count", "0"],
     ["--speed", "-1"],
     ["--asap"],
     ["--symbol", "A"],
+    ["--speed", "2"],
+    ["--check"],
+    ["--no-check"],
+    ["--from", "2"],
+    ["--tz", "UTC"],
+    ["--on-error", "skip"],
+    ["--replay", "x.csv", "--on-error", "maybe"],
+    ["--replay", "x.csv", "--asap", "--speed", "60"],
+    ["--replay", "x.csv", "--asap", "--max-gap", "1"],
+    ["--replay", "x.csv", "--from", "0"],
+    ["--replay", "x.csv", "--tz", "CST"],
+    ["--replay", "x.csv", "--time-unit", "min"],
+    ["--replay", "x.csv", "--date", "1/2/24"],
     ["--replay", "x.csv", "--rate", "5"],
     ["--replay", "x.csv", "--seed", "5"],
     ["x"],

@@ -1,4 +1,4 @@
-"""``tickfan publish``: a simulated market or a CSV file into the configured broker.
+"""``tickfan publish``: a simulated market or a file's rows into the configured broker.
 
 Must not know who reads it, nor any other command.
 """
@@ -19,6 +19,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -27,9 +28,11 @@ from tickfan.app import build_broker
 from tickfan.broker.base import BrokerDown, TopologyError
 from tickfan.commands import FAILED, OK, WRONG
 from tickfan.commands.outbox import Outbox, Outcome
+from tickfan.commands.replay import Playback, Player
 from tickfan.commands.shared import say, settings_from, until_signal
 from tickfan.core.errors import Refusal
-from tickfan.market import csvfile, simulated
+from tickfan.files.errors import ReplayError
+from tickfan.market import simulated
 from tickfan.market.routes import Routes
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     Build = Callable[[Settings, None], Broker]
 
 REFRESH_S = 0.2
+LINE_S = 10.0
+"""How often a line says how far it is, where no bar can be drawn."""
 
 MEMORY = (
     "broker.url is memory://, which lives inside one `tickfan serve`: nobody would see what is "
@@ -52,16 +57,18 @@ MEMORY = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to publish: ``replay`` if given, else the simulated market.
+    """What to publish: a file if ``playback`` is given, else the simulated market.
 
-    ``rate`` is updates a second; ``count`` (updates) and ``seconds`` end it.
+    ``rate`` is updates a second; ``count`` (updates) and ``seconds`` end the market.
+    ``checks_only`` reads the file through, and sends nothing.
     """
 
-    replay: csvfile.Replay | None = None
+    playback: Playback | None = None
     rate: float | None = None
     seed: int | None = None
     count: int | None = None
     seconds: float | None = None
+    checks_only: bool = False
 
 
 def publish(config: Path | None, order: Order, build: Build = build_broker) -> int:
@@ -70,16 +77,29 @@ def publish(config: Path | None, order: Order, build: Build = build_broker) -> i
     ``build`` makes the broker that the settings name, without a sink.
     """
     settings = settings_from(config)
-    if settings.broker.is_memory:
+    if settings.broker.is_memory and not order.checks_only:
         say(MEMORY)
         return WRONG
+    routes = Routes(settings.feed_specs())
+    player = None
+    if order.playback is not None:
+        player = Player(order.playback, routes.feed_of, settings.broker.message_bytes_max)
+        if order.checks_only or order.playback.is_checked:
+            try:
+                is_well = player.check()
+            except ReplayError as error:
+                say(str(error))
+                return FAILED
+            if not is_well or order.checks_only:
+                return OK if is_well else FAILED
     # What the broker's library logs on stderr comes as an exception, too.
     logging.getLogger().addHandler(logging.NullHandler())
-    return asyncio.run(_publish(settings, order, build))
+    return asyncio.run(_publish(settings, routes, order, player, build))
 
 
-async def _publish(settings: Settings, order: Order, build: Build) -> int:
-    routes = Routes(settings.feed_specs())
+async def _publish(
+    settings: Settings, routes: Routes, order: Order, player: Player | None, build: Build
+) -> int:
     broker = build(settings, None)
     begin = time.monotonic()
     problem: str | None = None
@@ -87,11 +107,14 @@ async def _publish(settings: Settings, order: Order, build: Build) -> int:
     try:
         async with asyncio.TaskGroup() as tasks:
             outbox = Outbox(broker, tasks)
+            watch = Watch(outbox, player.total if player else order.count)
+            if player is None:
+                source = _market(settings, routes, order, outbox)
+            else:
+                source = player.send(outbox, watch.say)
             try:
-                await until_signal(
-                    _watched(_source(settings, routes, order, outbox), outbox, order)
-                )
-            except (BrokerDown, TopologyError, csvfile.ReplayError, Refusal) as error:
+                await until_signal(watch.over(source))
+            except (BrokerDown, TopologyError, ReplayError, Refusal) as error:
                 # Caught in here: what is in flight may still be confirmed.
                 problem = str(error)
     finally:
@@ -102,16 +125,14 @@ async def _publish(settings: Settings, order: Order, build: Build) -> int:
         _sum_up(outcome, routes, time.monotonic() - begin)
     if problem is not None:
         say(problem)
+    if player is not None and (not player.is_done or outcome.unconfirmed_row is not None):
+        say(player.where(outcome.unconfirmed_row))
     return OK if problem is None and _is_well(outcome, routes) else FAILED
 
 
-def _source(
+def _market(
     settings: Settings, routes: Routes, order: Order, outbox: Outbox
 ) -> Coroutine[object, object, None]:
-    if order.replay is not None:
-        return csvfile.run(
-            outbox.publish, routes, order.replay, count=order.count, seconds=order.seconds
-        )
     seed = order.seed if order.seed is not None else settings.market.seed
     return simulated.run(
         outbox.publish,
@@ -123,35 +144,54 @@ def _source(
     )
 
 
-async def _watched(source: Coroutine[object, object, None], outbox: Outbox, order: Order) -> None:
-    """Run the source under a progress bar, on a terminal."""
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("[bold]publishing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("[cyan]{task.fields[rate]:,.0f}/s"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
-    bar = progress.add_task("", total=order.count, rate=0.0)
-    clock = asyncio.get_running_loop().time
+class Watch:
+    """Shows how far it is: as a bar on a terminal, as a line now and then in a pipe."""
 
-    async def watch() -> None:
+    def __init__(self, outbox: Outbox, total: int | None) -> None:
+        """``total`` is how many updates there will be, if that is known."""
+        self._outbox = outbox
+        self._total = total
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]publishing"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("[cyan]{task.fields[rate]:,.0f}/s"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True, soft_wrap=True),
+            disable=not sys.stderr.isatty(),
+            transient=True,
+        )
+
+    def say(self, sentence: str) -> None:
+        """A line for a person, above the bar if there is one."""
+        if self._progress.disable:
+            say(sentence)
+        else:
+            self._progress.console.print(f"tickfan: {sentence}", markup=False, highlight=False)
+
+    async def over(self, source: Coroutine[object, object, None]) -> None:
+        """Run the source, and show how far it is."""
+        bar = self._progress.add_task("", total=self._total, rate=0.0)
+        with self._progress:
+            watcher = asyncio.ensure_future(self._look(bar))
+            try:
+                await source
+            finally:
+                watcher.cancel()
+
+    async def _look(self, bar: TaskID) -> None:
+        clock = asyncio.get_running_loop().time
         begin = clock()
         while True:
-            done = outbox.outcome.confirmed + outbox.outcome.unroutable
-            progress.update(bar, completed=done, rate=done / max(REFRESH_S, clock() - begin))
-            await asyncio.sleep(REFRESH_S)
-
-    with progress:
-        watcher = asyncio.ensure_future(watch())
-        try:
-            await source
-        finally:
-            watcher.cancel()
+            await asyncio.sleep(LINE_S if self._progress.disable else REFRESH_S)
+            done = self._outbox.outcome.confirmed + self._outbox.outcome.unroutable
+            rate = done / max(REFRESH_S, clock() - begin)
+            if self._progress.disable:
+                of = "" if self._total is None else f" of {self._total:,}"
+                say(f"{done:,}{of} updates published, {rate:,.0f}/s")
+            else:
+                self._progress.update(bar, completed=done, rate=rate)
 
 
 def _is_well(outcome: Outcome, routes: Routes) -> bool:

@@ -1,4 +1,4 @@
-"""Updates without a publisher of one's own: a market that is made up, or rows of a file.
+"""Updates without a publisher of one's own: a market that is made up.
 
 A callback takes each message. Must not know what carries the messages.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,9 @@ from tickfan.broker.base import BrokerDown, Message, Unconfirmed
 from tickfan.broker.memory import MemoryBroker
 from tickfan.commands import FAILED, OK, WRONG
 from tickfan.commands.publish import Order, publish
-from tickfan.market.csvfile import Replay
+from tickfan.commands.replay import Playback
+from tickfan.files.pace import Pace
+from tickfan.files.reader import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,30 +164,82 @@ def test_a_signal_ends_it_with_an_account(
     assert broker.is_closed
 
 
+def playback(path: Path, text: str, **options: Any) -> Playback:
+    """A file, as fast as can be."""
+    (path / "prices.csv").write_text("symbol,date,price\n" + text)
+    template = options.pop("template", "trades.{symbol}")
+    replay = Replay(path / "prices.csv", template)
+    return Playback(replay, **{"pace": Pace(speed=0), **options})
+
+
 def test_a_file_is_replayed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Each row one update; --count ends it early."""
-    path = tmp_path / "prices.csv"
-    path.write_text("symbol,date,price\n" + "".join(f"A,2020-01-0{n},{n}\n" for n in range(1, 6)))
-    replay = Replay(path, "trades.{symbol}", None, None, 0.0)
+    """Each row one update; --count ends it early, and it is said where to go on."""
+    text = "".join(f"A,2020-01-0{n},{n}\n" for n in range(1, 6))
     for count, expected in ((None, 5), (3, 3)):
         broker = Publisher()
-        assert publish_to(broker, Order(replay=replay, count=count)) == OK
-        assert account(capsys.readouterr().out)["confirmed"] == expected
+        order = Order(playback(tmp_path, text, pace=Pace(speed=0, count=count)))
+        assert publish_to(broker, order) == OK
+        printed = capsys.readouterr()
+        assert account(printed.out)["confirmed"] == expected
         assert {(feed, m.routing_key) for feed, m in broker.messages} == {("trades", "trades.A")}
+        assert ("go on with --from 4" in printed.err) == (count == 3)
+        assert "1 symbol; 5 rows; 2020-01-01 to 2020-01-05 UTC" in printed.err
+
+
+def test_a_bad_row_is_met_before_the_first_is_sent(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A file is read through first: a second run would send twice what stood before it."""
+    broker = Publisher()
+    order = Order(playback(tmp_path, "A,2020-01-01,1\nM&M,2020-01-02,2\n"))
+    assert publish_to(broker, order) == FAILED
+    printed = capsys.readouterr()
+    assert "prices.csv, line 3, column 'symbol': 'M&M'" in printed.err
+    assert not broker.messages
+    assert printed.out == ""
+
+
+def test_a_file_is_only_checked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no broker, and the status says whether it would go."""
+    monkeypatch.delenv("TICKFAN_BROKER__URL")
+    broker = Publisher()
+    good, bad = "A,2020-01-01,1\n", "A,never,1\n"
+    assert publish_to(broker, Order(playback(tmp_path, good), checks_only=True)) == OK
+    assert publish_to(broker, Order(playback(tmp_path, bad), checks_only=True)) == FAILED
+    assert not broker.messages
+    assert "1 row; 2020-01-01 UTC" in capsys.readouterr().err
+
+
+def test_a_replay_that_loses_its_broker(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It says from which row on nothing was confirmed."""
+    broker = Publisher()
+    broker.failures = dict.fromkeys(range(1, 1001), BrokerDown("the connection was lost"))
+    text = "".join(f"A,2020-01-01,{n}\n" for n in range(3000))
+    assert publish_to(broker, Order(playback(tmp_path, text))) == FAILED
+    printed = capsys.readouterr()
+    assert "tickfan: the connection was lost\n" in printed.err
+    assert "it ended before row 1: go on with --from 1" in printed.err
+    assert account(printed.out)["confirmed"] == 0
 
 
 def test_a_file_for_no_feed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A template that no feed covers is named with the patterns; nothing was published."""
-    path = tmp_path / "prices.csv"
-    path.write_text("symbol,date,price\nA,2020-01-01,1\n")
     broker = Publisher()
-    assert (
-        publish_to(broker, Order(replay=Replay(path, "weather.{symbol}", None, None, 0.0)))
-        == FAILED
-    )
+    order = Order(playback(tmp_path, "A,2020-01-01,1\n", template="weather.{symbol}"))
+    assert publish_to(broker, order) == FAILED
     printed = capsys.readouterr()
-    assert "no feed covers 'weather.A'" in printed.err
+    assert "prices.csv, line 2: no feed covers 'weather.A'" in printed.err
     assert printed.out == ""
+    assert not broker.messages
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """One sentence, and nothing is published."""
+    broker = Publisher()
+    assert publish_to(broker, Order(Playback(Replay(tmp_path / "none.csv")))) == FAILED
+    assert "none.csv: No such file" in capsys.readouterr().err
     assert not broker.messages
 
 
