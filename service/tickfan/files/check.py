@@ -28,8 +28,8 @@ def sendable(
     """The rows from number ``begin`` on that have a feed, and a :class:`BadRow` for each other.
 
     ``feed_of`` names a channel's feed, and raises :class:`Refusal` if it has none. ``paced``
-    rows follow their times, so none may be earlier than the one before it. Raises
-    :class:`ReplayError` if there is no row ``begin``.
+    rows follow their times. Raises :class:`ReplayError` if one of these is earlier than the
+    one before it, and if there is no row ``begin``.
     """
     before: Row | None = None
     for row in reader:
@@ -44,11 +44,11 @@ def sendable(
             yield BadRow(f"{reader.name}, line {row.line}: {refusal.message}")
             continue
         if paced and before is not None and row.ts < before.ts:
-            yield BadRow(
+            # Not a bad row: a file in another order would lose most of its rows.
+            raise ReplayError(
                 f"{reader.name}, line {row.line}: its time is earlier than that of line "
                 f"{before.line}; sort the file by time, or replay it --asap"
             )
-            continue
         before = row
         yield row
     if begin > reader.rows:
