@@ -172,6 +172,10 @@ def publish(  # noqa: PLR0913 - one for each option
     on_error: Annotated[
         OnError, typer.Option(help="What a bad row does: end it, or be named and left out.")
     ] = OnError.STOP,
+    now: Annotated[
+        bool,
+        typer.Option("--now", help="Give updates the time of sending, not the row's: load tests."),
+    ] = False,
     rate: Annotated[
         float | None,
         typer.Option(min=0.1, max=100_000, help="Simulated updates a second [market.rate]."),
@@ -194,7 +198,7 @@ def publish(  # noqa: PLR0913 - one for each option
         "--symbol-column": symbol_column, "--columns": columns, "--time": time, "--tz": tz,
         "--date": date, "--time-unit": time_unit, "--time-format": time_format,
         "--delimiter": delimiter, "--encoding": encoding, "--check or --no-check": check,
-        "--from": begin if begin > 1 else None,
+        "--from": begin if begin > 1 else None, "--now": now or None,
         "--on-error": on_error if on_error is OnError.SKIP else None,
     }  # fmt: skip
     of_market = {"--rate": rate, "--seed": seed}
@@ -229,6 +233,7 @@ def publish(  # noqa: PLR0913 - one for each option
         begin,
         is_checked=check is None and not plan.is_pipe,
         skips=on_error is OnError.SKIP,
+        is_now=now,
     )
     raise typer.Exit(command(config, Order(playback, checks_only=check is True)))
 

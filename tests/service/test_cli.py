@@ -120,6 +120,7 @@ BAD_OPTIONS = [
     ["--speed", "2"],
     ["--check"],
     ["--no-check"],
+    ["--now"],
     ["--from", "2"],
     ["--tz", "UTC"],
     ["--on-error", "skip"],

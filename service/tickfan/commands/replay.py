@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tickfan.broker.base import Message
+from tickfan.clock import now_ms
 from tickfan.commands.shared import say
 from tickfan.files import pace
 from tickfan.files.check import moment, sendable, survey
@@ -36,6 +37,7 @@ class Playback:
 
     ``begin`` is the first row that is sent, counted from 1. ``is_checked`` reads the file
     through before the first row is sent. ``skips`` leaves bad rows out, and names them.
+    ``is_now`` gives each update the time at which it is sent instead of that of its row.
     """
 
     replay: Replay
@@ -43,6 +45,7 @@ class Playback:
     begin: int = 1
     is_checked: bool = True
     skips: bool = False
+    is_now: bool = False
 
 
 class Player:
@@ -143,6 +146,9 @@ class Player:
         batch: list[Row] = []
         parts: list[bytes] = []
         size, feed = 0, ""
+        if self._playback.is_now:
+            ts = now_ms()
+            rows = [row._replace(ts=ts) for row in rows]
         for row in rows:
             own = self._feed_of(row.channel)
             part = orjson.dumps({"channel": row.channel, "data": row.data, "ts": row.ts})

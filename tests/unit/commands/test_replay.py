@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from loadtest.rig.waiting import DEADLINE_S
 from tests.support.updates import LAW
 from tickfan.broker.base import BrokerDown, Health, Message
+from tickfan.clock import now_ms
 from tickfan.commands.outbox import Outbox
 from tickfan.commands.replay import BAD_NAMED_MAX, BATCH_BYTES_MAX, Playback, Player
 from tickfan.config import Settings
@@ -113,6 +114,14 @@ def test_one_row_is_a_message_of_its_own(tmp_path: Path) -> None:
     broker, _ = send(player(tmp_path, H + f"{AT},A,1.50\n"))
     ((_, message),) = broker.messages
     assert message == Message("trades.A", b'{"price":"1.50"}', ts=AT * 1000)
+
+
+def test_updates_may_have_the_time_of_sending(tmp_path: Path) -> None:
+    """For a load test: an update of years ago would count as late by years."""
+    begin = now_ms()
+    broker, _ = send(player(tmp_path, rows(3, "A"), is_now=True))
+    assert all(begin <= update["ts"] <= now_ms() for update in broker.updates)
+    assert [update["data"]["price"] for update in broker.updates] == ["0", "1", "2"]
 
 
 def test_each_message_is_of_one_feed(tmp_path: Path) -> None:
