@@ -25,7 +25,7 @@ UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-v
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check architecture bench soak loadtest-k6 loadtest-locust lock clean
+.PHONY: help setup run test check architecture layouts bench soak loadtest-k6 loadtest-locust lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -50,6 +50,9 @@ check: $(DEV) ## lint, format, types and the import arrows
 
 architecture: $(DEV) ## draw docs/architecture.svg anew, from the import contracts in pyproject.toml
 	@$(BIN)/python scripts/architecture.py
+
+layouts: $(DEV) ## write the table of layouts in docs/replay.md anew, from the table of the tests
+	@$(BIN)/python scripts/layouts.py
 
 bench: $(DEV) ## measure beside its peers: ARGS="--quick --shapes A,B" (two cores, RabbitMQ, half an hour); in turns with another build: ARGS="--quick --vs 0.1.0"
 	@$(BIN)/python -m loadtest.bench $(ARGS)
