@@ -42,7 +42,8 @@ _DATES = (
 """A year first, days before dots, or a month by its English name: no other is certain."""
 _WEEKDAY = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6}\.?,? ", re.IGNORECASE)
 _TWO_WAYS = re.compile(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
-_BETWEEN = re.compile(r"[TtD]|,? +|[-:_](?=\d\d:?\d\d)")
+# Behind a hyphen HH:MM would be an offset as well: XML writes a day's zone so.
+_BETWEEN = re.compile(r"[TtD]|,? +|[:_](?=\d\d:?\d\d)|-(?=\d\d:?\d\d:?\d\d)")
 _CLOCK = re.compile(
     r"(?P<h>\d{1,2}):(?P<m>\d\d)(?::(?P<s>\d\d)(?:(?:[.,]|:(?=\d{3}))(?P<f>\d+))?)?"
     r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?(?![A-Za-z]))?"
@@ -143,8 +144,10 @@ def compact_date(digits: str) -> int | None:
 
 def _two_ways(match: re.Match[str]) -> str:
     first, sign, second, year = match.groups()
-    y = "%Y" if len(year) == 4 else "%y"
-    month_first, day_first = f"%m{sign}%d{sign}{y}", f"%d{sign}%m{sign}{y}"
+    if len(year) == 2:
+        forms = [f"'{each.replace('-', sign)}'" for each in ("%m-%d-%y", "%d-%m-%y", "%y-%m-%d")]
+        return f"its order does not show; say --time-format, one of {', '.join(forms)}"
+    month_first, day_first = f"%m{sign}%d{sign}%Y", f"%d{sign}%m{sign}%Y"
     if int(first) > 12:
         return f"which is the month does not show in each row; say --time-format '{day_first}'"
     if int(second) > 12:

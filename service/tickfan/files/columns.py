@@ -42,6 +42,8 @@ SYMBOL_NAMES = (
     "symbol", "ticker", "sym", "symroot", "ric", "instrument", "instrumentname", "pair",
     "currencypair", "contract", "name",
 )  # fmt: skip
+SUFFIX_NAME = "symsuffix"
+"""Beside SYM_ROOT it makes the symbol: BRK and B are BRK.B (TAQ)."""
 AGREE_MS = 1000
 """Two time columns mean the same if they are no further apart: one may count seconds."""
 INDEX_NAMES = ("", "Unnamed: 0")
@@ -77,14 +79,16 @@ class Layout:
 class Columns(NamedTuple):
     """Where things stand in a row: indexes, and the names of all columns.
 
-    ``day`` is the column of the day, where ``time`` holds only the time of day.
-    ``unnamed`` are columns in which nothing may stand.
+    ``day`` is the column of the day, where ``time`` holds only the time of day. ``suffix`` is
+    that of what follows the symbol behind a dot, if anything stands there. ``unnamed`` are
+    columns in which nothing may stand.
     """
 
     names: list[str]
     time: int
     day: int | None
     symbol: int | None
+    suffix: int | None
     data: list[tuple[int, str]]
     unnamed: list[int]
     notes: list[str]
@@ -110,7 +114,8 @@ def find_columns(
         day, time = _time(names, [plain(name) for name in header], first, layout, times)
     _check_zone(names, first, (time,) if day is None else (day, time), times)
     symbol = _symbol(names, layout)
-    taken = (time, day, symbol)
+    suffix = _suffix(names, symbol)
+    taken = (time, day, symbol, suffix)
     unnamed = [at for at, name in enumerate(names) if not name and at not in taken]
     index = 0 if names[0] in INDEX_NAMES and 0 not in taken else None
     if index is not None:
@@ -118,7 +123,8 @@ def find_columns(
     data = [(at, name) for at, name in enumerate(names) if name and at != index and at not in taken]
     if not data:
         raise ReplayError("no column is left for data")
-    return Columns(names, time, day, symbol, data, [at for at in unnamed if at != index], notes)
+    unnamed = [at for at in unnamed if at != index]
+    return Columns(names, time, day, symbol, suffix, data, unnamed, notes)
 
 
 def _unique(names: list[str]) -> tuple[list[str], list[str]]:
@@ -155,6 +161,13 @@ def _symbol(names: Sequence[str], layout: Layout) -> int | None:
         return _find(names, layout.symbol_column, "--symbol-column")
     known = [plain(name) for name in names]
     return next((known.index(name) for name in SYMBOL_NAMES if name in known), None)
+
+
+def _suffix(names: Sequence[str], symbol: int | None) -> int | None:
+    known = [plain(name) for name in names]
+    if symbol is None or known[symbol] != "symroot" or SUFFIX_NAME not in known:
+        return None
+    return known.index(SUFFIX_NAME)
 
 
 def _time(

@@ -15,9 +15,12 @@ from tickfan.files.errors import BadTime
 
 UNITS = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
 """How many of each make a second."""
-_BY_DIGITS = {
-    9: "s", 10: "s", 12: "ms", 13: "ms", 15: "us", 16: "us", 18: "ns", 19: "ns",
+_BY_DIGITS = {9: "s", 10: "s", 12: "ms", 13: "ms", 15: "us", 16: "us", 19: "ns"}
+"""The unit of a number of so many digits. 18 are ns before 2001-09-09, or ticks of .NET."""
+_DATE_FORMS = {
+    10: "%Y%m%d%H", 15: "%Y%m%d%H%M%S%f", 16: "%Y%m%d%H%M%S%f", 19: "%Y%m%d%H%M%S%f",
 }  # fmt: skip
+"""How a date may be written in so many digits, that could be since 1970, too: 2030 to 2036."""
 EPOCH_MS_MAX = calendar.DAY_MAX * calendar.DAY_MS
 _NUMBER = re.compile(r"(\d{1,30})(?:[.](\d*))?")
 _SERIAL = range(25_569, 73_051)
@@ -80,6 +83,14 @@ def by_size(value: Number) -> Counted:
     clock = calendar.compact_clock(digits)
     unit = _BY_DIGITS.get(len(digits)) if digits[0] != "0" else None
     if unit is not None and by_unit(value, unit) < EPOCH_MS_MAX:
+        form = _DATE_FORMS.get(len(digits))
+        if form and calendar.compact_date(
+            (digits + "00")[:12] if len(digits) == 10 else digits[:14]
+        ):
+            raise BadTime(
+                f"it may be {unit} since 1970 or a date that begins with its year; "
+                f"say --time-unit {unit} or --time-format {form}"
+            )
         if clock is not None:
             raise BadTime(
                 f"it may be {unit} since 1970 or a time of day (HHMMSS and decimals); "
@@ -126,6 +137,11 @@ def _why_not(value: Number, *, is_clock: bool) -> str:
         return (
             "a spreadsheet counts days so, or seconds since midnight are; format the column as "
             "a date and export it again, or say --date DAY with --time-unit s"
+        )
+    if len(digits) == 18:
+        return (
+            "it may be ns since 1970, before 2001-09-09, or ticks of .NET or Windows; say "
+            "--time-unit ns, or turn ticks into a time"
         )
     if is_clock or len(digits) <= 8:
         return (

@@ -283,6 +283,8 @@ class Reader:
         if at is None:
             return wanted or ""
         own = cells[at].strip()
+        if self._columns.suffix is not None and (suffix := cells[self._columns.suffix].strip()):
+            own = f"{own}.{suffix}"
         if wanted is None or own == wanted:
             return own
         if len(self._others) < OTHERS_SHOWN:

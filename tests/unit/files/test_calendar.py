@@ -74,7 +74,10 @@ def test_times_of_day(text: str, ms: int) -> None:
     [
         ("01/02/2024", "may be 01 or 02; say --time-format '%m/%d/%Y' .* or '%d/%m/%Y'"),
         ("01-02-2024 14:30", "'%m-%d-%Y'"),
-        ("1/2/24", "'%m/%d/%y'"),
+        ("1/2/24", "one of '%m/%d/%y', '%d/%m/%y', '%y/%m/%d'"),
+        ("24-01-02", "one of '%m-%d-%y', '%d-%m-%y', '%y-%m-%d'"),
+        ("2024-01-02-05:00", "no time stands behind its date"),
+        ("20240102-0500", "no time stands behind its date"),
         ("13/01/2024", "say --time-format '%d/%m/%Y'$"),
         ("01/13/2024", "say --time-format '%m/%d/%Y'$"),
         ("2024-02-30", "no calendar has this day"),

@@ -188,6 +188,18 @@ def test_the_rows_of_one_symbol(write: Write) -> None:
         read(Replay(path, symbol="ES"))
 
 
+def test_a_symbol_in_two_columns(write: Write) -> None:
+    """BRK.A and BRK.B are two symbols; both used to be BRK."""
+    path = write(
+        "DATE,TIME_M,SYM_ROOT,SYM_SUFFIX,PRICE\n20240102,9:30:00.1,BRK,A,1\n"
+        "20240102,9:30:00.2,BRK,B,2\n20240102,9:30:00.3,AAPL,,3\n"
+    )
+    rows = good(Replay(path))
+    assert [row.channel for row in rows] == ["trades.BRK.A", "trades.BRK.B", "trades.AAPL"]
+    assert rows[0].data == {"PRICE": "1"}
+    assert [row.number for row in good(Replay(path, symbol="BRK.B"))] == [2]
+
+
 def test_one_series_without_a_symbol_column(write: Write) -> None:
     """--symbol names the series; a template without braces is a channel by itself."""
     path = write("time,value\n1704205800,5\n")
