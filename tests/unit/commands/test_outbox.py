@@ -8,7 +8,7 @@ import pytest
 
 from loadtest.rig.waiting import DEADLINE_S
 from tickfan.broker.base import BrokerDown, Health, Message, PublishError, Unconfirmed, Unroutable
-from tickfan.commands.outbox import IN_FLIGHT_MAX, Outbox
+from tickfan.commands.outbox import IN_FLIGHT_MAX, Outbox, Outcome
 
 
 class SlowBroker:
@@ -91,3 +91,14 @@ async def test_a_broker_that_is_down_ends_it() -> None:
         with pytest.raises(BrokerDown):
             await outbox.publish("trades", Message("a", b"1"))
     assert outbox.outcome.failed == outbox.outcome.published == len(broker.keys) == 1
+
+
+def test_the_first_row_that_was_not_confirmed() -> None:
+    """Whatever order failures come in; what is of no file has no row."""
+    outcome = Outcome()
+    outcome.fail(2, None)
+    assert outcome.unconfirmed_row is None
+    for row in (501, 1, 1001):
+        outcome.fail(500, row)
+    assert outcome.unconfirmed_row == 1
+    assert outcome.failed == 1502

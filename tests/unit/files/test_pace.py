@@ -74,6 +74,13 @@ async def test_gaps_are_cut() -> None:
     assert sent.waits == []
 
 
+async def test_a_gap_is_cut_once() -> None:
+    """What was as late as the row behind the gap goes with it."""
+    sent = Sent()
+    assert await sent.go(rows(0, DAY_S, DAY_S, DAY_S), Pace(max_gap_s=0.05))
+    assert [some for _, some in sent.chunks] == [[1], [2, 3, 4]]
+
+
 async def test_a_long_wait_is_told() -> None:
     """Of daily rows at their own speed one hears when the next is due."""
     sent = Sent()

@@ -53,6 +53,13 @@ def test_delimiters_that_both_would_do() -> None:
         table("AAPL|N,x\nMSFT|N,y\n")
 
 
+def test_the_line_that_names_the_delimiter_is_no_header() -> None:
+    """Cut by that delimiter it would be as wide as a table of two columns."""
+    found = table("sep=;\nZeit;Kurs\n02.01.2024;1,5\n")
+    assert found.header == ["Zeit", "Kurs"]
+    assert [record.line for record in found.rows] == [3]
+
+
 def test_spaces_part_cells_if_they_are_asked_to() -> None:
     """Several of them are one."""
     assert cells("20240102  093000 1.5\n", " ") == [["20240102", "093000", "1.5"]]
