@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import os
+import signal
 import subprocess
 import sys
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,12 +76,53 @@ async def test_every_row_of_a_file_reaches_sse_and_websocket_clients(
         assert task.result() == last
 
 
+def test_a_pipe_that_stays_open(make_service: MakeService, amqp: dict[str, str]) -> None:
+    """Rows go as they come; --count and Ctrl-C end it, though the pipe does not."""
+    make_service(amqp).start()
+    for stop, count in ((None, ["--count", "2"]), (signal.SIGINT, [])):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tickfan", "publish", "--replay", "-", "--asap", *count],
+            env=_environ(amqp), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stderr is not None
+        assert process.stdout is not None
+        with process, contextlib.closing(process.stdin) as pipe:
+            if stop is None:
+                pipe.write(b"time,symbol,price\n" + b"1704205800,A,1\n" * 3)
+                pipe.flush()
+            else:
+                # So few lines say nothing of the layout yet, and no signal may wait for more.
+                pipe.write(b"time,symbol,price\n1704205800,A,1\n")
+                pipe.flush()
+                _wait_for_threads(process.pid, 2)
+                process.send_signal(stop)
+            try:
+                assert process.wait(DEADLINE_S) == 0, process.stderr.read()
+            finally:
+                process.kill()
+            said = process.stderr.read().decode()
+            assert f"go on with --from {3 if stop is None else 1}" in said
+
+
+def _wait_for_threads(pid: int, count: int) -> None:
+    """Until the process has so many threads: then one waits for the pipe."""
+    deadline = time.monotonic() + DEADLINE_S
+    while len(list(Path(f"/proc/{pid}/task").iterdir())) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _environ(settings: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, **{f"TICKFAN_{name}": value for name, value in settings.items()}}
+
+
 def _publish(settings: dict[str, str], template: str) -> str:
-    environ = {**os.environ, **{f"TICKFAN_{name}": value for name, value in settings.items()}}
     done = subprocess.run(
         [sys.executable, "-m", "tickfan", "publish", "--replay", str(STOCKS), "--asap",
          "--channel-template", template, "--time-format", "%b %d %Y"],
-        env=environ, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+        env=_environ(settings), capture_output=True, text=True, timeout=DEADLINE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -5,6 +5,7 @@ Must not know how a file is read, nor which broker there is.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from tickfan.files.reader import Reader
 from tickfan.files.source import FromFile, FromPipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from tickfan.commands.outbox import Outbox
     from tickfan.files.reader import Replay, Row
@@ -93,10 +94,13 @@ class Player:
                 f"{_duration(wait.seconds)}; --speed, --max-gap or --asap make it less"
             )
 
-        with Reader(playback.replay) as reader:
-            rows = self._good(reader)
-            more = FromPipe(rows).more if playback.replay.is_pipe else FromFile(rows).more
-            self.is_done = await pace.run(more, send, playback.pace, wait)
+        rows = self._good()
+        if playback.replay.is_pipe:
+            # Its thread closes it: it may wait for the pipe longer than anybody wants to.
+            self.is_done = await pace.run(FromPipe(rows).more, send, playback.pace, wait)
+            return
+        with contextlib.closing(rows):
+            self.is_done = await pace.run(FromFile(rows).more, send, playback.pace, wait)
 
     def where(self, unconfirmed: int | None) -> str:
         """Where a replay that was ended early goes on.
@@ -111,21 +115,22 @@ class Player:
         playback = self._playback
         return sendable(reader, self._feed_of, paced=playback.pace.speed > 0, begin=playback.begin)
 
-    def _good(self, reader: Reader) -> Iterator[Row]:
+    def _good(self) -> Generator[Row, None, None]:
         """The rows to send. Raises :class:`BadRow` for another, unless these are skipped."""
         is_new = self.total is None
         is_first = is_new
-        for row in self._sendable(reader):
-            if not isinstance(row, BadRow):
-                if is_first:
-                    said = "; ".join([*reader.layout_found(), f"from {moment(row.ts)} on"])
-                    say(f"{reader.name}: {said}")
-                    is_first = False
-                yield row
-            elif not self._playback.skips:
-                raise row
-            elif is_new:
-                self._name(row)
+        with Reader(self._playback.replay) as reader:
+            for row in self._sendable(reader):
+                if not isinstance(row, BadRow):
+                    if is_first:
+                        said = "; ".join([*reader.layout_found(), f"from {moment(row.ts)} on"])
+                        say(f"{reader.name}: {said}")
+                        is_first = False
+                    yield row
+                elif not self._playback.skips:
+                    raise row
+                elif is_new:
+                    self._name(row)
         if is_new:
             self._sum_up_bad()
 

@@ -80,7 +80,7 @@ def open_content(path: Path) -> Content:
     """
     if str(path) == STDIN:
         # Somebody else's to close; and a thread may be reading it.
-        return unpacked(sys.stdin.buffer, "stdin")._replace(close=lambda: None)
+        return unpacked(_stdin(), "stdin")._replace(close=lambda: None)
     try:
         file = path.open("rb", buffering=HEAD_BYTES)
     except OSError as error:
@@ -118,6 +118,17 @@ def unpacked(stream: BinaryIO, name: str) -> Content:
 def damaged(error: Exception) -> str:
     """What to say of a packed file that cannot be read on."""
     return f"the packed bytes are damaged or end too early ({error}); get the file again"
+
+
+def _stdin() -> BinaryIO:
+    """What comes on stdin, not through Python's own buffer.
+
+    At its end Python takes that buffer's lock. A thread that still waits for a pipe would
+    hold it, and Python would abort.
+    """
+    buffer = sys.stdin.buffer
+    raw = getattr(buffer, "raw", None)
+    return buffer if raw is None else io.BufferedReader(raw, HEAD_BYTES)
 
 
 def _buffered(stream: BinaryIO) -> io.BufferedReader:

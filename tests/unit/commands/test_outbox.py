@@ -95,10 +95,9 @@ async def test_a_broker_that_is_down_ends_it() -> None:
 
 def test_the_first_row_that_was_not_confirmed() -> None:
     """Whatever order failures come in; what is of no file has no row."""
-    outcome = Outcome()
-    outcome.fail(2, None)
-    assert outcome.unconfirmed_row is None
+    outcome, of_no_file = Outcome(), Outcome()
     for row in (501, 1, 1001):
         outcome.fail(500, row)
-    assert outcome.unconfirmed_row == 1
-    assert outcome.failed == 1502
+    of_no_file.fail(2, None)
+    assert (outcome.unconfirmed_row, outcome.failed) == (1, 1500)
+    assert (of_no_file.unconfirmed_row, of_no_file.failed) == (None, 2)
