@@ -93,10 +93,15 @@ class Printer:
         return "green" if now > before else "red"
 
 
-def clock(ts: int) -> str:
-    """A time in ms since 1970 UTC as local HH:MM:SS.mmm."""
+def clock(ts: int, now_s: float | None = None) -> str:
+    """A time in ms since 1970 UTC as local HH:MM:SS.mmm, with its date if that is not today.
+
+    ``now_s`` is the present, in seconds since 1970.
+    """
     try:
-        return f"{time.strftime('%H:%M:%S', time.localtime(ts // 1000))}.{ts % 1000:03d}"
+        then, now = time.localtime(ts // 1000), time.localtime(now_s)
+        form = "%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M:%S"
+        return f"{time.strftime(form, then)}.{ts % 1000:03d}"
     except (OverflowError, OSError, ValueError):
         return str(ts)
 

@@ -21,9 +21,9 @@ def plain(item: Update | Event) -> str:
 
 
 def test_an_update_is_time_channel_values() -> None:
-    """HH:MM:SS.mmm, the channel, then name and value of each field."""
+    """The time, the channel, then name and value of each field."""
     assert re.fullmatch(
-        r"\d\d:\d\d:\d\d\.007  quotes\.A      bid 1\.10  last 1\.50",
+        r"1970-01-0[12] \d\d:\d\d:\d\d\.007  quotes\.A      bid 1\.10  last 1\.50",
         plain(Update("quotes.A", 1, 1_000_007, QUOTE)),
     )
 
@@ -101,8 +101,17 @@ def test_subscribed_says_what_was_granted() -> None:
 def test_clock_is_local_time() -> None:
     """Milliseconds stay; the hour is the reader's."""
     ms = 1_795_158_000_123
-    assert clock(ms) == time.strftime("%H:%M:%S", time.localtime(ms // 1000)) + ".123"
+    shown = time.strftime("%H:%M:%S", time.localtime(ms // 1000)) + ".123"
+    assert clock(ms, ms / 1000) == shown
     assert clock(2**75) == str(2**75)
+
+
+def test_another_day_is_said() -> None:
+    """Of a replay of old prices one sees that they are old."""
+    ms = 1_795_158_000_123
+    day = time.strftime("%Y-%m-%d", time.localtime(ms // 1000))
+    for days in (-400, -1, 1, 365):
+        assert clock(ms, ms / 1000 + days * 86_400) == f"{day} {clock(ms, ms / 1000)}"
 
 
 def test_json_lines() -> None:
