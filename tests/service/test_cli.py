@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from loadtest.rig.waiting import DEADLINE_S
 from tests.support.layouts import Sample, layouts
 from tickfan.cli import cli
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,17 @@ def test_check_prints_the_settings() -> None:
     assert "port = 9999" in result.stdout
     assert "mq.example" in result.stdout
     assert "hunter2" not in result.output
+
+
+def test_check_says_that_a_disk_is_full() -> None:
+    """One line instead of a traceback, status 1."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tickfan", "check"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == ("tickfan: what it prints cannot be written: No space left on device\n")
 
 
 @pytest.mark.parametrize("command", ["check", "serve", "publish"])

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from tickfan.commands import OK
-from tickfan.commands.shared import settings_from
+from tickfan.commands import FAILED, OK
+from tickfan.commands.shared import leave_stdout, settings_from
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,5 +17,10 @@ if TYPE_CHECKING:
 
 def check(config: Path | None) -> int:
     """Print every setting, secrets masked."""
-    sys.stdout.write(settings_from(config).to_toml())
+    try:
+        sys.stdout.write(settings_from(config).to_toml())
+        sys.stdout.flush()
+    except OSError as error:
+        leave_stdout(error)
+        return OK if isinstance(error, BrokenPipeError) else FAILED
     return OK

@@ -43,6 +43,17 @@ def say(sentence: str) -> None:
     sys.stderr.write(f"tickfan: {sentence}\n")
 
 
+def leave_stdout(error: OSError) -> None:
+    """Write no more to a stdout that cannot be written to, and say why.
+
+    A closed pipe is no fault: its reader has enough. Python flushes at exit, and would
+    complain with a traceback.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not isinstance(error, BrokenPipeError):
+        say(f"what it prints cannot be written: {error.strerror}")
+
+
 FILES_BESIDE_CLIENTS = 100
 """Descriptors for listeners, the broker, logs and the loop."""
 

@@ -6,7 +6,7 @@ Must not know the service but by its client, nor any other command.
 from __future__ import annotations
 
 import asyncio
-import os
+import errno
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,13 +16,17 @@ from rich.console import Console
 import tickfan_client
 from tickfan.commands import FAILED, OK, WRONG
 from tickfan.commands.printing import Printer, json_line
-from tickfan.commands.shared import say, until_signal
+from tickfan.commands.shared import leave_stdout, say, until_signal
 from tickfan_client import Closed, Event, Refused, TickfanClientError, Update
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tickfan_client.client import Name
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Why a file or a terminal takes no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +52,24 @@ def tail(wish: Wish) -> int:
     show = _json if wish.as_json else _printer()
     try:
         asyncio.run(_until_signal(wish, show))
-    except BrokenPipeError:
-        # The reader of the pipe has enough. Python flushes at exit and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError as error:
+        leave_stdout(error)
     except Refused as refused:
         say(f"refused: {refused}" + (f" ({refused.item})" if refused.item else ""))
         return WRONG
-    except _TooQuiet as quiet:
-        say(str(quiet))
-        return FAILED
     except Closed as closed:
         say(str(closed) + ("; run the command again" if closed.may_reconnect else ""))
         return FAILED
     except ValueError as error:  # connect's word for an address that is none
         say(str(error))
         return WRONG
-    except TickfanClientError as error:
+    except (TickfanClientError, _TooQuiet) as error:
         say(str(error))
+        return FAILED
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        leave_stdout(error)
         return FAILED
     return OK
 

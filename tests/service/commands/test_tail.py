@@ -123,6 +123,20 @@ async def test_a_closed_pipe_ends_well(service: FakeService, url: str) -> None:
     assert len(out.splitlines()) == 3
 
 
+@pytest.mark.parametrize("as_json", ["--json", ""])
+async def test_a_full_disk_is_one_line(service: FakeService, url: str, as_json: str) -> None:
+    """What cannot be written is said; status 1, no traceback."""
+    service.answers = [[ANSWER, {"t": "updates", "u": [row(1)]}]]
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -m tickfan tail quotes.A {as_json} --url {url} > /dev/full",
+        executable="/bin/bash", cwd=ROOT, env=ENV,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    status, _, err = await finish(process)
+    assert err == "tickfan: what it prints cannot be written: No space left on device\n"
+    assert status == 1
+
+
 async def test_refused(service: FakeService, url: str) -> None:
     """A refused subscription: code, message and item; status 2."""
     error = {"t": "error", "id": 1, "code": "bad_pattern", "message": "write # as %23",
