@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -245,3 +246,28 @@ def test_a_broker_that_goes_away(tmp_path: Path) -> None:
         f"it ended before row {2 * TOGETHER_MAX + 1:,}: go on with --from {2 * TOGETHER_MAX + 1}"
         "; rows after it may have arrived, and come again"
     )
+
+
+def test_a_long_wait_says_when_the_next_row_is_due(tmp_path: Path) -> None:
+    """Daily rows at their own speed are no silence of a day."""
+    daily = player(
+        tmp_path,
+        H + "2024-01-02,A,1\n2024-01-03 00:00:01,A,2\n2024-01-06,A,3\n",
+        pace=Pace(speed=2),
+        begin=2,
+    )
+
+    async def go() -> str:
+        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(daily.send(Outbox(Broker(), tasks), told.set_result))
+            said = await told
+            sending.cancel()
+        return said
+
+    assert re.fullmatch(
+        r"row 3 \(2024-01-06 00:00:00 UTC\) is due in 1 days 1[12]:\d\d:\d\d; "
+        r"--speed, --max-gap or --asap make it less",
+        asyncio.run(go()),
+    )
+    assert daily.where(None) == "it ended before row 3: go on with --from 3"
