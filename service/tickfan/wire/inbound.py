@@ -20,6 +20,7 @@ from tickfan.core.errors import Poison
 from tickfan.core.pattern import ALLOWED, is_channel_name
 from tickfan.core.times import MS_MAX, SECONDS_MAX, as_ms
 from tickfan.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT, UPDATE
+from tickfan.wire.unpacking import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
@@ -275,17 +276,7 @@ def _load_json(body: bytes) -> Loaded:
 
 
 def _load_msgpack(body: bytes) -> Loaded:
-    try:
-        # A container is made as long as its header says before an element is read: nested
-        # false headers would cost tens of milliseconds. A skip makes nothing, so it refuses
-        # for free a body that ends too early.
-        unpacker = msgpack.Unpacker(max_buffer_size=len(body))
-        unpacker.feed(body)
-        unpacker.skip()
-        value = msgpack.unpackb(body, strict_map_key=False)
-    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
-        raise Poison("bad_msgpack", f"{type(error).__name__}: {error}") from None
-    return value, _check
+    return unpack(body), _check
 
 
 def _check_depth(value: Any, depth: int) -> None:
