@@ -46,8 +46,9 @@ Properties = tuple[
 """Content type, type, message id, ts, batch, offset, wrong, encoding: see ``Received``."""
 NOTHING: Properties = (None, None, None, None, False, None, None, None)
 
-_Odd = tuple[tuple[bytes, int, bytes], ...]
-"""Headers of ours in another type than ours, or out of range: name, type, bytes."""
+_Odd = dict[bytes, tuple[int, bytes]]
+"""Headers of ours in another type than ours, or out of range: by name, type and bytes."""
+_NONE: _Odd = {}
 
 
 def read_properties(  # noqa: C901, PLR0912 - one case each
@@ -60,7 +61,7 @@ def read_properties(  # noqa: C901, PLR0912 - one case each
     """
     content_type = encoding = type_ = message_id = ts = offset = stamp = wrong = None
     batch = False
-    odd: _Odd = ()
+    odd = _NONE
     begin = at
     try:
         if flags & 0x8000:
@@ -108,7 +109,7 @@ def _headers(data: bytes, at: int, end: int) -> tuple[int | None, bool, int | No
     """The headers ``ts``, ``batch`` and ``x-stream-offset`` of a field table."""
     ts = offset = None
     batch = False
-    odd: _Odd = ()
+    odd = _NONE  # the last of each name: one frame has room for 30,000 of a name
     while at < end:
         stop = at + 1 + data[at]
         name = data[at + 1 : stop]
@@ -119,17 +120,17 @@ def _headers(data: bytes, at: int, end: int) -> tuple[int | None, bool, int | No
             if name == b"ts":
                 (ts,) = unpack(data, at)
                 if not SECONDS_MAX < ts <= MS_MAX:
-                    odd += ((name, kind, data[at : at + size]),)
+                    odd = {**odd, name: (kind, data[at : at + size])}
             elif name == _OFFSET:
                 (offset,) = unpack(data, at)
             elif name == b"batch":
-                odd += ((name, kind, data[at : at + size]),)
+                odd = {**odd, name: (kind, data[at : at + size])}
         else:
             size = 4 + _u32(data, at)[0] if kind in _WITH_SIZE else _SIZES[kind]
             if name == b"batch" and kind == _BOOLEAN:
                 batch = data[at] != 0
             elif name in _OURS:
-                odd += ((name, kind, data[at : at + size]),)
+                odd = {**odd, name: (kind, data[at : at + size])}
         at += size
     return ts, batch, offset, odd
 
@@ -139,7 +140,7 @@ def _as_meant(odd: _Odd, ts: int | None, batch: bool) -> tuple[int | None, bool]
 
     Raises :class:`Poison` (``bad_ts``, ``bad_batch``) for what means neither this nor that.
     """
-    for name, kind, data in odd:
+    for name, (kind, data) in odd.items():
         value = _value(kind, data)
         if name == b"batch":
             batch = _flag(value)
