@@ -34,7 +34,7 @@ def as_ms(given: object) -> int | None:
         return _of_text(given)
     if given is None or (given == 0 and type(given) in (int, float)):
         return None
-    if type(given) is int or (type(given) is float and math.isfinite(given)):
+    if type(given) is int or (isinstance(given, float) and math.isfinite(given)):
         ms = _of_number(given)
         if ms is None:
             raise _refused(

@@ -43,6 +43,8 @@ RESERVED_TYPES = frozenset({
 _TYPE = re.compile(r"[a-z0-9_]{1,32}")
 DIGITS_MAX = 17
 """No double is told from its neighbours by more significant digits (IEEE 754)."""
+FLOAT_CHARS_MAX = 40
+"""A longer text with more digits than that is not even taken for a time."""
 
 PROTO = "__proto__"
 """A key that JavaScript has for itself.
@@ -62,18 +64,22 @@ _LONG_INTEGER = b"0" * 16
 _LONG_FLOAT = b"0" * (DIGITS_MAX + 2)  # one digit too many, and the point
 
 
+class LongFloat(float):
+    """A number of more digits than a double keeps: no value of ours, but it may be a time."""
+
+
 def _double(text: str) -> float:
-    """A number with a point or an exponent; of too many digits, one that is refused."""
+    """A number with a point or an exponent. To read a megabyte of digits would take too long."""
     if len(text) > DIGITS_MAX:
         mantissa = text.lower().partition("e")[0].replace(".", "")
         if len(mantissa.lstrip("-0").rstrip("0")) > DIGITS_MAX:
-            return INTEGER_MAX + 1
+            return LongFloat(text if len(text) <= FLOAT_CHARS_MAX else "nan")
     return float(text)
 
 
-# 18 characters tell an integer beyond 2^53 from others, and are cheap to
-# convert however long the text is.
-_EXACT = json.JSONDecoder(parse_int=lambda digits: int(digits[:18]), parse_float=_double)
+# 20 characters tell an integer beyond 2^53 from others, are cheap to convert however long the
+# text is, and hold all of a time in nanoseconds.
+_EXACT = json.JSONDecoder(parse_int=lambda digits: int(digits[:20]), parse_float=_double)
 _PLAIN = frozenset(("identity", "utf-8", "utf8", "us-ascii", "8bit", "binary"))
 """What some publishers say of a body that is not encoded at all."""
 _CONTAINERS = frozenset((dict, list))
@@ -297,8 +303,8 @@ def _check(value: Any, depth: int) -> None:  # noqa: C901, PLR0912 - one case a 
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return
-    if kind is int:
-        if not -INTEGER_MAX <= value <= INTEGER_MAX:
+    if kind is int or kind is LongFloat:
+        if kind is LongFloat or not -INTEGER_MAX <= value <= INTEGER_MAX:
             raise Poison(
                 "bad_number",
                 f"an integer beyond 2^53, or a number of more than {DIGITS_MAX} digits, which no "

@@ -625,6 +625,38 @@ def test_an_entrys_time_is_taken_as_it_is_meant(content_type: str) -> None:
     assert found == [Item("a", 1, TS)] * len(times)
 
 
+@pytest.mark.parametrize(
+    "time",
+    [
+        b"1763596800000000123", b'"1763596800000000123"', b"1763596800000000000",
+        b"1763596800.000000123", b"1763596800000.00000123", b"1.763596800000000123e9",
+    ],
+)  # fmt: skip
+def test_an_entrys_time_may_have_many_digits(time: bytes) -> None:
+    """Nanoseconds, and seconds with nine decimals, as Java's Jackson writes an Instant.
+
+    The data beside it is held to the rule for numbers.
+    """
+    good, bad = decode(
+        "a",
+        b'[{"channel":"a","data":1.5,"ts":%b},{"channel":"a","data":[%b],"ts":%b}]'
+        % (time, time.replace(b'"', b""), time),
+        JSON,
+        batch=True,
+    )
+    assert good == Item("a", 1.5, TS)
+    assert isinstance(bad, Poison)
+    assert bad.reason == "bad_number"
+
+
+@pytest.mark.parametrize("time", [b"9" * 20, b"1763596800." + b"1" * 100, b"17635968000000001234"])
+def test_digits_without_an_end_are_no_time(time: bytes) -> None:
+    """They are refused alone."""
+    (bad,) = decode("a", b'[{"channel":"a","data":1,"ts":%b}]' % time, JSON, batch=True)
+    assert isinstance(bad, Poison)
+    assert bad.reason == "bad_ts"
+
+
 def test_an_entrys_time_may_be_messagepacks_own() -> None:
     """What JavaScript's encoder makes of a Date; one before 1970 is refused alone."""
     times = [msgpack.Timestamp(TS // 1000, 0), msgpack.Timestamp(-1, 0)]
