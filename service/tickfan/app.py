@@ -66,7 +66,7 @@ log = structlog.get_logger("tickfan")
 
 TASK_END_S = 10.0
 
-CHANNEL = "/v1/channels/{channel:.+(?<!/history)(?<!/history/)}"
+CHANNEL = "/v1/channels/{channel:(?!.+/history/?$).+}"
 """A name may hold slashes, and not all of them come as %2F: some proxies decode a path."""
 
 __all__ = ["Parts", "Service", "StartError", "build_broker", "serve"]

@@ -186,3 +186,12 @@ async def test_a_name_that_ends_like_an_address_needs_its_escape(service: Live) 
         assert response.status == 201
     latest = await get(service, f"{path}%2Fhistory")
     assert latest["channel"] == "trades.A/history"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_channel_may_be_called_history(service: Live, method: str) -> None:
+    """Nothing stands before it: it is no address. (No feed of this service has it.)"""
+    async with service.session.request(
+        method, service.url("/v1/channels/history"), json=1
+    ) as response:
+        assert (await response.json())["error"]["code"] == "no_feed"
