@@ -34,10 +34,9 @@ class Obstacle:
             self._before, self.tries = before, 0
         self.tries += 1
 
-    @property
-    def step(self) -> int:
-        """How many offsets to step over; 0: try the message again."""
-        if self.tries <= TRIES:
+    def step(self, before: int) -> int:
+        """How many offsets to step over behind this one; 0: try what comes next (again)."""
+        if self.tries <= TRIES or before != self._before:
             return 0
         return 1 << min(self.tries - TRIES - 1, _DOUBLINGS_MAX)
 

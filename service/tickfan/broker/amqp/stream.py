@@ -147,7 +147,7 @@ class LosslessFeed(StreamReader):
     @property
     def is_stepping(self) -> bool:
         """While it steps over what cannot be delivered: each step costs a connection."""
-        return self.obstacle.is_near and self.obstacle.step > 0
+        return self.obstacle.is_near and self.obstacle.step(self._offset) > 0
 
     async def _attach_directly(self, link: Link) -> None:
         """Attach where a message may stand that RabbitMQ cannot deliver.
@@ -158,7 +158,7 @@ class LosslessFeed(StreamReader):
         await (await self._consume(link, "next")).detach()
         # Consuming works. If RabbitMQ fails from here on, it is at a message.
         self.is_reading = True
-        step, last = self.obstacle.step, self._last
+        step, last = self.obstacle.step(self._offset), self._last
         self._expect = self._first_most = self._target = None
         if last is not None and not step:
             consumer = await self.new_consumer(link, prefetch=1)

@@ -11,7 +11,7 @@ def test_it_is_tried_and_then_stepped_over_ever_further() -> None:
     steps = []
     for _ in range(TRIES + 4):
         obstacle.hit(7)
-        steps.append(obstacle.step)
+        steps.append(obstacle.step(7))
     assert steps == [0] * TRIES + [1, 2, 4, 8]
 
 
@@ -20,7 +20,7 @@ def test_the_step_is_bounded() -> None:
     obstacle = Obstacle()
     for _ in range(1000):
         obstacle.hit(7)
-    assert obstacle.step < 2**62
+    assert 0 < obstacle.step(7) < 2**62
 
 
 def test_another_one_is_tried_anew() -> None:
@@ -28,8 +28,9 @@ def test_another_one_is_tried_anew() -> None:
     obstacle = Obstacle()
     for _ in range(TRIES + 4):
         obstacle.hit(7)
+    assert obstacle.step(8) == 0, "it has been passed, and nothing is known of the next"
     obstacle.hit(8)
-    assert (obstacle.tries, obstacle.step) == (1, 0)
+    assert (obstacle.tries, obstacle.step(8)) == (1, 0)
 
 
 def test_it_is_passed_with_a_message_that_comes_later() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support import amqp
 from tests.support.broker import LOSSLESS, Recorder, source
+from tests.support.fanout import skips_time
+from tests.unit.broker.amqp.fakes import link_to, message
 from tickfan.broker.amqp.obstacle import TRIES
 from tickfan.broker.amqp.stream import LosslessFeed
 from tickfan.core.feed import Upstream
@@ -15,10 +19,10 @@ async def test_a_crash_of_the_broker_suspects_a_message_only_while_one_is_read()
     feed = LosslessFeed(source(LOSSLESS, "f"), sink, amqp.options("amqp://h/"))
     feed.live()
     feed.cut("no answer")
-    assert (feed.obstacle.is_near, feed.obstacle.step) == (False, 0)
+    assert (feed.obstacle.is_near, feed.is_stepping) == (False, False)
     for _ in range(10):
         feed.cut("INTERNAL_ERROR", is_crash=True)
-    assert (feed.obstacle.is_near, feed.obstacle.step) == (True, 0)
+    assert (feed.obstacle.is_near, feed.is_stepping) == (True, False)
     feed.is_reading = True
     feed.cut("INTERNAL_ERROR", is_crash=True)
     assert (feed.obstacle.tries, feed.is_stepping) == (1, False)
@@ -29,3 +33,29 @@ async def test_a_crash_of_the_broker_suspects_a_message_only_while_one_is_read()
     assert sink.state("f") is Upstream.STALE
     for word in ("INTERNAL_ERROR", "cannot deliver", "'q-f'", "after offset -1"):
         assert word in sink.why("f")
+
+
+async def stuck_at_5(sink: Recorder) -> LosslessFeed:
+    """A feed that has read 5, and is about to step over four offsets behind it."""
+    feed = LosslessFeed(source(LOSSLESS, "f"), sink, amqp.options("amqp://h/"))
+    await feed.attach(link_to(message(5)))
+    for _ in range(TRIES + 3):
+        feed.is_reading = True
+        feed.cut("INTERNAL_ERROR", is_crash=True)
+    assert feed.is_stepping
+    return feed
+
+
+@pytest.mark.parametrize("is_crash", [False, True])
+@skips_time
+async def test_it_steps_over_what_it_has_tried_and_nothing_else(is_crash: bool) -> None:
+    """The connection is lost once more soon after: the feed goes on behind what it has read."""
+    sink = Recorder()
+    feed = await stuck_at_5(sink)
+    await feed.attach(link_to(message(10)))
+    feed.cut("cut again", is_crash=is_crash)
+    assert not feed.is_stepping
+    await feed.attach(link_to(message(10), message(11), message(12)))
+    assert sink.offsets("f") == [5, 10, 11, 12]
+    assert sink.resets == [("f", "undeliverable")]
+    assert sink.is_live("f")
