@@ -78,6 +78,9 @@ class StreamReader(AmqpFeed):
             self._first_most = None
         if self._expect is None:
             if offset <= self._offset:
+                if self._last is None:  # what was to come stands behind it, in that stream
+                    self._reset("recreated")
+                    self._lose(Changed("recreated"))
                 return
             if offset > self._offset + self._step_max and self._is_doubtful(offset):
                 return

@@ -8,6 +8,7 @@ from tests.support import amqp
 from tests.support.broker import LOSSLESS, Recorder, source
 from tests.support.fanout import skips_time
 from tests.unit.broker.amqp.fakes import link_to, message
+from tickfan.broker.amqp.consumer import ConsumerLost
 from tickfan.broker.amqp.obstacle import TRIES
 from tickfan.broker.amqp.stream import LosslessFeed
 from tickfan.core.feed import Upstream
@@ -58,4 +59,20 @@ async def test_it_steps_over_what_it_has_tried_and_nothing_else(is_crash: bool) 
     await feed.attach(link_to(message(10), message(11), message(12)))
     assert sink.offsets("f") == [5, 10, 11, 12]
     assert sink.resets == [("f", "undeliverable")]
+    assert sink.is_live("f")
+
+
+@skips_time
+async def test_a_stream_that_is_made_again_is_read_also_while_the_old_one_is_stepped_over() -> None:
+    """That is how an operator gets rid of such a message. The new offsets are the smaller ones."""
+    sink = Recorder()
+    feed = await stuck_at_5(sink)
+    await feed.attach(link_to())
+    feed.handle(message(0))
+    assert feed.consumer is not None
+    with pytest.raises(ConsumerLost, match="recreated"):
+        feed.consumer.raise_if_lost()
+    assert sink.resets[-1] == ("f", "recreated")
+    await feed.attach(link_to(message(0), message(1)))
+    assert sink.offsets("f")[-2:] == [0, 1]
     assert sink.is_live("f")
