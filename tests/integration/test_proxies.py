@@ -192,8 +192,8 @@ async def test_who_finds_no_replica_is_told_so_in_our_words(
             # On a kept connection HAProxy may close without an answer: the client asks again.
             once = aiohttp.TCPConnector(force_close=True)
             async with aiohttp.ClientSession(front.url, connector=once) as session:
-                for method in ("GET", "POST"):
-                    await _is_sent_away(session, method)
+                for method, slash in (("GET", ""), ("GET", "/"), ("POST", "")):
+                    await _is_sent_away(session, method, slash)
                 if fault == "is starting":
                     return  # the service's own answer, also on a WebSocket
                 for path in ("/v1/ws", "/v1/channels"):
@@ -205,8 +205,8 @@ async def test_who_finds_no_replica_is_told_so_in_our_words(
                     assert body["error"]["code"] == "unavailable"
 
 
-async def _is_sent_away(session: aiohttp.ClientSession, method: str) -> None:
-    async with session.request(method, "/v1/sse?channels=trades.A") as answer:
+async def _is_sent_away(session: aiohttp.ClientSession, method: str, slash: str) -> None:
+    async with session.request(method, f"/v1/sse{slash}?channels=trades.A") as answer:
         retry, event, data, end = (await answer.text()).split("\n", 3)
         _is_a_stream(answer, "text/event-stream")
     assert (retry, event, end) == ("retry: 2000", "event: closing", "\n")
@@ -217,7 +217,7 @@ async def _is_sent_away(session: aiohttp.ClientSession, method: str) -> None:
         "message": REASONS["unavailable"].message,
         "retry_ms": 2000,
     }
-    async with session.request(method, "/v1/ndjson?channels=trades.A") as answer:
+    async with session.request(method, f"/v1/ndjson{slash}?channels=trades.A") as answer:
         [line] = (await answer.text()).splitlines()
         _is_a_stream(answer, "application/x-ndjson")
     assert json.loads(line) == {"event": "closing", **closing}
