@@ -11,7 +11,7 @@ import pytest
 from loadtest.rig.rabbitmq import RabbitNode, free_port
 from loadtest.rig.waiting import until
 from tests.conftest import require_rabbitmq
-from tests.support.amqp import options
+from tests.support.amqp import delete, options
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
 from tests.support.streamwriter import write_raw
 from tickfan.broker.amqp import AmqpBroker
@@ -120,6 +120,27 @@ async def test_nothing_follows_it(node: Node) -> None:
         await publish(broker, feed, b"2")
         await until(lambda: sink.bodies(name) == [b"1", b"2"])
     assert sink.resets == [(name, "undeliverable")]
+
+
+async def test_the_stream_is_deleted_to_be_rid_of_it(node: Node) -> None:
+    """The new stream is read from its beginning, though its offsets are the smaller ones."""
+    feed, sink = source(LOSSLESS), Recorder()
+    name = feed.spec.name
+    broker = AmqpBroker([feed], sink, options(node.url))
+    async with running(broker):
+        await until(lambda: sink.is_live(name))
+        await publish(broker, feed, *[b"%d" % number for number in range(10)])
+        await until(lambda: len(sink.bodies(name)) == 10)
+        await write_raw(node.stream_port, feed.queue, RAW)
+        await until(lambda: sink.resets == [(name, "undeliverable")] and sink.is_live(name))
+        await delete(node.url, feed.queue)
+        await until(lambda: not sink.is_live(name))
+        await until(lambda: sink.is_live(name))
+        await publish(broker, feed, b"first")
+        await until(lambda: sink.bodies(name)[-1] == b"first" and sink.is_live(name))
+        await publish(broker, feed, b"second")
+        await until(lambda: sink.bodies(name)[-2:] == [b"first", b"second"])
+    assert sink.resets[-1] == (name, "recreated")
 
 
 @pytest.mark.parametrize("warm", [None, "1m"])
