@@ -13,6 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.updates import LAW
 from tickfan.logs import MASK, clean, configure, redact
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def test_no_secret_comes_out(style: str) -> None:
     assert "ConnectionError" in stream.getvalue()
 
 
+@LAW
 @given(
     st.text(st.characters(exclude_characters="@/?# \t\r\n", min_codepoint=33), min_size=1),
     st.sampled_from(["amqp://me:{}@host/v", "/v1/sse?token={}", "GET /a/b?x=1&y={} HTTP/1.1",

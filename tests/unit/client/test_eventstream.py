@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.updates import LAW
 from tickfan_client.errors import ProtocolError
 from tickfan_client.eventstream import EventStream, ServerSentEvent
 from tickfan_client.lines import Lines
@@ -55,6 +56,7 @@ ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
 BODIES = st.lists(st.tuples(LINES, ENDS).map(b"".join), max_size=40).map(b"".join)
 
 
+@LAW
 @given(body=BODIES, cuts=st.lists(st.integers(0, 300)))
 def test_any_chunking(body: bytes, cuts: list[int]) -> None:
     """However the body is cut into pieces, the same events come out."""
@@ -67,6 +69,7 @@ def test_any_chunking(body: bytes, cuts: list[int]) -> None:
     assert [event for piece in pieces for event in stream.feed(piece)] == whole
 
 
+@LAW
 @given(body=BODIES)
 def test_byte_by_byte(body: bytes) -> None:
     """Single bytes are pieces too."""

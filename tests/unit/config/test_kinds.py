@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
+from tests.support.updates import LAW
 from tickfan.config import kinds
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def test_a_real_number_must_be_finite_and_in_range(value: object) -> None:
     assert refusal(REAL.validate_python, value) == "a number from 0.5 to 9 (seconds)"
 
 
+@LAW
 @given(st.integers() | st.floats() | st.text() | st.booleans() | st.none())
 def test_a_number_is_in_range_or_refused(value: object) -> None:
     """There is no third outcome, whatever comes."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.updates import LAW
 from tickfan.core.errors import Poison
 from tickfan.core.times import MS_MAX, MS_MIN, SECONDS_MAX, SECONDS_MIN, as_ms, of_timestamp
 
@@ -56,6 +57,7 @@ def test_what_could_be_any_time_is_refused(given: Any) -> None:
     assert len(poison.value.detail) < 200
 
 
+@LAW
 @given(
     ms=st.integers(MS_MIN, MS_MAX),
     per_second=st.sampled_from([10**3, 10**6, 10**9]),
@@ -67,6 +69,7 @@ def test_a_moment_is_the_same_in_each_unit(ms: int, per_second: int, write: Any)
     assert as_ms(write(ms // 1000)) == ms // 1000 * 1000
 
 
+@LAW
 @given(
     ms=st.integers(1, MS_MAX),
     offset=st.integers(-14 * 60, 14 * 60),
@@ -79,6 +82,7 @@ def test_a_date_with_its_offset_is_that_moment(ms: int, offset: int, separator: 
     assert as_ms(moment.astimezone(zone).isoformat(separator)) == ms
 
 
+@LAW
 @given(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
     | st.text("0123456789.eE+-:TZW ", max_size=30)

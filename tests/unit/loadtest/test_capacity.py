@@ -18,6 +18,7 @@ from loadtest.bench.capacity import (
     screens_max,
     size,
 )
+from tests.support.updates import LAW
 
 FIGURES = Figures(
     write_us=8, own_us=20, update_us=0.25, update_bytes=80, lossless_bytes=200, screen_kib=60,
@@ -69,6 +70,7 @@ def test_a_team_never_costs_more_than_its_members_alone() -> None:
     assert costs[-1] == pytest.approx(screen(FIGURES, LOAD).writes * FIGURES.write_us)
 
 
+@LAW
 @given(screens_counts, zone_counts)
 def test_with_a_zone_lost_the_others_carry_all(screens: int, zones: int) -> None:
     """Within busy_max, and within the limit of connections."""
@@ -84,6 +86,7 @@ def test_with_a_zone_lost_the_others_carry_all(screens: int, zones: int) -> None
     assert found.screens_each * found.replicas >= screens
 
 
+@LAW
 @given(screens_counts)
 def test_no_replica_is_too_many(screens: int) -> None:
     """One fewer in each zone would not do."""

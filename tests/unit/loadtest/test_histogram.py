@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.bench.histogram import BUCKET_US, Histogram, median
+from tests.support.updates import LAW
 
 
 def test_percentiles_of_known_values() -> None:
@@ -31,6 +32,7 @@ def test_a_negative_age_counts_as_none() -> None:
     assert ages.percentile_ms(1) == BUCKET_US / 1000
 
 
+@LAW
 @given(st.lists(st.integers(0, 10**7), min_size=1), st.floats(0.01, 1))
 def test_a_percentile_bounds_its_share(values: list[int], share: float) -> None:
     """At least the share of all values lies below it, and it is within a bucket of one."""
@@ -43,6 +45,7 @@ def test_a_percentile_bounds_its_share(values: list[int], share: float) -> None:
     assert any(bound - BUCKET_US <= value < bound for value in values)
 
 
+@LAW
 @given(st.lists(st.integers(0, 10**6)), st.lists(st.integers(0, 10**6)))
 def test_merging_is_counting_together(left: list[int], right: list[int]) -> None:
     """Two processes' histograms give what one would have."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.fanout import FEEDS, asked
+from tests.support.updates import LAW
 from tickfan.core.errors import Refusal
 from tickfan.core.feeds import Feeds
 from tickfan.core.pattern import Pattern
@@ -41,6 +42,7 @@ def test_the_defaults_of_a_request() -> None:
     assert full == Request(("a",), (pattern,), 5, False, {}, "done")
 
 
+@LAW
 @given(st.integers(0, 10**6))
 def test_intervals_round_up_to_the_ladder(asked: int) -> None:
     """Never shorter than asked where the ladder reaches, never off it."""
@@ -111,6 +113,7 @@ def one_by_one(texts: list[str], held: set[str]) -> tuple[list[str], list[tuple[
 wishes = st.lists(st.sampled_from(TEXTS), min_size=1)
 
 
+@LAW
 @given(wishes, st.sets(st.sampled_from(TEXTS[:4]), max_size=3))
 def test_a_plan_that_is_fitted_is_as_one_made_for_the_connection(
     texts: list[str], held: set[str]

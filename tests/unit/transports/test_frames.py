@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.memory import held_bytes
+from tests.support.updates import LAW
 from tickfan.transports.frames import (
     BINARY,
     CLOSE,
@@ -60,6 +61,7 @@ def read(reader: FrameReader, data: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
+@LAW
 @given(st.lists(st.tuples(MESSAGES, MASKS, st.lists(CONTROLS, max_size=2)), max_size=6), st.data())
 def test_messages_come_whole_however_they_are_cut(
     sent: list[tuple[tuple[int, list[bytes]], bytes, list[tuple[int, bytes]]]],

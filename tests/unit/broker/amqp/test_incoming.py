@@ -20,6 +20,7 @@ from pamqp.heartbeat import Heartbeat
 from loadtest.rig.waiting import DEADLINE_S, until
 from tests.support.calls import calls_of
 from tests.support.fanout import skips_time
+from tests.support.updates import LAW
 from tickfan.broker.amqp.incoming import TURN_S, Incoming
 from tickfan.broker.base import Received
 
@@ -86,6 +87,7 @@ def _without_empty(received: Received) -> Received:
     )
 
 
+@LAW
 @given(
     st.lists(
         st.tuples(
