@@ -124,7 +124,8 @@ class RabbitNode:
         while time.monotonic() < deadline:
             assert self._server is not None
             assert self._server.poll() is None, f"RabbitMQ ended:\n{self.log[-3000:]}"
-            if "Starting broker... completed" in self.log:
+            # Erlang may put a report of its own between "Starting broker..." and this.
+            if " completed with " in self.log:
                 return
             time.sleep(0.1)
         raise AssertionError(f"RabbitMQ did not start:\n{self.log[-3000:]}")
