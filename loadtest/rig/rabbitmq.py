@@ -57,18 +57,28 @@ def free_port() -> int:
 
 
 class RabbitNode:
-    """One node. ``config`` is appended to its rabbitmq.conf, ``plugins`` are enabled."""
+    """One node. ``config`` is appended to its rabbitmq.conf, ``plugins`` are enabled.
 
-    def __init__(self, directory: Path, config: str = "", plugins: Sequence[str] = ()) -> None:
+    ``host``: a node that has started before, and whose epmd and cookie this one shares.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        config: str = "",
+        plugins: Sequence[str] = (),
+        host: RabbitNode | None = None,
+    ) -> None:
         self.directory = directory
         self.port = free_port()
         self.config = config
         self._plugins = plugins
         self._server: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
-        self._epmd_port = free_port()
+        self._host = host
+        self.epmd_port: int = host.epmd_port if host else free_port()
         self._dist_port = free_port()
-        self._name = f"tickfan{self.port}@localhost"
+        self.name = f"tickfan{self.port}@localhost"
 
     @property
     def url(self) -> str:
@@ -80,6 +90,11 @@ class RabbitNode:
         """The process of the started node, which is all of RabbitMQ but epmd."""
         assert self._server is not None, "the node is not started"
         return self._server.pid
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it was started, and neither stopped nor killed since."""
+        return self._server is not None
 
     @property
     def version(self) -> str:
@@ -103,7 +118,7 @@ class RabbitNode:
         server = find_server()
         assert server is not None, "RabbitMQ is not installed"
         environment = self._prepare()
-        if self._epmd is None:
+        if self._epmd is None and self._host is None:
             epmd = shutil.which("epmd")
             assert epmd is not None, "epmd comes with Erlang"
             self._epmd = subprocess.Popen([epmd], env=environment)  # noqa: S603 - the system's
@@ -171,7 +186,8 @@ class RabbitNode:
             self._epmd = None
 
     def _prepare(self) -> dict[str, str]:
-        home, data = self.directory / "home", self.directory / "data"
+        first = self._host or self
+        home, data = first.directory / "home", self.directory / "data"
         for path in (home, data):
             path.mkdir(parents=True, exist_ok=True)
         config = self.directory / "rabbitmq.conf"
@@ -183,8 +199,8 @@ class RabbitNode:
             "LANG": "C.UTF-8",
             "HOME": str(home),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(self._epmd_port),
-            "RABBITMQ_NODENAME": self._name,
+            "ERL_EPMD_PORT": str(self.epmd_port),
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_CONFIG_FILE": str(config),
             "RABBITMQ_CONF_ENV_FILE": os.devnull,

@@ -1,0 +1,109 @@
+"""A cluster of three nodes: one after the other goes away, and nothing is lost in silence."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadtest.rig.cluster import RabbitCluster
+from loadtest.rig.waiting import until
+from tests.conftest import require_rabbitmq
+from tests.support.amqp import options
+from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
+from tickfan.broker.amqp import AmqpBroker
+from tickfan.broker.base import Message, PublishError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tickfan.broker.base import FeedSource
+
+BACK_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitCluster]:
+    """One for all tests here, which leave all nodes running."""
+    require_rabbitmq()
+    cluster = RabbitCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+class Load:
+    """Publishes rising numbers to all feeds, each again until it is confirmed."""
+
+    def __init__(self, broker: AmqpBroker, feeds: list[FeedSource]) -> None:
+        self.confirmed = 0
+        self._broker = broker
+        self._feeds = feeds
+        self._enough = asyncio.Event()
+        self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self) -> None:
+        """Publish no more."""
+        self._enough.set()
+        await self._task
+
+    async def _run(self) -> None:
+        while not self._enough.is_set():
+            for feed in self._feeds:
+                await self._publish(feed.spec.name)
+            self.confirmed += 1
+            await asyncio.sleep(0.002)  # its rhythm
+
+    async def _publish(self, name: str) -> None:
+        message = Message(f"{name}.a", b"%d" % self.confirmed)
+        while True:
+            try:
+                await self._broker.publish(name, message)
+            except PublishError:
+                await asyncio.sleep(0.05)  # its rhythm while nobody answers
+            else:
+                return
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_one_node_after_the_other(cluster: RabbitCluster, end: str) -> None:
+    """The leader of the stream and then each other node: each update comes once, in order."""
+    names = [f"f{uuid.uuid4().hex[:12]}" for _ in range(3)]
+    feeds = [
+        source(LOSSLESS, names[0]),
+        source(CONFLATED, names[1]),
+        source(CONFLATED, names[2], warm="1m", queue=f"q-{names[2]}"),
+    ]
+    sink = Recorder()
+    broker = AmqpBroker(feeds, sink, options(*cluster.urls, publish_timeout_s=2))
+
+    def is_live() -> bool:
+        return all(sink.is_live(name) for name in names)
+
+    async with running(broker):
+        await until(is_live, seconds=BACK_S)
+        load = Load(broker, feeds)
+        await until(lambda: load.confirmed > 100)
+        first = await asyncio.to_thread(cluster.leader, feeds[0].queue)
+        for node in [first, *(node for node in cluster.nodes if node is not first)]:
+            await asyncio.to_thread(getattr(node, end))
+            confirmed = load.confirmed
+            await until(lambda: is_live() and load.confirmed > confirmed + 100, seconds=BACK_S)  # noqa: B023
+            await asyncio.to_thread(node.start)
+            confirmed = load.confirmed
+            await until(lambda: is_live() and load.confirmed > confirmed + 100, seconds=BACK_S)  # noqa: B023
+        await load.stop()
+        newest = b"%d" % (load.confirmed - 1)
+        for name in names:
+            await until(lambda: sink.bodies(name)[-1:] == [newest])  # noqa: B023
+    numbers = [int(body) for body in sink.bodies(names[0])]
+    assert sorted(set(numbers)) == list(range(load.confirmed))
+    assert numbers == sorted(numbers)
+    offsets = sink.offsets(names[0])
+    assert offsets == sorted(set(offsets))
+    assert sink.resets == []
+    assert [feed.watch.losses for feed in broker.feeds] == [0, 0, 0]
