@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import aio_pika
 import pytest
 
 from loadtest.rig.cluster import RabbitCluster
@@ -107,3 +108,26 @@ async def test_one_node_after_the_other(cluster: RabbitCluster, end: str) -> Non
     assert offsets == sorted(set(offsets))
     assert sink.resets == []
     assert [feed.watch.losses for feed in broker.feeds] == [0, 0, 0]
+
+
+async def test_a_node_without_a_copy_of_the_stream(cluster: RabbitCluster) -> None:
+    """It is named, and the feed goes on at the next host; nobody is told to delete the stream."""
+    feed, sink = source(LOSSLESS), Recorder()
+    name = feed.spec.name
+    there, *others = cluster.urls
+    connection = await aio_pika.connect(there)
+    async with connection, connection.channel() as channel:
+        only_here = {"x-initial-cluster-size": 1, "x-queue-leader-locator": "client-local"}
+        arguments: dict[str, Any] = {"x-queue-type": "stream", **only_here}
+        exchange = await channel.declare_exchange(feed.exchange, "topic", durable=True)
+        queue = await channel.declare_queue(feed.queue, durable=True, arguments=arguments)
+        await queue.bind(exchange, f"{name}.#")
+    broker = AmqpBroker([feed], sink, options(*others, there, declare=False))
+    async with running(broker):
+        await until(lambda: sink.is_live(name))
+        await broker.publish(name, Message(f"{name}.a", b"1"))
+        await until(lambda: sink.bodies(name) == [b"1"])
+    whys = [why for _, _, why in sink.states if why]
+    assert len(whys) == len(others)
+    assert all("no running copy" in why for why in whys)
+    assert not any("delete" in why for why in whys)

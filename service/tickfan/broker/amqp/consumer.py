@@ -10,8 +10,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
 
+from tickfan.broker.amqp.properties import OFFSET_HEADER
+from tickfan.broker.amqp.topology import refused
 from tickfan.core.errors import TickfanError
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from pamqp.common import FieldTable
 
     from tickfan.broker.amqp.incoming import Incoming
-    from tickfan.broker.base import Received
+    from tickfan.broker.base import FeedSource, Received
 
 ACK_EVERY_MAX = 200
 ACK_TICK_S = 0.2
@@ -64,13 +66,23 @@ class Consumer:
         self._end: Exception | None = None
 
     async def attach(self, queue: str, arguments: FieldTable | None = None) -> None:
-        """Begin to consume. ``arguments`` may say where in a stream."""
+        """Begin to consume."""
         self.channel.on_consumer_cancel_callbacks.add(self._on_cancel)
         self.channel.closing.add_done_callback(self._on_channel_closed)
         await self.channel.basic_qos(prefetch_count=self._prefetch)
         self._incoming.route(self.channel.number, self._on_message)
         answer = await self.channel.basic_consume(queue, self._astray, arguments=arguments)
         self.tag = answer.consumer_tag or ""
+
+    async def read(self, source: FeedSource, where: int | str) -> None:
+        """Begin to read the feed's stream at an offset, ``first``, ``last``, ``next`` or ``90s``.
+
+        Raises :class:`TopologyError` if that is refused.
+        """
+        try:
+            await self.attach(source.queue, {OFFSET_HEADER: where})
+        except ChannelPreconditionFailed as error:
+            raise refused(source, error) from error
 
     async def run(self) -> None:
         """Ack what is handed over until the consumer is lost; raise its end."""

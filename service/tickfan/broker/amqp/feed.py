@@ -13,7 +13,7 @@ import structlog
 
 from tickfan.broker.amqp.connection import Backoff, raise_if_cancelled, reason
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.topology import bind
+from tickfan.broker.amqp.topology import NoCopy, bind
 from tickfan.broker.amqp.watch import ExchangeWatch
 from tickfan.broker.base import SinkFailures
 from tickfan.core.feed import Upstream
@@ -72,7 +72,9 @@ class AmqpFeed(ABC):
                 raise_if_cancelled()
                 # A dying link ends every call that is under way, with any error. The
                 # supervisor of the link tells of its loss.
-                if not link.is_lost:
+                if isinstance(error, NoCopy):
+                    link.abort(reason(error))  # the next connection may be to another node
+                elif not link.is_lost:
                     self.down(reason(error))
             except asyncio.CancelledError as error:
                 # aiormq ends the pending calls of a dying channel with this,

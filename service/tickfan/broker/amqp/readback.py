@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.properties import OFFSET_HEADER
 from tickfan.broker.amqp.tail import find_tail
 from tickfan.broker.amqp.topology import not_a_stream
 
@@ -67,7 +66,7 @@ async def read_back(  # noqa: PLR0913 - the last two by name
     consumer = Consumer(await link.channel(), link.incoming, source.prefetch, handle)
     acking = asyncio.ensure_future(consumer.run())
     try:
-        await consumer.attach(source.queue, {OFFSET_HEADER: since})
+        await consumer.read(source, since)
         while not reached.is_set():
             seen = consumer.received
             with suppress(TimeoutError):

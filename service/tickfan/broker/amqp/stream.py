@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.properties import OFFSET_HEADER
 from tickfan.broker.amqp.reading import Changed, StreamReader, WarmTooLate
 from tickfan.broker.amqp.tail import EMPTY_AFTER_S, Seen, find_tail
 from tickfan.broker.amqp.topology import prepare_stream
@@ -208,7 +207,7 @@ class LosslessFeed(StreamReader):
 
     async def _consume(self, link: Link, where: int | str) -> Consumer:
         consumer = await self.new_consumer(link, prefetch=1)
-        await consumer.attach(self.source.queue, {OFFSET_HEADER: where})
+        await consumer.read(self.source, where)
         return consumer
 
     def _is_before_last(self, tail: Seen | None) -> bool:
@@ -218,7 +217,7 @@ class LosslessFeed(StreamReader):
     async def _resume(self, consumer: Consumer, last: Seen) -> None:
         """Attach at the last message seen and have it confirmed."""
         self._expect = last
-        await consumer.attach(self.source.queue, {OFFSET_HEADER: last.offset})
+        await consumer.read(self.source, last.offset)
         try:
             await self._first(consumer)
         except Changed as change:
@@ -236,11 +235,11 @@ class LosslessFeed(StreamReader):
         if tail is None or self._was_empty:
             # "first" and not the tail: what comes between must not be lost.
             self._was_empty = True
-            await consumer.attach(self.source.queue, {OFFSET_HEADER: "first"})
+            await consumer.read(self.source, "first")
             return
         if self.source.warm is not None:
             self._first_most = tail.offset
-            await consumer.attach(self.source.queue, {OFFSET_HEADER: self.source.warm})
+            await consumer.read(self.source, self.source.warm)
             try:
                 await self._first(consumer, WARM_WITHIN_S)
             except WarmTooLate:
@@ -249,7 +248,7 @@ class LosslessFeed(StreamReader):
                 return
             consumer = await self.new_consumer(link)
             self._first_most = None
-        await consumer.attach(self.source.queue, {OFFSET_HEADER: tail.offset})
+        await consumer.read(self.source, tail.offset)
         await self._first(consumer)
 
     async def _first(self, consumer: Consumer, within_s: float = FIRST_WITHIN_S) -> None:

@@ -8,10 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from aiormq.exceptions import ChannelPreconditionFailed
-
 from tickfan.broker.amqp.consumer import Consumer
-from tickfan.broker.amqp.properties import OFFSET_HEADER
 from tickfan.broker.amqp.topology import not_a_stream
 
 if TYPE_CHECKING:
@@ -49,10 +46,7 @@ async def find_tail(link: Link, source: FeedSource, patience: float = 1.0) -> Se
 
     consumer = Consumer(await link.channel(), link.incoming, source.prefetch, handle)
     try:
-        try:
-            await consumer.attach(source.queue, {OFFSET_HEADER: "last"})
-        except ChannelPreconditionFailed as error:
-            raise not_a_stream(source) from error
+        await consumer.read(source, "last")
         await consumer.has_begun(EMPTY_AFTER_S * patience)
         seen, drains = 0, 0
         while (consumer.received > seen or consumer.is_amid) and drains < TAIL_DRAINS_MAX:

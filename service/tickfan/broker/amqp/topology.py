@@ -146,6 +146,21 @@ async def own_queue(channel: AbstractChannel, source: FeedSource) -> str:
     return name
 
 
+class NoCopy(TopologyError):
+    """The node that was asked has no copy of the stream that runs: another one may have."""
+
+
+def refused(source: FeedSource, error: ChannelPreconditionFailed) -> TopologyError:
+    """Why the feed's stream cannot be read over this connection."""
+    if "replica on the local node" not in str(error):
+        return not_a_stream(source)
+    return NoCopy(
+        f"feed {source.spec.name!r}: this node of RabbitMQ has no running copy of stream "
+        f"{source.queue!r}. If that lasts, add one (rabbitmq-streams add_replica), and name "
+        "all nodes in broker.url"
+    )
+
+
 def not_a_stream(source: FeedSource) -> TopologyError:
     """The error for a queue that exists, but is of another type."""
     return TopologyError(

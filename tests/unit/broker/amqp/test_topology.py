@@ -12,7 +12,8 @@ from aiormq.exceptions import (
 )
 
 from tests.support.broker import LOSSLESS, source
-from tickfan.broker.amqp.topology import _explained, stream_arguments
+from tickfan.broker.amqp.topology import NoCopy, _explained, refused, stream_arguments
+from tickfan.broker.base import TopologyError
 
 INEQUIVALENT = "PRECONDITION_FAILED - inequivalent arg '{}' for queue 'q' in vhost '/': {}"
 
@@ -65,3 +66,18 @@ def test_stream_arguments() -> None:
         "x-max-length-bytes": 7,
         "x-stream-max-segment-size-bytes": 3,
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "advice"),
+    [
+        ("queue 'q' does not have a replica on the local node", NoCopy, "add_replica"),
+        ("stream queue 'q' does not have a running replica on the local node", NoCopy, "all nodes"),
+        ("invalid arg 'x-stream-offset' for queue 'q'", TopologyError, "is not a stream"),
+    ],
+)
+def test_why_a_stream_is_refused(text: str, kind: type[TopologyError], advice: str) -> None:
+    """A node without a copy, as RabbitMQ 3.10 and 4.0 say it, is not a queue of another type."""
+    error = refused(source(LOSSLESS), ChannelPreconditionFailed(f"PRECONDITION_FAILED - {text}"))
+    assert type(error) is kind
+    assert advice in str(error)
