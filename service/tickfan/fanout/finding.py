@@ -241,7 +241,9 @@ class Prepared:
     @property
     def is_large(self) -> bool:
         """Whether it should take its steps before it is used, or it holds the loop."""
-        wild = sum(search.wild for search in self._searches())
+        wild = sum([search.wild for search in self._searches()])
+        if not wild:  # a name is looked up
+            return False
         return wild > WILD_AT_ONCE or self._looks > LOOKS_AT_ONCE
 
     @property
