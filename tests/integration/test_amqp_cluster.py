@@ -13,14 +13,13 @@ from loadtest.rig.cluster import RabbitCluster
 from loadtest.rig.waiting import until
 from tests.conftest import require_rabbitmq
 from tests.support.amqp import options
-from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
+from tests.support.broker import CONFLATED, LOSSLESS, Load, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker
-from tickfan.broker.base import Message, PublishError
+from tickfan.broker.base import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tickfan.broker.base import FeedSource
 
 BACK_S = 30.0
 
@@ -35,39 +34,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitCluster]
         yield cluster
     finally:
         cluster.close()
-
-
-class Load:
-    """Publishes rising numbers to all feeds, each again until it is confirmed."""
-
-    def __init__(self, broker: AmqpBroker, feeds: list[FeedSource]) -> None:
-        self.confirmed = 0
-        self._broker = broker
-        self._feeds = feeds
-        self._enough = asyncio.Event()
-        self._task = asyncio.ensure_future(self._run())
-
-    async def stop(self) -> None:
-        """Publish no more."""
-        self._enough.set()
-        await self._task
-
-    async def _run(self) -> None:
-        while not self._enough.is_set():
-            for feed in self._feeds:
-                await self._publish(feed.spec.name)
-            self.confirmed += 1
-            await asyncio.sleep(0.002)  # its rhythm
-
-    async def _publish(self, name: str) -> None:
-        message = Message(f"{name}.a", b"%d" % self.confirmed)
-        while True:
-            try:
-                await self._broker.publish(name, message)
-            except PublishError:
-                await asyncio.sleep(0.05)  # its rhythm while nobody answers
-            else:
-                return
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
@@ -87,7 +53,7 @@ async def test_one_node_after_the_other(cluster: RabbitCluster, end: str) -> Non
 
     async with running(broker):
         await until(is_live, seconds=BACK_S)
-        load = Load(broker, feeds)
+        load = Load(broker, *feeds)
         await until(lambda: load.confirmed > 100)
         first = await asyncio.to_thread(cluster.leader, feeds[0].queue)
         for node in [first, *(node for node in cluster.nodes if node is not first)]:

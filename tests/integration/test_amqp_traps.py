@@ -11,9 +11,9 @@ import pytest
 
 from loadtest.rig.waiting import until
 from tests.support.amqp import delete, options, proxied, proxy_to
-from tests.support.broker import LOSSLESS, Recorder, running, source
+from tests.support.broker import LOSSLESS, Load, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker
-from tickfan.broker.base import FeedSource, Message, PublishError
+from tickfan.broker.base import FeedSource, Message
 from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
@@ -185,31 +185,6 @@ async def test_deleted_where_nothing_is_declared(rabbitmq: Rabbit) -> None:
             assert sink.resets == [(stand.name, "recreated")]
 
 
-class Load:
-    """Publishes rising numbers, and each again until it is confirmed."""
-
-    def __init__(self, broker: AmqpBroker, name: str) -> None:
-        self.confirmed = 0
-        self._broker = broker
-        self._name = name
-        self._enough = asyncio.Event()
-        self._task = asyncio.ensure_future(self._run())
-
-    async def stop(self) -> None:
-        """Publish no more."""
-        self._enough.set()
-        await self._task
-
-    async def _run(self) -> None:
-        while not self._enough.is_set():
-            message = Message(f"{self._name}.a", str(self.confirmed).encode())
-            try:
-                await self._broker.publish(self._name, message)
-                self.confirmed += 1
-            except PublishError:
-                await asyncio.sleep(0.05)  # a publisher's rhythm while nobody answers
-
-
 @pytest.mark.parametrize("outage", ["stopped", "killed", "frozen"])
 async def test_outage_under_load(own_rabbitmq: RabbitNode, outage: str) -> None:
     """The broker is stopped, killed, frozen for 8 s: all that was confirmed comes, in order.
@@ -225,7 +200,7 @@ async def test_outage_under_load(own_rabbitmq: RabbitNode, outage: str) -> None:
     broker = AmqpBroker([feed], sink, options(node.url, publish_timeout_s=2))
     async with running(broker):
         await until(lambda: sink.is_live(name))
-        load = Load(broker, name)
+        load = Load(broker, feed)
         await until(lambda: len(sink.deliveries) > 100)
         began = clock()
         # An orderly stop takes its time.

@@ -10,7 +10,7 @@ import uuid
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tickfan.broker.base import FeedSource
+from tickfan.broker.base import FeedSource, Message, PublishError
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery as Policy
 from tickfan.core.spec import FeedSpec
@@ -118,3 +118,36 @@ async def running(broker: Broker) -> AsyncIterator[asyncio.Task[None]]:
         with suppress(asyncio.CancelledError):
             await task
         await broker.close()
+
+
+class Load:
+    """Publishes rising numbers to each feed in turn, each again until it is confirmed."""
+
+    def __init__(self, broker: Broker, *feeds: FeedSource) -> None:
+        self.confirmed = 0
+        self._broker = broker
+        self._feeds = feeds
+        self._enough = asyncio.Event()
+        self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self) -> None:
+        """Publish no more."""
+        self._enough.set()
+        await self._task
+
+    async def _run(self) -> None:
+        while not self._enough.is_set():
+            for feed in self._feeds:
+                await self._publish(feed.spec.name)
+            self.confirmed += 1
+            await asyncio.sleep(0.002)  # its rhythm
+
+    async def _publish(self, name: str) -> None:
+        message = Message(f"{name}.a", b"%d" % self.confirmed)
+        while True:
+            try:
+                await self._broker.publish(name, message)
+            except PublishError:
+                await asyncio.sleep(0.05)  # its rhythm while nobody answers
+            else:
+                return

@@ -110,7 +110,20 @@ class Health(NamedTuple):
     unbound: Mapping[str, int]
 
 
-class Broker(Protocol):
+class Publishing(Protocol):
+    """A place to publish updates."""
+
+    async def publish(self, feed: str, message: Message) -> None:
+        """Publish to the feed's exchange; return when the broker has confirmed.
+
+        Messages leave in the order of the calls, also of those that had to
+        wait for a connection. Raises :class:`Unroutable`, :class:`Unconfirmed`,
+        :class:`BrokerDown`, :class:`BrokerBlocked`. Works beside :meth:`Broker.run`
+        and also without it (a publisher alone).
+        """
+
+
+class Broker(Publishing, Protocol):
     """A source of updates and a place to publish them."""
 
     async def run(self) -> None:
@@ -121,20 +134,11 @@ class Broker(Protocol):
         closes its channels and connections, in this order, and is gone.
         """
 
-    async def publish(self, feed: str, message: Message) -> None:
-        """Publish to the feed's exchange; return when the broker has confirmed.
-
-        Messages leave in the order of the calls, also of those that had to
-        wait for a connection. Raises :class:`Unroutable`, :class:`Unconfirmed`,
-        :class:`BrokerDown`, :class:`BrokerBlocked`. Works beside :meth:`run` and
-        also without it (a publisher alone).
-        """
-
     def health(self) -> Health:
         """How it is doing now, and what has happened since it was made."""
 
     async def close(self) -> None:
-        """Close what :meth:`publish` opened. Idempotent."""
+        """Close what :meth:`Publishing.publish` opened. Idempotent."""
 
 
 class PublishError(TickfanError):

@@ -12,7 +12,7 @@ from tickfan.broker.base import BrokerDown, PublishError, TopologyError, Unrouta
 from tickfan.market.simulated import updates_in
 
 if TYPE_CHECKING:
-    from tickfan.broker.base import Broker, Message
+    from tickfan.broker.base import Message, Publishing
 
 IN_FLIGHT_MAX = 512
 """Messages that may wait for their confirm; a further one waits for its turn."""
@@ -41,7 +41,7 @@ class Outcome:
 class Outbox:
     """Publishes; each message is a task of ``tasks``, so their end is its end too."""
 
-    def __init__(self, broker: Broker, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, broker: Publishing, tasks: asyncio.TaskGroup) -> None:
         self.outcome = Outcome()
         self._broker = broker
         self._tasks = tasks

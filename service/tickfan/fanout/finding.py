@@ -78,14 +78,12 @@ class Search:
 
     def _unseen(self) -> list[Selector]:
         """What is due, without the wildcards of feeds that have no channel since the last look."""
-        since = self._since
-        grown = {feed for feed, length in _lengths(self._due()).items()
-                 if length > since.get(feed, 0)}  # fmt: skip
+        since, due = self._since, self._due()
+        grown = {feed for feed, length in _lengths(due).items() if length > since.get(feed, 0)}
         return [
-            selector
-            for selector in self._due()
+            selector for selector in due
             if selector.feed in grown or not selector.pattern.is_wild
-        ]
+        ]  # fmt: skip
 
     def _found(self, selector: Selector, some: list[Channel]) -> None:
         raise NotImplementedError

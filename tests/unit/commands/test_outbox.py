@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from loadtest.rig.waiting import DEADLINE_S
-from tickfan.broker.base import BrokerDown, Health, Message, PublishError, Unconfirmed, Unroutable
+from tickfan.broker.base import BrokerDown, Message, PublishError, Unconfirmed, Unroutable
 from tickfan.commands.outbox import IN_FLIGHT_MAX, Outbox, Outcome
 
 
@@ -20,15 +20,6 @@ class SlowBroker:
         self.answer = asyncio.Event()
         self.full = asyncio.Event()
         self.errors: dict[str, PublishError] = {}
-
-    async def run(self) -> None:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        raise NotImplementedError
-
-    def health(self) -> Health:
-        raise NotImplementedError
 
     async def publish(self, feed: str, message: Message) -> None:
         self.keys.append(message.routing_key)

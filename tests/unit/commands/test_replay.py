@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loadtest.rig.waiting import DEADLINE_S
 from tests.support.updates import LAW
-from tickfan.broker.base import BrokerDown, Health, Message
+from tickfan.broker.base import BrokerDown, Message
 from tickfan.clock import now_ms
 from tickfan.commands.outbox import Outbox
 from tickfan.commands.replay import BAD_NAMED_MAX, BATCH_BYTES_MAX, Playback, Player
@@ -40,15 +40,6 @@ class Broker:
     def __init__(self, fails_at: int | None = None) -> None:
         self.messages: list[tuple[str, Message]] = []
         self._fails_at = fails_at
-
-    async def run(self) -> None:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        raise NotImplementedError
-
-    def health(self) -> Health:
-        raise NotImplementedError
 
     async def publish(self, feed: str, message: Message) -> None:
         if len(self.messages) == self._fails_at:

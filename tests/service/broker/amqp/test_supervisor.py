@@ -16,6 +16,12 @@ from tickfan.broker.amqp.stream import LosslessFeed
 from tickfan.broker.amqp.supervisor import Supervisor
 
 
+async def has_ended(task: asyncio.Task[None]) -> None:
+    """It was told to stop, and does so."""
+    await asyncio.wait({task}, timeout=DEADLINE_S)
+    assert task.cancelled()
+
+
 async def test_it_tries_again_and_ends_when_it_is_told_to() -> None:
     """The feed says why; a stop leaves no task."""
     before = asyncio.all_tasks()
@@ -58,9 +64,7 @@ async def test_it_ends_also_if_its_connection_is_lost_in_that_moment(turns: int)
             if order == "cut first":
                 await asyncio.sleep(0)
                 task.cancel()
-            done, _ = await asyncio.wait({task}, timeout=DEADLINE_S)
-            assert done, order
-            assert task.cancelled()
+            await has_ended(task)
 
 
 async def test_it_ends_also_if_a_task_of_its_own_fails_meanwhile() -> None:
@@ -81,9 +85,7 @@ async def test_it_ends_also_if_a_task_of_its_own_fails_meanwhile() -> None:
         task = asyncio.create_task(Supervisor(feed, options, 0.005).run())
         await asyncio.wait_for(serving.wait(), DEADLINE_S)
         task.cancel()
-        done, _ = await asyncio.wait({task}, timeout=5)
-        assert done
-        assert task.cancelled()
+        await has_ended(task)
 
 
 async def test_it_ends_also_while_nobody_answers() -> None:
@@ -103,6 +105,4 @@ async def test_it_ends_also_while_nobody_answers() -> None:
         task = asyncio.create_task(Supervisor(feed, options, 0.005).run())
         await asyncio.wait_for(accepted.wait(), DEADLINE_S)
         task.cancel()
-        done, _ = await asyncio.wait({task}, timeout=5)
-        assert done
-        assert task.cancelled()
+        await has_ended(task)
