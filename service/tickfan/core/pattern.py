@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 CHANNEL_CHARS_MAX = 128
 _NAME = re.compile(r"[A-Za-z0-9._:/@=+^-]{1,128}")
-_PATTERN = re.compile(r"[A-Za-z0-9._:/@=+^*#-]{1,128}")
+_WORD = r"(?:[*#]|[A-Za-z0-9_:/@=+^-]+)"
+_PATTERN = re.compile(rf"{_WORD}(?:\.{_WORD})*")
+_CHARACTERS = re.compile(r"[A-Za-z0-9._:/@=+^*#-]{1,128}")
 ALLOWED = "1 to 128 of A-Z a-z 0-9 . _ : / @ = + ^ -"
 
 
@@ -35,13 +37,17 @@ def check_channel_name(text: str) -> str:
     Raises :class:`Refusal` (``bad_channel``) with what is allowed.
     """
     if not is_channel_name(text):
-        raise Refusal(
-            "bad_channel",
-            f"{text[:160]!r} is not a channel name: allowed are {ALLOWED}, "
-            f"and no empty word between dots{about_space(text)}",
-            text[:160],
-        )
+        raise _no_name(text)
     return text
+
+
+def _no_name(text: str) -> Refusal:
+    return Refusal(
+        "bad_channel",
+        f"{text[:160]!r} is not a channel name: allowed are {ALLOWED}, "
+        f"and no empty word between dots{about_space(text)}",
+        text[:160],
+    )
 
 
 def about_space(text: str) -> str:
@@ -49,75 +55,85 @@ def about_space(text: str) -> str:
     return ". A + in a URL's query is a space: write + as %2B" if " " in text else ""
 
 
-class Pattern:
+class Pattern(str):
     """An AMQP topic pattern: ``*`` is one word, ``#`` any number (also none).
 
     AMQP 0-9-1, section 3.1.3.3 (the topic exchange type). Equal texts are
-    equal patterns, so patterns serve as keys.
+    equal patterns, so patterns serve as keys. It is a string for their sake:
+    ``__hash__`` and ``__eq__`` in Python took a third of a large command.
     """
 
-    __slots__ = ("is_wild", "literals", "matches", "text", "words")
+    __slots__ = ("_beginnings", "is_wild", "literals", "matches", "text", "words")
 
     def __init__(self, text: str) -> None:
         """Parse ``text``; raises :class:`Refusal` (``bad_pattern``, ``bad_channel``)."""
-        self.words = _words(text)
+        super().__init__()
         self.text = text
+        self.words = self.literals = words = _words(text)
+        self.is_wild = "*" in text or "#" in text
+        self._beginnings: frozenset[str] | None = None
+        if not self.is_wild:
+            self.matches: Callable[[str], bool] = text.__eq__
+            return
         # The words that a name must have to match.
-        self.literals = self.words
-        self.is_wild = "*" in self.words or "#" in self.words
-        self.matches: Callable[[str], bool] = text.__eq__
-        if self.is_wild:
-            self.literals = tuple([word for word in self.words if word not in ("*", "#")])
-            self.matches = _matcher(text, self.words)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pattern) and other.text == self.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
+        self.literals = tuple([word for word in words if word not in ("*", "#")])
+        self.matches = _matcher(text, words)
+        if len(words) == 2 and words[1] == "#" and self.literals:
+            # quotes.#, as feeds mostly bind: the first words of what overlaps it.
+            self._beginnings = frozenset((words[0], "*", "#"))
 
     def __repr__(self) -> str:
         return f"<Pattern {self.text}>"
 
     def overlaps(self, other: Pattern) -> bool:
         """Whether some channel name matches both patterns."""
+        if self._beginnings is not None:
+            return other.words[0] in self._beginnings
         return _overlap(self.words, other.words)
 
 
 def _words(text: str) -> tuple[str, ...]:
-    if text.endswith(".") and _PATTERN.fullmatch(text):
-        raise Refusal(
+    if len(text) > CHANNEL_CHARS_MAX or _PATTERN.fullmatch(text) is None:
+        raise _refusal(text)
+    return tuple(text.split("."))
+
+
+def _refusal(text: str) -> Refusal:
+    """Why a text is no pattern, and no channel name."""
+    has_allowed = _CHARACTERS.fullmatch(text) is not None
+    if has_allowed and text.endswith("."):
+        return Refusal(
             "bad_pattern",
             f"{text!r} ends with a dot. In a URL everything after # is cut off "
             "before it is sent: write # as %23",
             text,
         )
     if "*" not in text and "#" not in text:
-        return tuple(check_channel_name(text).split("."))
-    words = tuple(text.split("."))
-    if _PATTERN.fullmatch(text) is None or "" in words:
-        raise Refusal(
+        return _no_name(text)
+    words = text.split(".")
+    mixed = next((word for word in words if len(word) > 1 and ("*" in word or "#" in word)), None)
+    if has_allowed and mixed is not None and "" not in words:
+        return Refusal(
             "bad_pattern",
-            f"{text[:160]!r} is not a pattern: words of {ALLOWED}, or * or #, "
-            f"joined by single dots{about_space(text)}",
-            text[:160],
+            f"{text!r}: {mixed!r} mixes a wildcard with other characters; "
+            "* and # stand for whole words",
+            text,
         )
-    for word in words:
-        if len(word) > 1 and ("*" in word or "#" in word):
-            raise Refusal(
-                "bad_pattern",
-                f"{text!r}: {word!r} mixes a wildcard with other characters; "
-                "* and # stand for whole words",
-                text,
-            )
-    return words
+    return Refusal(
+        "bad_pattern",
+        f"{text[:160]!r} is not a pattern: words of {ALLOWED}, or * or #, "
+        f"joined by single dots{about_space(text)}",
+        text[:160],
+    )
 
 
 def _matcher(text: str, words: tuple[str, ...]) -> Callable[[str], bool]:
     """The cheapest test for a pattern with wildcards; it runs once for each look."""
-    if words == ("#",):
+    if words[-1] != "#":
+        return lambda name: _glob(words, name.split("."))
+    if len(words) == 1:
         return lambda _name: True
-    if words[-1] == "#" and "*" not in words and words.count("#") == 1:
+    if "*" not in words and words.count("#") == 1:
         stem = text[:-2]
         prefix = stem + "."
         return lambda name: name.startswith(prefix) or name == stem
@@ -148,10 +164,7 @@ def _glob(pattern: tuple[str, ...], words: list[str]) -> bool:
 
 
 def _overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
-    """Whether two word lists with wildcards share a name; O(len x len).
-
-    Against what feeds mostly bind, as in ``quotes.#``, it is a look at a few words.
-    """
+    """Whether two word lists with wildcards share a name; O(len x len)."""
     # Up to the first # on either side word stands against word.
     start = 0
     for a, b in zip(left, right, strict=False):

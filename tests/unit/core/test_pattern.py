@@ -165,8 +165,10 @@ def test_bad_patterns(text: str, code: str, hint: str) -> None:
 
 
 def test_patterns_serve_as_keys() -> None:
-    """Equal texts are one key, and nothing else is."""
+    """Equal texts are one key, and nothing else is; a pattern is the same key as its text."""
     keys = {Pattern("a.#"): 1, Pattern("a.*"): 2}
     assert keys[Pattern("a.#")] == 1
-    assert Pattern("a") != "a"
+    assert Pattern("a.#") != Pattern("a.*")
+    assert "a.*" in keys
+    assert type(Pattern("a").text) is str
     assert [Pattern(text).is_wild for text in ("a.b", "a.*", "#")] == [False, True, True]
