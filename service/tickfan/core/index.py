@@ -15,7 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from tickfan.core.pattern import Pattern
 
@@ -104,46 +104,67 @@ class ChannelIndex(Generic[C]):
 
 
 class PatternIndex(Generic[T]):
-    """What waits for new channels: values, each with a pattern."""
+    """What waits for new channels: values, each under one or more patterns."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_by_word", "_values")
 
     def __init__(self) -> None:
-        # By word; None: the pattern has wildcards only.
-        self._waiting: dict[str | None, dict[T, Pattern]] = {}
+        self._values: dict[Pattern, dict[T, None]] = {}
+        # The same, by one word of each pattern; None: it has wildcards only.
+        self._by_word: dict[str | None, dict[Pattern, dict[T, None]]] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        """How many pairs of a pattern and a value there are."""
+        return sum(map(len, self._values.values()))
 
-    def add(self, pattern: Pattern, value: T) -> None:
-        """Let ``value`` wait for channels that match; it must not wait yet."""
-        # Under the word for which the fewest wait. Of equals the last: names
-        # begin with the words that most of them share.
+    def add(self, value: T, patterns: Iterable[Pattern]) -> None:
+        """Let ``value`` wait for channels that match; that it waits already is no error."""
+        of = self._values
+        for pattern in patterns:
+            values = of.get(pattern)
+            if values is None:
+                values = of[pattern] = {}
+                self._by_word.setdefault(self._rarest_word(pattern), {})[pattern] = values
+            values[value] = None
+
+    def remove(self, value: T, patterns: Iterable[Pattern]) -> None:
+        """Let ``value`` wait no more under these; that it does not wait is no error."""
+        of = self._values
+        for pattern in patterns:
+            values = of.get(pattern)
+            if values is not None:
+                values.pop(value, None)
+                if not values:
+                    del of[pattern]
+                    self._drop(pattern)
+
+    def _drop(self, pattern: Pattern) -> None:
+        for word in pattern.literals or (None,):
+            patterns = self._by_word.get(word)
+            if patterns is not None and patterns.pop(pattern, None) is not None:
+                if not patterns:
+                    del self._by_word[word]
+                return
+
+    def find(self, name: str) -> list[tuple[Pattern, Collection[T]]]:
+        """The patterns that match the name, each with the values that wait under it."""
+        words: set[str | None] = {None, *name.split(".")}
+        return [
+            (pattern, values)
+            for word in words
+            for pattern, values in self._by_word.get(word, {}).items()
+            if pattern.matches(name)
+        ]
+
+    def _rarest_word(self, pattern: Pattern) -> str | None:
+        """The word of the pattern under which the fewest patterns wait."""
+        # Of equals the last: names begin with the words that most of them share.
         best: str | None = None
         fewest = inf
         for word in reversed(pattern.literals):
-            count = len(self._waiting.get(word, ()))
-            if count < fewest:
-                best, fewest = word, count
-                if not count:
-                    break
-        self._waiting.setdefault(best, {})[value] = pattern
-
-    def remove(self, pattern: Pattern, value: T) -> None:
-        """Let ``value`` wait no more."""
-        for word in pattern.literals or (None,):
-            waiting = self._waiting.get(word, {})
-            if waiting.pop(value, None) is not None:
-                if not waiting:
-                    del self._waiting[word]
-                return
-
-    def find(self, name: str) -> list[T]:
-        """The values whose patterns match the name."""
-        words: set[str | None] = {None, *name.split(".")}
-        return [
-            value
-            for word in words
-            for value, pattern in self._waiting.get(word, {}).items()
-            if pattern.matches(name)
-        ]
+            patterns = self._by_word.get(word)
+            if patterns is None:
+                return word
+            if len(patterns) < fewest:
+                best, fewest = word, len(patterns)
+        return best

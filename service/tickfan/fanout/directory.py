@@ -5,7 +5,7 @@ Must not know connections, nor what a subscription looked like when it came in.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tickfan.core.index import LOOKS, PatternIndex
 from tickfan.core.pattern import Pattern
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tickfan.fanout.subscriber import Subscriber
 
     Audience = ConflatedAudience | LosslessAudience
-
-K = TypeVar("K")
 
 SLOTS_MAX = 10
 SLOT_MS_MIN = 10
@@ -64,8 +62,8 @@ class Directory:
         # A new channel finds its audiences by its name, if somebody waits for it,
         # or by its words; not by asking every audience, nor every wildcard.
         self._exact: dict[str, dict[Key, None]] = {}
-        self._wild: dict[Selector, dict[Key, None]] = {}
-        self._waiting: PatternIndex[Selector] = PatternIndex()
+        # Keys wait under patterns, whatever the feeds are: most wildcards are asked of several.
+        self._wild: PatternIndex[Key] = PatternIndex()
 
     def __iter__(self) -> Iterator[Audience]:
         for siblings in self._audiences.values():
@@ -131,10 +129,10 @@ class Directory:
         """Link a new channel with the audiences that are due it."""
         keys = self._exact.pop(channel.name, {})
         matching: set[Selector] = set()
-        for selector in self._waiting.find(channel.name):
-            if selector.feed is channel.feed:
-                matching.add(selector)
-                keys.update(self._wild[selector])
+        for pattern, waiting in self._wild.find(channel.name):
+            selector = Selector(channel.feed, pattern)
+            matching.add(selector)
+            keys.update((key, None) for key in waiting if selector in key.include)
         if any(key.exclude for key in keys):
             matching.add(Selector(channel.feed, Pattern(channel.name)))
         for key in keys:
@@ -202,15 +200,10 @@ class Directory:
         return audience
 
     def _index(self, key: Key) -> None:
-        for selector in key.include:
-            name = selector.pattern.text
-            if selector.pattern.is_wild:
-                keys = self._wild.setdefault(selector, {})
-                if not keys:
-                    self._waiting.add(selector.pattern, selector)
-                keys[key] = None
-            elif name not in selector.feed.channels:
-                self._exact.setdefault(name, {})[key] = None
+        self._wild.add(key, {pattern for _, pattern in key.include if pattern.is_wild})
+        for feed, pattern in key.include:
+            if not pattern.is_wild and pattern.text not in feed.channels:
+                self._exact.setdefault(pattern.text, {})[key] = None
 
     def _end_if_empty(self, audience: Audience) -> None:
         if audience.members:
@@ -232,13 +225,10 @@ class Directory:
                     pass
 
     def _unindex(self, key: Key) -> None:
-        for selector in key.include:
-            if selector.pattern.is_wild:
-                _drop(self._wild, selector, key)
-                if selector not in self._wild:
-                    self._waiting.remove(selector.pattern, selector)
-            else:
-                _drop(self._exact, selector.pattern.text, key)
+        self._wild.remove(key, {pattern for _, pattern in key.include if pattern.is_wild})
+        for _, pattern in key.include:
+            if not pattern.is_wild:
+                _drop(self._exact, pattern.text, key)
 
     def _flusher(self, flush_ms: int) -> Flusher:
         flusher = self._flushers.get(flush_ms)
@@ -255,9 +245,9 @@ def _unlink(audience: LosslessAudience, channels: Sequence[Channel]) -> Iterator
         yield
 
 
-def _drop(index: dict[K, dict[Key, None]], entry: K, key: Key) -> None:
-    keys = index.get(entry)
+def _drop(index: dict[str, dict[Key, None]], name: str, key: Key) -> None:
+    keys = index.get(name)
     if keys is not None:
         keys.pop(key, None)
         if not keys:
-            del index[entry]
+            del index[name]

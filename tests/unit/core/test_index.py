@@ -89,28 +89,48 @@ def test_a_search_that_finds_nothing_can_pause_too() -> None:
     assert list(index.find(Pattern("*.*.*"))) == [[], [], []]
 
 
+def due(index: PatternIndex[int], name: str) -> set[tuple[Pattern, int]]:
+    """Each value that a new channel finds, with its pattern; each pattern comes once."""
+    found = index.find(name)
+    assert len({pattern for pattern, _ in found}) == len(found)
+    return {(pattern, value) for pattern, values in found for value in values}
+
+
 @settings(LAW, max_examples=300)
 @given(
-    waiting=st.lists(st.tuples(patterns, st.booleans()), max_size=30),
+    waiting=st.lists(st.tuples(st.sets(patterns, max_size=5), st.booleans()), max_size=20),
     name=names,
 )
-def test_a_new_channel_finds_those_who_wait(waiting: list[tuple[Pattern, bool]], name: str) -> None:
-    """Each value whose pattern matches, once; none that has been taken back."""
+def test_a_new_channel_finds_those_who_wait(
+    waiting: list[tuple[set[Pattern], bool]], name: str
+) -> None:
+    """Each value under each of its patterns that matches; none that has been taken back."""
     index: PatternIndex[int] = PatternIndex()
-    for value, (pattern, _) in enumerate(waiting):
-        index.add(pattern, value)
-    for value, (pattern, stays) in enumerate(waiting):
+    for value, (some, _) in enumerate(waiting):
+        index.add(value, some)
+        index.add(value, some)  # it waits already
+    for value, (some, stays) in enumerate(waiting):
         if not stays:
-            index.remove(pattern, value)
-    due = [
-        value for value, (pattern, stays) in enumerate(waiting) if stays and pattern.matches(name)
-    ]
-    assert sorted(index.find(name)) == due
-    assert len(index) == sum(stays for _, stays in waiting)
-    for value, (pattern, _) in enumerate(waiting):
-        index.remove(pattern, value)  # of what waits no more, too
+            index.remove(value, some)
+    left = {(p, value) for value, (some, stays) in enumerate(waiting) if stays for p in some}
+    assert due(index, name) == {(p, value) for p, value in left if p.matches(name)}
+    assert len(index) == len(left)
+    for value, (some, _) in enumerate(waiting):
+        index.remove(value, some)  # of what waits no more, too
     assert len(index) == 0
     assert index.find(name) == []
+
+
+def test_two_who_wait_under_one_pattern() -> None:
+    """The plain case: both are found, and the second still when the first has gone."""
+    index: PatternIndex[str] = PatternIndex()
+    pattern = Pattern("quotes.*")
+    index.add("one", [pattern, Pattern("trades.*")])
+    index.add("two", [pattern])
+    assert [(p, [*values]) for p, values in index.find("quotes.a")] == [(pattern, ["one", "two"])]
+    index.remove("one", [pattern])
+    assert [(p, [*values]) for p, values in index.find("quotes.a")] == [(pattern, ["two"])]
+    assert [[*values] for _, values in index.find("trades.a")] == [["one"]]
 
 
 class Counted(Pattern):
@@ -135,7 +155,7 @@ def test_patterns_with_a_word_of_their_own_are_not_tried_for_others() -> None:
     index: PatternIndex[int] = PatternIndex()
     waiting = [Counted(f"quotes.#.z{number}") for number in range(1000)]
     for number, pattern in enumerate(waiting):
-        index.add(pattern, number)
-    assert index.find("quotes.a.z7") == [7]
+        index.add(number, [pattern])
+    assert due(index, "quotes.a.z7") == {(waiting[7], 7)}
     assert index.find("quotes.a.b") == []
     assert sum(pattern.tries for pattern in waiting) == 1

@@ -211,7 +211,7 @@ async def test_a_name_is_waited_for_until_its_channel_is_there() -> None:
     ]
 
     def awaited() -> set[str]:
-        return {each for each in held(fanout.directory) if isinstance(each, str)}
+        return {each for each in held(fanout.directory) if type(each) is str}
 
     assert awaited() == {"quotes.0", "quotes.1"}
     fanout.publish("quotes.0")
@@ -232,3 +232,16 @@ async def test_names_at_two_intervals_share_their_audience_with_those_at_one() -
     assert plain.connection.conflated[40] is both.connection.conflated[40]
     both.subscribe("quotes.*", interval_ms=20)
     assert plain.connection.conflated[40] is not both.connection.conflated[40]
+
+
+@skips_time
+async def test_a_new_channel_goes_only_to_audiences_of_its_feed() -> None:
+    """One pattern is asked of every feed, and waits once: each feed's audience gets its own."""
+    fanout = Fanout()
+    client = fanout.client("json", "fast", "#")
+    fanout.publish("quotes.a")
+    fanout.publish("trades.a")
+    (conflated,), lossless = client.connection.conflated.values(), client.connection.lossless
+    assert lossless is not None
+    assert {channel.name for channel in conflated.channels} == {"quotes.a"}
+    assert {channel.name for channel in lossless.channels} == {"trades.a"}
