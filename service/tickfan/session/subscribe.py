@@ -103,23 +103,19 @@ class Subscriptions:
             plan = self._planner.fit(plan, held)
             if connection.lossless is not None:
                 had = connection.lossless.channels
-        asked = [*plan.grants] if plan.request.snapshot else []
-        survey = Survey(
-            [grant.selector for grant in asked if grant.interval_ms is not None],
-            [grant.selector for grant in asked if grant.interval_ms is None],
-            had,
-        )
+        asked = plan.grants if plan.request.snapshot else ()
+        survey = Survey([selector for selector, _ in asked], had)
         return self._prepared(format_, until, {**held, **plan.granted}, survey)
 
     def prepare_unsubscribe(self, connection: Connection, patterns: Iterable[Pattern]) -> Prepared:
         """What :meth:`unsubscribe` will have to find; as :meth:`prepare`."""
         gone = connection.grants.keys() & set(patterns)
         if not gone:
-            return Prepared(Survey((), ()), (None, {}), {})
+            return Prepared(Survey(()), (None, {}), {})
         left = {pattern: grants for pattern, grants in connection.grants.items()
                 if pattern not in gone}  # fmt: skip
         subscriber = connection.subscriber
-        return self._prepared(subscriber.format, subscriber.until, left, Survey((), ()))
+        return self._prepared(subscriber.format, subscriber.until, left, Survey(()))
 
     def _prepared(
         self,

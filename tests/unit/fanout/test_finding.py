@@ -139,7 +139,7 @@ def test_what_is_large_pauses_often_and_is_small_then() -> None:
     feed = conflated_feed()
     grow(feed, "a", LOOKS_AT_ONCE + 1)
     selector = Selector(feed, Pattern("a.#"))
-    prepared = Prepared(Survey([selector], []), NO_KEYS, {})
+    prepared = Prepared(Survey([selector]), NO_KEYS, {})
     was_large = prepared.is_large
     found = [0]
     for _ in prepared.steps():
@@ -157,7 +157,7 @@ def test_names_and_rare_words_are_small() -> None:
     feed = conflated_feed()
     grow(feed, "a", 2 * LOOKS_AT_ONCE)
     wanted = [Selector(feed, Pattern(text)) for text in ("a.7", "#.9", "*.none", "x.#")]
-    prepared = Prepared(Survey(wanted, []), NO_KEYS, {})
+    prepared = Prepared(Survey(wanted), NO_KEYS, {})
     assert not prepared.is_large
     prepared.survey.finish()
     assert len(prepared.survey.snapshot) == 2
@@ -168,12 +168,8 @@ def test_many_wildcards_are_not_planned_and_carried_out_in_one_turn() -> None:
     feed = conflated_feed()
     grow(feed, "a", 3)
     count = WILD_AT_ONCE + 1
-    wild = Prepared(
-        Survey([Selector(feed, Pattern(f"*.{n}")) for n in range(count)], []), NO_KEYS, {}
-    )
-    names = Prepared(
-        Survey([Selector(feed, Pattern(f"a.{n}")) for n in range(count)], []), NO_KEYS, {}
-    )
+    wild = Prepared(Survey([Selector(feed, Pattern(f"*.{n}")) for n in range(count)]), NO_KEYS, {})
+    names = Prepared(Survey([Selector(feed, Pattern(f"a.{n}")) for n in range(count)]), NO_KEYS, {})
     assert (wild.is_large, names.is_large) == (True, False)
     assert len(list(wild.steps())) == 3
 
@@ -233,7 +229,7 @@ def test_what_the_latest_values_are_worth(after: int, word: str) -> None:
     for version in (5, 2, 7):
         update(feed, f"a.{version}").channel.version = version
     some, none = Selector(feed, Pattern("a.*")), Selector(feed, Pattern("b.#"))
-    survey = Survey([some, none], [])
+    survey = Survey([some, none])
     survey.finish()
     feed.confirmed_after = after
     assert (survey.latest(some), survey.latest(none)) == (word, "none")
@@ -243,7 +239,7 @@ def test_states_are_not_looked_for_where_there_are_none() -> None:
     """Most lossless feeds have no full states; nobody goes through their channels for them."""
     feed = lossless_feed()
     grow(feed, "a", 10)
-    survey = Survey([], [Selector(feed, Pattern("#"))])
+    survey = Survey([Selector(feed, Pattern("#"))])
     assert survey.looks == 0
     survey.finish()
     assert survey.states == []
