@@ -6,7 +6,7 @@ Must not know how a request came in, which audiences there are, or sockets.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tickfan.core import cursor as cursors
@@ -15,7 +15,7 @@ from tickfan.core.pattern import Pattern
 from tickfan.fanout.audience import Selector
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from tickfan.core.cursor import Place
     from tickfan.core.feed import Feed
@@ -111,6 +111,11 @@ class Rules:
         return self.intervals_ms[-1]
 
 
+# Made by the thousand. To call the class takes twice as long: its __new__ is in Python.
+_selector: Callable[[tuple[Feed, Pattern]], Selector] = partial(tuple.__new__, Selector)
+_grant: Callable[[tuple[Selector, int | None]], Grant] = partial(tuple.__new__, Grant)
+
+
 def parse_request(fields: Mapping[str, Any], channels_max: int) -> Request:
     """Check the types of a subscription's fields, and take its texts apart.
 
@@ -177,6 +182,7 @@ class Planner:
         # Thousands of clients ask for the same few channels. What is decided and built
         # once costs a later subscription neither time nor memory.
         self._grants = lru_cache(PATTERNS_KEPT)(self._grants_of)
+        self._intervals = lru_cache(len(rules.intervals_ms))(self._intervals_of)
 
     def plan(self, request: Request) -> Plan:
         """Grant each pattern in every feed that it can match; refuse the rest, one by one."""
@@ -221,16 +227,22 @@ class Planner:
         return fitting
 
     def _grants_of(self, pattern: Pattern, asked_ms: int) -> tuple[Pattern, tuple[Grant, ...]]:
-        round_up = self._rules.round_up
         return pattern, tuple(
             [
-                Grant(
-                    Selector(feed, pattern),
-                    # A client may ask for fewer values than the feed gives, never for more.
-                    None if feed.is_lossless else round_up(max(asked_ms, feed.spec.interval_ms)),
-                )
-                for feed in self._feeds.values()
+                _grant((_selector((feed, pattern)), interval_ms))
+                for feed, interval_ms in self._intervals(asked_ms)
                 if feed.overlaps(pattern)
+            ]
+        )
+
+    def _intervals_of(self, asked_ms: int) -> tuple[tuple[Feed, int | None], ...]:
+        """At which interval each feed is granted; None: it is lossless."""
+        round_up = self._rules.round_up
+        return tuple(
+            [
+                # A client may ask for fewer values than the feed gives, never for more.
+                (feed, None if feed.is_lossless else round_up(max(asked_ms, feed.spec.interval_ms)))
+                for feed in self._feeds.values()
             ]
         )
 

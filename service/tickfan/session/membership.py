@@ -79,7 +79,7 @@ class Connection:
         return len(self.grants) < before
 
     def _note_feeds(self) -> None:
-        self.feeds = tuple({grant.feed for grants in self.grants.values() for grant in grants})
+        self.feeds = tuple({feed for grants in self.grants.values() for (feed, _), _ in grants})
 
 
 def keys_of(
@@ -89,11 +89,11 @@ def keys_of(
     lossless: set[Selector] = set()
     by_interval: dict[int, set[Selector]] = {}
     for grants in held:
-        for grant in grants:
-            if grant.interval_ms is None:
-                lossless.add(grant.selector)
+        for selector, interval_ms in grants:
+            if interval_ms is None:
+                lossless.add(selector)
             else:
-                by_interval.setdefault(grant.interval_ms, set()).add(grant.selector)
+                by_interval.setdefault(interval_ms, set()).add(selector)
     key = Key(format_, None, frozenset(lossless), frozenset(), until) if lossless else None
     return key, _conflated_keys(format_, until, by_interval)
 

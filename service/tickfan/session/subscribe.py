@@ -207,7 +207,22 @@ class Subscriptions:
 
     def _fields(self, plan: Plan, survey: Survey, recovered: dict[Feed, bool]) -> dict[str, Any]:
         """The fields of ``subscribed``."""
-        channels = [_describe(grant, survey, recovered) for grant in plan.grants]
+        shared: dict[Feed, dict[str, Any]] = {}
+        channels: list[dict[str, Any]] = []
+        for selector, interval_ms in plan.grants:
+            feed, pattern = selector
+            if interval_ms is None:
+                is_recovered = recovered.get(feed)
+                in_feed = shared.get(feed) or events.subscribed_lossless(
+                    feed, recovered=is_recovered
+                )
+                has_state = not is_recovered and survey.has_state(selector)
+                snapshot = "state" if has_state else "none"
+            else:
+                in_feed = shared.get(feed) or events.subscribed_conflated(feed, interval_ms)
+                snapshot = survey.latest(selector)
+            shared[feed] = in_feed
+            channels.append(events.subscribed_pattern(pattern, in_feed, snapshot))
         return events.subscribed(self.epoch, self._clock.wall_ms(), channels)
 
 
@@ -219,15 +234,3 @@ def _states(channels: Iterable[Channel]) -> Iterator[Update]:
     """
     states = [channel.state or () for channel in channels]
     return chain.from_iterable(map(islice, states, list(map(len, states))))
-
-
-def _describe(grant: Grant, survey: Survey, recovered: dict[Feed, bool]) -> dict[str, Any]:
-    """What the client is told of one grant."""
-    feed, pattern = grant.feed, grant.pattern
-    if grant.interval_ms is None:
-        is_recovered = recovered.get(feed)
-        has_state = not is_recovered and survey.has_state(grant.selector)
-        snapshot = "state" if has_state else "none"
-        return events.subscribed_lossless(pattern, feed, snapshot, recovered=is_recovered)
-    snapshot = survey.latest(grant.selector)
-    return events.subscribed_conflated(pattern, feed, snapshot, grant.interval_ms)

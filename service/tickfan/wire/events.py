@@ -27,37 +27,38 @@ Fields = dict[str, Any]
 
 
 def subscribed(epoch: str, server_time: int, channels: list[Fields]) -> Fields:
-    """What was granted. ``channels`` are made by the two functions below.
+    """What was granted. ``channels`` are made by :func:`subscribed_pattern`.
 
     ``epoch`` names this run of the process, ``server_time`` is in ms.
     """
     return {"epoch": epoch, "server_time": server_time, "channels": channels}
 
 
-def subscribed_lossless(
-    pattern: Pattern, feed: Feed, snapshot: str, *, recovered: bool | None
-) -> Fields:
-    """One pattern in one lossless feed. ``recovered`` None: there was no cursor."""
+def subscribed_lossless(feed: Feed, *, recovered: bool | None) -> Fields:
+    """What is alike in all patterns of one lossless feed. ``recovered`` None: no cursor came."""
     oldest = feed.history.oldest
     return {
-        **_granted(pattern, feed),
+        **_granted(feed),
         "recovered": recovered,
         "history_start": None if oldest is None else oldest.seq,
-        "snapshot": snapshot,
     }
 
 
-def subscribed_conflated(pattern: Pattern, feed: Feed, snapshot: str, interval_ms: int) -> Fields:
-    """One pattern in one conflated feed."""
-    return {**_granted(pattern, feed), "interval_ms": interval_ms, "snapshot": snapshot}
+def subscribed_conflated(feed: Feed, interval_ms: int) -> Fields:
+    """What is alike in all patterns of one conflated feed."""
+    return {**_granted(feed), "interval_ms": interval_ms}
 
 
-def _granted(pattern: Pattern, feed: Feed) -> Fields:
+def subscribed_pattern(pattern: Pattern, in_feed: Fields, snapshot: str) -> Fields:
+    """One pattern in one feed. ``in_feed`` was made by one of the two functions above."""
+    return {"channel": pattern.text, **in_feed, "snapshot": snapshot}
+
+
+def _granted(feed: Feed) -> Fields:
     return {
-        "channel": pattern.text,
         "feed": feed.name,
-        "delivery": str(feed.spec.delivery),  # a quarter of what .value takes
-        "upstream": str(feed.upstream),
+        "delivery": feed.spec.delivery.value,
+        "upstream": feed.upstream.value,
     }
 
 

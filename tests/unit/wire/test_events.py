@@ -62,14 +62,16 @@ def test_subscribed() -> None:
     """Each kind of feed says what is true of it; a pattern stands as it was asked for."""
     lossless, conflated = lossless_feed(), conflated_feed()
     pattern = Pattern("a.#")
-    assert list(events.subscribed_lossless(pattern, lossless, "none", recovered=None).items()) == [
+    in_feed = events.subscribed_lossless(lossless, recovered=None)
+    assert list(events.subscribed_pattern(pattern, in_feed, "none").items()) == [
         ("channel", "a.#"), ("feed", "trades"), ("delivery", "lossless"), ("upstream", "starting"),
         ("recovered", None), ("history_start", None), ("snapshot", "none"),
     ]  # fmt: skip
     lossless.history.append(update(lossless, "a.b", seq=7))
-    fields = events.subscribed_lossless(pattern, lossless, "state", recovered=True)
-    assert (fields["history_start"], fields["recovered"], fields["snapshot"]) == (7, True, "state")
-    granted = events.subscribed_conflated(pattern, conflated, "latest", 250)
+    in_feed = events.subscribed_lossless(lossless, recovered=True)
+    assert (in_feed["history_start"], in_feed["recovered"]) == (7, True)
+    in_feed = events.subscribed_conflated(conflated, 250)
+    granted = events.subscribed_pattern(pattern, in_feed, "latest")
     assert list(granted.items()) == [
         ("channel", "a.#"), ("feed", "quotes"), ("delivery", "conflated"),
         ("upstream", "starting"), ("interval_ms", 250), ("snapshot", "latest"),
