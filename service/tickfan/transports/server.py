@@ -8,7 +8,7 @@ unit test fails by the name of one that has, and pyproject.toml bounds the versi
 
 ``BaseRequest.protocol``                 the connection's handler
 ``BaseRequest.writer.output_size``       whether a response has begun
-``RequestHandler._keepalive_handle``     the timer that closes an idle connection
+``RequestHandler._keepalive_timeout``    how long a connection may be idle; 0: for ever
 ``RequestHandler._loop``                 the loop of the connection that is handed over
 ``RequestHandler._manager``              the server that counts the connection as open
 ``RequestHandler._message_tail``         what came behind the request of an upgrade
@@ -102,12 +102,12 @@ class Handler(web.RequestHandler):
         long as a kept connection may be idle.
         """
         cast("asyncio.Transport", transport).set_write_buffer_limits(0)
-        super().connection_made(transport)
         server = self._manager
         assert isinstance(server, Server)
-        if self._keepalive_handle is not None:
-            self._keepalive_handle.cancel()
-            self._keepalive_handle = None  # the next one is set behind a response
+        # So the base sets no timer yet: its first one is set behind a response.
+        kept_s, self._keepalive_timeout = self._keepalive_timeout, 0
+        super().connection_made(transport)
+        self._keepalive_timeout = kept_s
         self.deadline = self._loop.call_later(server.header_timeout_s, self.end_if_silent)
 
     def end_if_silent(self) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
 
+KEPT_S = 1000.0
 SUBSCRIBE = b'{"op":"subscribe","channels":["quotes.A"]}'
 KINDS = {
     "sse": request("/v1/sse?channels=quotes.A"),
@@ -158,8 +159,9 @@ class Plain:
         app.router.add_get("/cancel", self._cancel)
         app.router.add_get("/lose", self._lose)
         self.runner = web.AppRunner(
-            app, access_log=None, logger=_Heard(self.logged), handler_cancellation=True
-        )
+            app, access_log=None, logger=_Heard(self.logged), handler_cancellation=True,
+            keepalive_timeout=KEPT_S,
+        )  # fmt: skip
         self.seen: dict[str, Any] = {}
 
     async def ask(self, path: str, behind: bytes = b"", **headers: str) -> bytes:
@@ -271,9 +273,12 @@ async def _manager(plain: Plain) -> bool:
     return await _field(plain, "_manager") is plain.server
 
 
-async def _keepalive_handle(plain: Plain) -> bool:
+async def _keepalive_timeout(plain: Plain) -> bool:
     handler = await plain.idle()
-    return isinstance(inside(handler, "_keepalive_handle"), asyncio.TimerHandle)
+    timer, kept_s = (inside(handler, name) for name in ("_keepalive_handle", "_keepalive_timeout"))
+    assert isinstance(timer, asyncio.TimerHandle)
+    waits_s = timer.when() - asyncio.get_running_loop().time()
+    return bool(kept_s == KEPT_S and KEPT_S - DEADLINE_S < waits_s <= KEPT_S)
 
 
 async def _request_count(plain: Plain) -> bool:
@@ -395,7 +400,7 @@ async def _line_too_long(plain: Plain) -> bool:
 INSIDES: dict[str, Callable[[Plain], Awaitable[bool]]] = {
     "BaseRequest.protocol": _protocol,
     "BaseRequest.writer.output_size": _output_size,
-    "RequestHandler._keepalive_handle": _keepalive_handle,
+    "RequestHandler._keepalive_timeout": _keepalive_timeout,
     "RequestHandler._loop": _handler_loop,
     "RequestHandler._manager": _manager,
     "RequestHandler._message_tail": _message_tail,
