@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from tickfan.core.errors import Refusal
 from tickfan.transports.errors import ErrorResponse, error_response
@@ -26,8 +26,12 @@ log = structlog.get_logger("tickfan.http")
 REQUESTS_A_TURN = 16
 
 LISTS = (
-    "Accept", "Accept-Encoding", "Content-Encoding", "If-None-Match", "Sec-WebSocket-Protocol",
-)  # fmt: skip
+    hdrs.ACCEPT,
+    hdrs.ACCEPT_ENCODING,
+    hdrs.CONTENT_ENCODING,
+    hdrs.IF_NONE_MATCH,
+    hdrs.SEC_WEBSOCKET_PROTOCOL,
+)
 """The headers that hold a list, of those that are read here or by aiohttp."""
 
 
@@ -38,13 +42,13 @@ async def lists_on_one_line(request: web.Request, handler: Handler) -> web.Strea
     Whoever reads a header, aiohttp too, looks at its first line alone. Raises
     :class:`Refusal` if the headers are not UTF-8 and would have to be joined.
     """
-    lines = {name: request.headers.getall(name, ()) for name in LISTS}
-    joined = {name: ", ".join(several) for name, several in lines.items() if len(several) > 1}
-    if joined:
-        headers = request.headers.copy()
-        headers.update(joined)
+    headers = request.headers
+    several = [name for name in LISTS if len(headers.getall(name, ())) > 1]
+    if several:
+        joined = headers.copy()
+        joined.update({name: ", ".join(headers.getall(name)) for name in several})
         try:
-            request = request.clone(headers=headers)
+            request = request.clone(headers=joined)
         except UnicodeEncodeError:
             raise Refusal("bad_request", "the headers of the request are not UTF-8") from None
     return await handler(request)
