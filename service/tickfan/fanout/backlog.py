@@ -174,9 +174,12 @@ class Backlog:
 
         Raises :class:`~tickfan.core.errors.QueueFull` if that is more than its queue takes.
         """
-        trail = self.trail = self.trail or Trail()
-        trail.keep({feed.name for feed in audience.feeds})
-        trail.fill({feed.name: feed.place for feed in audience.feeds})
+        tails = {feed.name: feed.place for feed in audience.feeds}
+        if self.trail is None:
+            self.trail = Trail(tails)
+        else:
+            self.trail.keep(tails.keys())
+            self.trail.fill(tails)
         self.skip = len(audience.pending)
         if self.replay is not None:
             self.replay.move(audience.channels, audience.feeds)

@@ -31,8 +31,8 @@ class LosslessAudience:
     """Members that get every update of the same channels, in order."""
 
     __slots__ = (
-        "_clock", "_flusher", "_is_urgent", "_pending_bytes", "_tally", "channels", "feeds",
-        "flushed_at", "key", "members", "pending", "trail",
+        "_bounds", "_clock", "_flusher", "_is_urgent", "_pending_bytes", "_tally", "channels",
+        "feeds", "flushed_at", "key", "members", "pending", "trail",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,12 @@ class LosslessAudience:
         self._clock = clock
         self._flusher = flusher
         self.feeds = tuple(sorted(key.feeds, key=lambda feed: feed.name))
+        specs = [feed.spec for feed in self.feeds]
+        # Of what waits for one member, in updates and in bytes: the largest of its feeds.
+        self._bounds = (
+            max(spec.queue_updates_max for spec in specs),
+            max(spec.queue_bytes_max for spec in specs),
+        )
         self.trail = self.tails()
         self.flushed_at = 0.0
 
@@ -79,11 +85,7 @@ class LosslessAudience:
 
     def queue(self) -> BoundedQueue[Update]:
         """An empty queue for a member that falls behind: the largest bounds of its feeds."""
-        specs = [feed.spec for feed in self.feeds]
-        return BoundedQueue(
-            max(spec.queue_updates_max for spec in specs),
-            max(spec.queue_bytes_max for spec in specs),
-        )
+        return BoundedQueue(*self._bounds)
 
     def join(self, member: Subscriber) -> None:
         """Add a member that is due everything from now on."""

@@ -24,6 +24,7 @@ from tickfan.fanout.serving import next_slice
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from tickfan.core.bounded import BoundedQueue
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place, Trail
     from tickfan.core.feed import Channel, Feed
@@ -42,6 +43,9 @@ class Phase(Enum):
     BACKLOG = "backlog"  # updates that wait for its socket, or only that it drains
     AWAITING_FLUSH = "awaiting_flush"  # its audience's next flush, whose beginning it has
     ENDED = "ended"  # nothing any more: its transport says goodbye
+
+    # Enum's own is in Python, and looks the name up: a connect asks for it eight times.
+    __hash__ = object.__hash__
 
 
 SHARED, OPENING, REPLAYING, BACKLOG, AWAITING_FLUSH, ENDED = Phase
@@ -261,7 +265,8 @@ class Subscriber:
         if self.ended is None:
             self.ended = reason
             # From here on its place is its own: its audience goes on without it.
-            backlog = self.backlog = self.backlog or self._new_backlog(place)
+            # Nothing is queued for it any more.
+            backlog = self.backlog = self.backlog or self._new_backlog(place, None)
             if backlog.replay is not None:
                 backlog.replay.stop()
             self._enter(ENDED)
@@ -304,16 +309,16 @@ class Subscriber:
         """Leave the shared path, if it is there; returns what waits for it."""
         backlog = self.backlog
         if backlog is None:
-            backlog = self.backlog = self._new_backlog(place)
+            queue = None if self.audience is None else self.audience.queue()
+            backlog = self.backlog = self._new_backlog(place, queue)
             self._enter(BACKLOG)
             self._serve(self)
         return backlog
 
-    def _new_backlog(self, place: Trail | None) -> Backlog:
-        audience = self.audience
-        if audience is None:
-            return Backlog(None, None, self._clock())
-        return Backlog(place or audience.reached(), audience.queue(), self._clock())
+    def _new_backlog(self, place: Trail | None, queue: BoundedQueue[Update] | None) -> Backlog:
+        if place is None and self.audience is not None:
+            place = self.audience.reached()
+        return Backlog(place, queue, self._clock())
 
     def _add_event(self, backlog: Backlog, data: bytes, *, is_reset: bool = False) -> None:
         try:

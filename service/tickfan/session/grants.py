@@ -93,7 +93,8 @@ class Plan:
     @property
     def is_lossless(self) -> bool:
         """Whether something lossless is granted."""
-        return any(grant.interval_ms is None for grant in self.grants)
+        granted = self.granted.values()
+        return None in [interval_ms for grants in granted for _, interval_ms in grants]
 
 
 @dataclass(frozen=True, slots=True)

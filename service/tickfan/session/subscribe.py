@@ -186,6 +186,8 @@ class Subscriptions:
 
         Returns, for each feed that they speak of, whether all of it comes.
         """
+        if not places:
+            return {}
         recovered = resume(connection, fresh, places, self._pace)
         if any(name not in self._feeds for name in places):
             # Of a feed that is no more: what was read of it may be one of these.
