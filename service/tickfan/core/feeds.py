@@ -55,4 +55,4 @@ class Feeds(dict[str, Feed]):
         are stale, while a service without a ready replica answers 503, after
         which an EventSource never comes back.
         """
-        return any(feed.upstream is Upstream.STARTING for feed in self.values())
+        return Upstream.STARTING in [feed.upstream for feed in self.values()]

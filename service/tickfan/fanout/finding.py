@@ -62,7 +62,7 @@ class Search:
 
     def _steps(self) -> Iterator[None]:
         since = self._since
-        now = self._lengths()
+        now = self._lengths() if self.wild else since
         for selector in self._unseen():
             feed, pattern = selector
             for some in feed.find(pattern, since.get(feed, 0)):
@@ -76,6 +76,8 @@ class Search:
 
     def _unseen(self) -> list[Selector]:
         """What is due, without the wildcards of feeds that have no channel since the last look."""
+        if not self.wild:  # a name is looked up, whenever its channel came
+            return [*self._due()]
         since = self._since
         grown = {feed for feed, length in self._lengths().items() if length > since.get(feed, 0)}
         if not grown and self.wild == len(self._selectors):

@@ -6,8 +6,8 @@ a slice at a time as its socket drains. A client that joins or resumes leaves th
 shared path on purpose: slow, new and resuming clients are one mechanism.
 
 All that changes its phase is a method here; the shared path (sharing.py) counts what it
-writes in the subscriber itself. Must not know how an audience
-flushes, HTTP, WebSocket or who else is connected.
+writes in the subscriber itself. Must not know how an audience flushes, HTTP, WebSocket or
+who else is connected.
 """
 
 from __future__ import annotations
@@ -264,8 +264,7 @@ class Subscriber:
         """As :meth:`end`, for a transport that knows; returns the reason that counts."""
         if self.ended is None:
             self.ended = reason
-            # From here on its place is its own: its audience goes on without it.
-            # Nothing is queued for it any more.
+            # From here on its place is its own: its audience goes on, and queues nothing for it.
             backlog = self.backlog = self.backlog or self._new_backlog(place, None)
             if backlog.replay is not None:
                 backlog.replay.stop()

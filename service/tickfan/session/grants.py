@@ -138,8 +138,9 @@ def parse_request(fields: Mapping[str, Any], channels_max: int) -> Request:
     if not isinstance(snapshot, bool):
         raise _bad("snapshot", "true or false", snapshot)
     for name in ("cursor", "until"):
-        if not isinstance(fields.get(name), str | None):
-            raise _bad(name, "a string", fields[name])
+        value = fields.get(name)
+        if value is not None and not isinstance(value, str):
+            raise _bad(name, "a string", value)
     cursor = fields.get("cursor")
     texts = dict.fromkeys(channels) if len(channels) <= channels_max else ()
     return Request(

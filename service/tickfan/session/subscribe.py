@@ -199,7 +199,9 @@ class Subscriptions:
         self, recovered: dict[Feed, bool], places: Mapping[str, Place]
     ) -> list[dict[str, Any]]:
         """What is told of the feeds that start afresh, by their names."""
-        resets = []
+        resets: list[dict[str, Any]] = []
+        if not recovered:
+            return resets
         for feed in sorted(recovered, key=lambda feed: feed.name):
             if not recovered[feed]:
                 reset = events.reset_on_resume(feed, places.get(feed.name))
@@ -235,4 +237,6 @@ def _states(channels: Iterable[Channel]) -> Iterator[Update]:
     now, and a new full state is a new list.
     """
     states = [channel.state or () for channel in channels]
+    if not states:
+        return iter(())
     return chain.from_iterable(map(islice, states, list(map(len, states))))

@@ -97,6 +97,8 @@ class Admission:
         self.formats = formats
         self.rules = rules
         self.limits = limits
+        # Bound once: a client that leaves costs a line, and to bind is half of it.
+        self._log = log.bind()
         self.is_draining = False
         # Streams that wait for this replica to catch up, or search: not connections yet,
         # and bounded as if they were.
@@ -221,7 +223,7 @@ class Admission:
         """Log the end of a connection: one line."""
         subscriber = connection.subscriber
         reason = subscriber.ended or closing.LOST
-        log.info(
+        self._log.info(
             "connection ended",
             transport=transport,
             reason=reason.name,

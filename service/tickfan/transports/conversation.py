@@ -318,13 +318,14 @@ class Conversation(Guest):
 
     def _refuse(self, refusals: Sequence[Refusal], command_id: CommandId) -> None:
         """Name what was refused, in one write: many errors are no sign of a slow client."""
+        if not refusals:
+            return
         named = list(refusals[:ERRORS_MAX])
         if more := len(refusals) - len(named):
             named.append(Refusal("more_refused", f"{more} more channels were refused"))
         self.admission.tally.refusals.update(refusal.code for refusal in refusals)
         errors = [events.answering(command_id, events.error(refusal)) for refusal in named]
-        if errors:
-            self._send(b"".join([self.format.event("error", error) for error in errors]))
+        self._send(b"".join([self.format.event("error", error) for error in errors]))
 
     def _say(self, event: str, fields: dict[str, Any]) -> None:
         self._send(self.format.event(event, fields))

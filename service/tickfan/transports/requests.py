@@ -44,6 +44,9 @@ def _last_event_id(request: web.Request) -> str:
     return request.headers.get("Last-Event-ID") or (in_url[-1] if in_url else "")
 
 
+_ID_CHARS = len("lasteventid")
+
+
 def _is_event_id(name: str) -> bool:
     """Whether a parameter is the id of the last event, by the name that some library gives it.
 
@@ -51,7 +54,9 @@ def _is_event_id(name: str) -> bool:
     ``Last-Event-ID`` and ``lastEventID`` are those of Mercure, and ``evs_last_event_id``
     is that of eventsource-polyfill.
     """
-    return name.lower().replace("-", "").replace("_", "") in ("lasteventid", "evslasteventid")
+    return len(name) >= _ID_CHARS and (
+        name.lower().replace("-", "").replace("_", "") in ("lasteventid", "evslasteventid")
+    )
 
 
 def _query(request: web.Request) -> dict[str, Any]:
