@@ -8,7 +8,6 @@ import random
 import re
 import shutil
 import subprocess
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from loadtest.rig.waiting import until
 from tests.support.browser import Browser
+from tests.support.page import EVENTS, LATEST, OLD, SAID, STATE, TAPE, page
 from tests.support.programs import require
 from tickfan.clock import now_ms
 from tickfan.core import closing
@@ -25,30 +25,12 @@ from tickfan.core.pattern import Pattern
 from tickfan.transports.line import Line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from tests.integration.conftest import MakeService
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
     from tickfan.core.closing import Reason
 
 ROOT = Path(__file__).parents[2]
-STATE = "document.body.dataset.state"
-SAID = "document.querySelector('#state').textContent"
-TAPE = "[...document.querySelectorAll('#tape tbody tr')].reverse().map((row) => row.innerText)"
-LATEST = "[...document.querySelectorAll('#latest tbody tr')].map((row) => row.innerText)"
-EVENTS = "document.querySelector('#events').innerText"
-
-
-@asynccontextmanager
-async def page(live: Live, query: str = "") -> AsyncIterator[Browser]:
-    """The page, subscribed; in the end it must have done nothing wrong."""
-    async with Browser() as browser:
-        await browser.visit(live.url(f"/{query}"))
-        await browser.until(f"{STATE} == 'live'")
-        yield browser
-        await browser.run("true")  # whatever it has said until now is heard
-        assert not browser.complaints
 
 
 def values(line: str) -> list[str]:
@@ -211,24 +193,23 @@ async def test_a_gap_and_a_stale_feed_are_shown(service: Live) -> None:
 async def test_a_value_that_may_be_out_of_date_looks_it(make_live: MakeLive) -> None:
     """Its channel has not come again since the connection or the broker was lost."""
     live = await make_live(STREAM__RETRY_MS="1000")
-    old = "[...document.querySelectorAll('.old td:first-child')].map((one) => one.innerText)"
     for name in "AB":
         await live.publish(f"quotes.{name}", {"bid": "1"})
     async with page(live, "?channels=quotes.*") as browser:
-        await browser.until(f"{LATEST}.length == 2 && {old}.length == 0")
+        await browser.until(f"{LATEST}.length == 2 && {OLD}.length == 0")
         feed = live.service.feeds["quotes"]
         for state in (Upstream.STALE, Upstream.LIVE):
             live.hub.upstream(feed, state, "played", 1_700_000_000_000)
         await browser.until(f"{EVENTS}.includes('2 values may have changed unseen')")
         await live.publish("quotes.A", {"bid": "2"})
-        await browser.until(f"{old} == 'quotes.B' && {LATEST}[0].includes('2')")
+        await browser.until(f"{OLD} == 'quotes.B' && {LATEST}[0].includes('2')")
 
         # As somebody finds it who comes now.
         await browser.visit(live.url("/?channels=quotes.*"))
-        await browser.until(f"{old}.length == 2")
+        await browser.until(f"{OLD}.length == 2")
         await live.publish("quotes.B", {"bid": "2"})
         await live.publish("quotes.A", {"bid": "3"})
-        await browser.until(f"{old}.length == 0 && {LATEST}[1].includes('2')")
+        await browser.until(f"{OLD}.length == 0 && {LATEST}[1].includes('2')")
 
         # The replica that it comes back to has not heard of B.
         del feed.channels["quotes.B"]
@@ -237,7 +218,7 @@ async def test_a_value_that_may_be_out_of_date_looks_it(make_live: MakeLive) -> 
         [connection] = live.service.connections
         connection.subscriber.end(closing.DRAIN)
         await browser.until(f"{STATE} != 'live'")
-        await browser.until(f"{STATE} == 'live' && {old} == 'quotes.B'")
+        await browser.until(f"{STATE} == 'live' && {OLD} == 'quotes.B'")
 
 
 async def test_an_old_time_has_its_date(service: Live) -> None:
@@ -257,14 +238,13 @@ async def test_an_old_time_has_its_date(service: Live) -> None:
 async def test_what_comes_while_its_feed_is_stale_is_old(service: Live) -> None:
     """A value that waited for its interval is from before; that of another feed is not."""
     feed = service.service.feeds["quotes"]
-    old = "[...document.querySelectorAll('.old td:first-child')].map((one) => one.innerText)"
     async with page(service, "?channels=%23&interval_ms=1000") as browser:
         await service.publish("quotes.A", "first")
         await browser.until(f"{LATEST}.length == 1")
         await service.publish("quotes.A", "second")
         service.hub.upstream(feed, Upstream.STALE, "played", 1_700_000_000_000)
         await browser.until(f"{LATEST}[0].includes('second')")
-        assert await browser.run(old) == ["quotes.A"]
+        assert await browser.run(OLD) == ["quotes.A"]
         assert await browser.run(STATE) == "stale"
 
 
