@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tickfan.core.cursor import Trail
+from tickfan.core.feed import Upstream
 from tickfan.core.update import UPDATE
 
 if TYPE_CHECKING:
@@ -55,11 +56,15 @@ def subscribed_pattern(pattern: Pattern, in_feed: Fields, snapshot: str) -> Fiel
 
 
 def _granted(feed: Feed) -> Fields:
-    return {
+    fields: Fields = {
         "feed": feed.name,
         "delivery": str(feed.spec.delivery),  # a quarter of what .value takes
         "upstream": str(feed.upstream),
     }
+    if feed.upstream is Upstream.STALE:
+        # A client that comes now has heard no `status`.
+        fields["since"] = feed.since_ms
+    return fields
 
 
 def update(update: Update) -> Fields:

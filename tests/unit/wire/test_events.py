@@ -81,6 +81,15 @@ def test_subscribed() -> None:
     ]  # fmt: skip
 
 
+def test_what_is_granted_of_a_stale_feed_says_since_when() -> None:
+    """A client that comes during an outage has heard no ``status``; of a live one there is none."""
+    feed = conflated_feed()
+    feed.upstream, feed.since_ms = Upstream.STALE, 1_700_000_000_000
+    assert events.subscribed_conflated(feed, 250)["since"] == 1_700_000_000_000
+    feed.upstream = Upstream.LIVE
+    assert "since" not in events.subscribed_conflated(feed, 250)
+
+
 def test_an_update_by_delivery_and_type() -> None:
     """``prev`` is on lossless ones also when null; ``type`` only where it says something."""
     assert list(events.update(update(conflated_feed(), "q", {"bid": "1.5"}, ts=9)).items()) == [
