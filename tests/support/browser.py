@@ -92,6 +92,24 @@ class Browser:
         with contextlib.suppress(Navigated):
             await self.run("history.back()")
 
+    async def look(self, *, width: int, scheme: str = "light", height: int = 800) -> None:
+        """Be a window so wide and high, in px, of somebody who prefers ``light`` or ``dark``."""
+        await self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=False,
+        )  # fmt: skip
+        wish = {"name": "prefers-color-scheme", "value": scheme}
+        await self._call("Emulation.setEmulatedMedia", features=[wish])
+
+    async def named(self, role: str) -> list[str]:
+        """What assistive technology calls everything of that role."""
+        tree = await self._call("Accessibility.getFullAXTree")
+        return [
+            node.get("name", {}).get("value", "")
+            for node in tree["nodes"]
+            if not node["ignored"] and node["role"]["value"] == role
+        ]
+
     async def block(self, *patterns: str) -> None:
         """Let no request to these addresses through; without any, all."""
         await self._call("Network.enable")

@@ -19,7 +19,7 @@ STATE = "document.body.dataset.state"
 SAID = "document.querySelector('#state').textContent"
 TAPE = "[...document.querySelectorAll('#tape tbody tr')].reverse().map((row) => row.innerText)"
 LATEST = "[...document.querySelectorAll('#latest tbody tr')].map((row) => row.innerText)"
-OLD = "[...document.querySelectorAll('.old td:first-child')].map((one) => one.innerText)"
+OLD = "[...document.querySelectorAll('#latest .old th')].map((one) => one.innerText)"
 EVENTS = "document.querySelector('#events').innerText"
 
 

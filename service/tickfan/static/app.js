@@ -7,7 +7,7 @@ import { backOff, connect } from "./connection.js";
 import { Feeds } from "./feeds.js";
 import { Latest } from "./latest.js";
 import { Tape } from "./tape.js";
-import { time } from "./value.js";
+import { time } from "./times.js";
 
 /**
  * @typedef {import("./connection.js").Message} Message
@@ -43,8 +43,8 @@ const rate = find("#rate", HTMLElement);
 const chips = find("#feeds", HTMLElement);
 const events = find("#events", HTMLOListElement);
 const curl = find("#curl", HTMLElement);
-const latest = new Latest(find("#latest tbody", HTMLTableSectionElement), find("#more", HTMLElement));
-const tape = new Tape(find("#tape tbody", HTMLTableSectionElement));
+const latest = new Latest(find("#latest", HTMLElement), find("#more", HTMLElement));
+const tape = new Tape(find("#tape", HTMLElement));
 const feeds = new Feeds();
 
 /** Also right below a path, behind a proxy that takes it away; without a password of the address. */
@@ -136,18 +136,18 @@ function hear(message) {
     received += message.u.length;
     if (message.snapshot) message.u.forEach(recall);
     // Of the live ones, those of lossless feeds come with a cursor.
-    else if (message.c !== undefined) tape.take(message.u);
+    else if (message.c !== undefined) for (const row of message.u) tape.take(feedOf(row[0]), [row]);
     else for (const row of message.u) {
-      const feed = feeds.of(row[0])?.feed ?? "";
+      const feed = feedOf(row[0]);
       // What comes while its feed is not live is from before.
       latest.take(row, feed, (upstreams.get(feed) ?? "live") !== "live");
     }
   } else if (message.t === "error") {
     tell(`${message.code}: ${message.message}`);
   } else if (message.t === "gap") {
-    mark(`gap in ${message.channel}: one update could not be delivered (${message.reason})`);
+    mark(feedOf(message.channel), `gap in ${message.channel}: one update could not be delivered (${message.reason})`);
   } else if (message.t === "reset") {
-    mark(`reset of ${message.feed}: what follows does not follow what came before (${message.reason})`);
+    mark(message.feed, `reset of ${message.feed}: what follows does not follow what came before (${message.reason})`);
   } else if (message.t === "subscribed") {
     // What stays from before is out of date until it comes again.
     latest.doubt(true);
@@ -174,13 +174,25 @@ function hear(message) {
 function recall(row) {
   const feed = feeds.of(row[0]);
   // Without the list of feeds: most conflated rows say no `prev`.
-  if (feed ? feed.delivery === "lossless" : row.length > 4) tape.take([row]);
-  else latest.take(row, feed?.feed ?? "", feed !== undefined && unconfirmed.has(feed.feed));
+  const name = feed?.feed ?? "";
+  if (feed ? feed.delivery === "lossless" : row.length > 4) tape.take(name, [row]);
+  else latest.take(row, name, unconfirmed.has(name));
 }
 
-/** @param {string} line */
-function mark(line) {
-  tape.take([line]);
+/**
+ * @param {string} channel
+ * @returns {string} without the list of feeds: none
+ */
+function feedOf(channel) {
+  return feeds.of(channel)?.feed ?? "";
+}
+
+/**
+ * @param {string} feed
+ * @param {string} line
+ */
+function mark(feed, line) {
+  tape.take(feed, [line]);
   tell(line);
 }
 

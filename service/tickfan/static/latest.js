@@ -1,11 +1,15 @@
 /**
- * The newest value of each channel, by name. A value that may be out of date is marked.
- * Must not know the connection.
+ * The newest value of each channel, by name, in a table for each feed. A value that may be out
+ * of date is marked. Must not know the connection.
  */
 
-import { Value, time } from "./value.js";
+import { Table } from "./table.js";
+import { time } from "./times.js";
 
-/** @typedef {import("./connection.js").Row} Row */
+/**
+ * @typedef {import("./connection.js").Row} Row
+ * @typedef {ReturnType<Table["insert"]>} Line
+ */
 
 /** More rows than anybody reads, and few enough for a frame. */
 const ROWS_MAX = 500;
@@ -13,7 +17,7 @@ const ROWS_MAX = 500;
 /** A channel: what it is to show, and its line once it has been painted. */
 class Entry {
   isOld = false;
-  /** @type {{line: HTMLTableRowElement, value: Value, time: HTMLTableCellElement} | undefined} */
+  /** @type {{table: Table, line: Line, time: HTMLElement} | undefined} */
   shown;
 
   /**
@@ -29,18 +33,18 @@ class Entry {
 export class Latest {
   /** @type {Map<string, Entry>} */
   #entries = new Map();
-  /** @type {string[]} of the lines, as they stand */
-  #names = [];
+  /** @type {Map<string, {table: Table, names: string[]}>} of each feed its lines, as they stand */
+  #tables = new Map();
   /** @type {Set<Entry>} */
   #due = new Set();
   #isCut = false;
 
   /**
-   * @param {HTMLTableSectionElement} body
+   * @param {HTMLElement} box
    * @param {HTMLElement} more where it says what is not shown
    */
-  constructor(body, more) {
-    this.body = body;
+  constructor(box, more) {
+    this.box = box;
     this.more = more;
   }
 
@@ -80,10 +84,10 @@ export class Latest {
   /** Show what has come since the last time. */
   paint() {
     for (const entry of this.#due) {
-      const shown = entry.shown ?? this.#add(entry);
-      shown.value.show(entry.row[3]);
-      shown.time.textContent = time(entry.row[2]);
-      shown.line.classList.toggle("old", entry.isOld);
+      const { table, line, time: at } = entry.shown ?? this.#add(entry);
+      table.show(line, entry.row[3]);
+      at.textContent = time(entry.row[2]);
+      line.row.classList.toggle("old", entry.isOld);
     }
     this.#due.clear();
     if (this.#isCut && this.more.hidden) {
@@ -102,25 +106,28 @@ export class Latest {
   /** Forget everything: another subscription begins. */
   clear() {
     this.#entries.clear();
+    this.#tables.clear();
     this.#due.clear();
-    this.#names = [];
     this.#isCut = false;
-    this.body.textContent = "";
+    this.box.textContent = "";
     this.more.hidden = true;
   }
 
   /** @param {Entry} entry */
   #add(entry) {
+    let of = this.#tables.get(entry.feed);
+    if (!of) {
+      of = { table: new Table(this.box, entry.feed, ["Channel", "Time"]), names: [] };
+      this.#tables.set(entry.feed, of);
+    }
+    const { table, names } = of;
     const [name] = entry.row;
-    let at = this.#names.findIndex((other) => other > name);
-    if (at < 0) at = this.#names.length;
-    this.#names.splice(at, 0, name);
-    const line = this.body.insertRow(at);
-    line.insertCell().textContent = name;
-    const value = new Value(line.insertCell());
-    const cell = line.insertCell();
-    cell.className = "time";
-    entry.shown = { line, value, time: cell };
+    let at = names.findIndex((other) => other > name);
+    if (at < 0) at = names.length;
+    names.splice(at, 0, name);
+    const line = table.insert(at);
+    line.add("channel", name, "th");
+    entry.shown = { table, line, time: line.add("time", "") };
     return entry.shown;
   }
 }
