@@ -60,7 +60,7 @@ async def test_it_shows_prices_and_every_update_without_being_asked(service: Liv
         assert await browser.run(moves) == ["", "down", "up"]
         assert await browser.run(EVENTS) == ""
         chips = "[...document.querySelectorAll('[aria-pressed=true]')].map((one) => one.innerText)"
-        assert [chip.split()[-1] for chip in await browser.run(chips)] == ["quotes", "trades"]
+        assert await browser.run(chips) == ["quotes live", "trades live"]
 
 
 async def test_whatever_is_published_is_text(service: Live) -> None:
@@ -157,9 +157,6 @@ async def test_a_lost_connection_is_shown_and_goes_on_where_it_was(
             await live.publish("trades.X", {"id": number})
         await browser.until(f"{STATE} == 'waiting'")
         assert ("drain" if reason else "cannot be reached") in await browser.run(SAID)
-        assert (
-            float(await browser.run("getComputedStyle(document.querySelector('main')).opacity")) < 1
-        )
         await browser.until(f"{STATE} == 'live' && {TAPE}.length == 4")
         assert [values(line)[-1] for line in await browser.run(TAPE)] == ["0", "1", "2", "3"]
 
@@ -185,7 +182,7 @@ async def test_a_gap_and_a_stale_feed_are_shown(service: Live) -> None:
         feed = service.service.feeds["quotes"]
         service.hub.upstream(feed, Upstream.STALE, "played", 1_700_000_000_000)
         await browser.until(f"{STATE} == 'stale'")
-        assert await browser.run(SAID) == "quotes is stale"
+        assert "quotes is stale" in await browser.run(SAID)
         service.hub.upstream(feed, Upstream.LIVE, "played", 1_700_000_001_000)
         await browser.until(f"{STATE} == 'live'")
 
@@ -218,7 +215,7 @@ async def test_a_value_that_may_be_out_of_date_looks_it(make_live: MakeLive) -> 
         [connection] = live.service.connections
         connection.subscriber.end(closing.DRAIN)
         await browser.until(f"{STATE} != 'live'")
-        await browser.until(f"{STATE} == 'live' && {OLD} == 'quotes.B'")
+        await browser.until(f"{STATE} == 'unconfirmed' && {OLD} == 'quotes.B'")
 
 
 async def test_an_old_time_has_its_date(service: Live) -> None:
@@ -345,7 +342,7 @@ async def test_an_outage_does_not_push_out_what_was_told(make_live: MakeLive) ->
         live.service.admission.is_draining = False
         await browser.until(f"{STATE} == 'live'")
         told = (await browser.run(EVENTS)).splitlines()
-        assert ["Live again" in told[0], "drain" in told[1], "gap" in told[2]] == [True] * 3
+        assert ["Connected again" in told[0], "drain" in told[1], "gap" in told[2]] == [True] * 3
         assert len(told) == 3
 
 

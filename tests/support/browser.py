@@ -101,6 +101,11 @@ class Browser:
         wish = {"name": "prefers-color-scheme", "value": scheme}
         await self._call("Emulation.setEmulatedMedia", features=[wish])
 
+    async def press(self, key: str) -> None:
+        """Press and release a key that makes a character."""
+        await self._call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
+        await self._call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
     async def named(self, role: str) -> list[str]:
         """What assistive technology calls everything of that role."""
         tree = await self._call("Accessibility.getFullAXTree")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.support.live import Live
 
 STATE = "document.body.dataset.state"
-SAID = "document.querySelector('#state').textContent"
+SAID = "document.querySelector('header').innerText.replace(/\\n+/g, '\\n')"
 TAPE = "[...document.querySelectorAll('#tape tbody tr')].reverse().map((row) => row.innerText)"
 LATEST = "[...document.querySelectorAll('#latest tbody tr')].map((row) => row.innerText)"
 OLD = "[...document.querySelectorAll('#latest .old th')].map((one) => one.innerText)"

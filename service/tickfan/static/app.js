@@ -3,19 +3,20 @@
  * the same. The one module that knows everyone.
  */
 
+import { Chips, namesIn } from "./chips.js";
 import { backOff, connect } from "./connection.js";
+import { Events } from "./events.js";
 import { Feeds } from "./feeds.js";
 import { Latest } from "./latest.js";
+import { Status } from "./status.js";
 import { Tape } from "./tape.js";
-import { time } from "./times.js";
+import { clock } from "./times.js";
 
 /**
  * @typedef {import("./connection.js").Message} Message
  * @typedef {import("./connection.js").Row} Row
- * @typedef {import("./feeds.js").Feed} Feed
  */
 
-const EVENTS_MAX = 100;
 /** A feed of more channels is not subscribed as a whole unless somebody asks for it. */
 const WHOLE_FEED_MAX = 200;
 const SAMPLE = 20;
@@ -38,13 +39,18 @@ function find(selector, type) {
 const form = find("#subscription", HTMLFormElement);
 const channels = find("#channels", HTMLInputElement);
 const interval = find("#interval", HTMLSelectElement);
-const state = find("#state", HTMLElement);
 const rate = find("#rate", HTMLElement);
-const chips = find("#feeds", HTMLElement);
-const events = find("#events", HTMLOListElement);
+const chips = new Chips(find("#feeds", HTMLElement), channels, subscribe);
+const events = new Events(find("#events", HTMLOListElement), find("#events + .empty", HTMLElement));
 const curl = find("#curl", HTMLElement);
+const legend = find("#legend", HTMLDetailsElement);
+const noValue = find("#latest + .empty", HTMLElement);
+const noUpdate = find("#tape + .empty", HTMLElement);
 const latest = new Latest(find("#latest", HTMLElement), find("#more", HTMLElement));
 const tape = new Tape(find("#tape", HTMLElement));
+const status = new Status(
+  find("#state", HTMLElement), find("#since", HTMLElement), find("#why", HTMLElement), find("#confirmed", HTMLElement),
+);
 const feeds = new Feeds();
 
 /** Also right below a path, behind a proxy that takes it away; without a password of the address. */
@@ -54,46 +60,22 @@ let received = 0;
 let close = () => {};
 /** Whether anything was ever asked for, by the address or in the form. */
 let isAsked = false;
+/** Whether what was asked for last has been granted, at least once. */
+let isAnswered = false;
 /** The run of the replica that answered last: another may have other feeds. */
 let epoch = "";
-/** Of the connection; a feed that RabbitMQ does not feed shows over "live". */
-let connection = { state: "connecting", text: "Connecting" };
-/** @type {Map<string, string>} of each feed that is subscribed: starting, live or stale */
-const upstreams = new Map();
 /** @type {Set<string>} of the feeds that are subscribed: some values may have changed unseen */
 const unconfirmed = new Set();
 
 /**
- * @param {string} list
- * @returns {string[]} its names and patterns, each once
- */
-function namesIn(list) {
-  return [...new Set(list.split(/[,\s]+/).filter(Boolean))];
-}
-
-/** @param {string} line */
-function tell(line) {
-  const item = document.createElement("li");
-  item.textContent = `${time(Date.now())}  ${line}`;
-  events.prepend(item);
-  while (events.children.length > EVENTS_MAX) events.lastElementChild?.remove();
-}
-
-/** Prices that may be old must not look like prices that are not. */
-function show() {
-  const late = [...upstreams].filter(([, now]) => now !== "live").map(([feed, now]) => `${feed} is ${now}`);
-  const isLate = connection.state === "live" && late.length > 0;
-  document.body.dataset.state = isLate ? "stale" : connection.state;
-  state.textContent = isLate ? late.join(", ") : connection.text;
-}
-
-/**
- * @param {string} name
+ * @param {import("./connection.js").State} name
  * @param {string} text
  */
 function become(name, text) {
-  connection = { state: name, text };
-  show();
+  // What comes after is a snapshot, or the connection is not there any more.
+  if (name !== "live") latest.doubt(true);
+  status.become(name, text);
+  label();
 }
 
 /** Subscribe to what the form says, instead of what was. */
@@ -102,15 +84,17 @@ function subscribe() {
   close = () => {};
   latest.clear();
   tape.clear();
-  upstreams.clear();
+  status.clear();
   isAsked = true;
+  isAnswered = false;
+  noValue.textContent = noUpdate.textContent = "Nothing is subscribed yet.";
   const names = namesIn(channels.value);
   const query = `?${new URLSearchParams({
     channels: names.join(","), ...(interval.value && { interval_ms: interval.value }),
   })}`.replaceAll("%2C", ",");
   history.replaceState(null, "", query);
   curl.textContent = `curl -N '${new URL("v1/sse", base)}${query}'`;
-  press();
+  chips.press();
   if (!names.length) {
     become("closed", "Nothing is subscribed: name a channel, or choose a feed");
     return;
@@ -122,8 +106,8 @@ function subscribe() {
     state(name, text) {
       become(name, text);
       // Of an outage its begin and its end: its attempts would push out what else was told.
-      if (name === "closed" || (name === "waiting" && !isLost)) tell(text);
-      if (name === "live" && isLost) tell("Live again");
+      if (name === "closed" || (name === "waiting" && !isLost)) events.tell(text);
+      if (name === "live" && isLost) events.tell("Connected again");
       isLost = name === "waiting" || (isLost && name !== "live");
     },
     message: hear,
@@ -140,43 +124,62 @@ function hear(message) {
     else for (const row of message.u) {
       const feed = feedOf(row[0]);
       // What comes while its feed is not live is from before.
-      latest.take(row, feed, (upstreams.get(feed) ?? "live") !== "live");
+      latest.take(row, feed, status.isLate(feed));
     }
   } else if (message.t === "error") {
-    tell(`${message.code}: ${message.message}`);
+    events.tell(`${message.code}: ${message.message}`);
   } else if (message.t === "gap") {
     mark(feedOf(message.channel), `gap in ${message.channel}: one update could not be delivered (${message.reason})`);
   } else if (message.t === "reset") {
     mark(message.feed, `reset of ${message.feed}: what follows does not follow what came before (${message.reason})`);
   } else if (message.t === "subscribed") {
-    // What stays from before is out of date until it comes again.
-    latest.doubt(true);
-    unconfirmed.clear();
-    for (const granted of message.channels) {
-      upstreams.set(granted.feed, "");
-      upstream(granted.feed, granted.upstream);
-      if (granted.snapshot === "unconfirmed") unconfirmed.add(granted.feed);
-    }
-    if (epoch && epoch !== message.epoch) void list().catch(() => {});
-    epoch = message.epoch;
+    grant(message);
   } else if (message.t === "status") {
-    upstream(message.feed, message.upstream);
+    upstream(message.feed, message.upstream, message.since);
     latest.doubt(message.upstream !== "live" || message.unconfirmed > 0, message.feed);
     const doubt = message.unconfirmed
       ? `; ${message.unconfirmed} values may have changed unseen, until their next update` : "";
-    tell(`${message.feed} is ${message.upstream}${doubt}`);
+    events.tell(`${message.feed} is ${message.upstream}${doubt}`);
   } else if (message.t === "heartbeat") {
-    for (const [feed, now] of Object.entries(message.upstream)) upstream(feed, now);
+    for (const [feed, now] of Object.entries(message.upstream)) {
+      if (status.isSubscribed(feed)) upstream(feed, now);
+    }
   }
 }
 
-/** @param {Row} row of a snapshot: a newest value, or the state of a lossless channel and what followed */
-function recall(row) {
-  const feed = feeds.of(row[0]);
-  // Without the list of feeds: most conflated rows say no `prev`.
-  const name = feed?.feed ?? "";
-  if (feed ? feed.delivery === "lossless" : row.length > 4) tape.take(name, [row]);
-  else latest.take(row, name, unconfirmed.has(name));
+/** @param {Message} message what is subscribed from now on */
+function grant(message) {
+  // What stays from before is out of date until it comes again.
+  latest.doubt(true);
+  unconfirmed.clear();
+  status.restart(message.server_time);
+  const deliveries = new Set();
+  for (const granted of message.channels) {
+    status.upstream(granted.feed, granted.upstream, granted.since);
+    deliveries.add(granted.delivery);
+    if (granted.snapshot === "unconfirmed") unconfirmed.add(granted.feed);
+  }
+  label();
+  explain(noValue, deliveries.has("conflated"),
+    "No value yet since this replica started.", "No conflated feed is subscribed.");
+  // An earlier time holds, too: what came after it would be shown.
+  if (!isAnswered) explain(noUpdate, deliveries.has("lossless"),
+    `No update yet since ${clock(Date.now())}, when this page subscribed.`, "No lossless feed is subscribed.");
+  isAnswered = true;
+  if (epoch && epoch !== message.epoch) void list().catch(() => {});
+  epoch = message.epoch;
+}
+
+/**
+ * Say why a table is empty.
+ * @param {HTMLElement} empty
+ * @param {boolean} isUsed
+ * @param {string} used
+ * @param {string} unused
+ */
+function explain(empty, isUsed, used, unused) {
+  empty.textContent = isUsed ? used : unused;
+  empty.parentElement?.classList.toggle("unused", !isUsed);
 }
 
 /**
@@ -187,64 +190,43 @@ function feedOf(channel) {
   return feeds.of(channel)?.feed ?? "";
 }
 
+/** @param {Row} row of a snapshot: a newest value, or the state of a lossless channel and what followed */
+function recall(row) {
+  const feed = feeds.of(row[0]);
+  const name = feed?.feed ?? "";
+  // Without the list of feeds: most conflated rows say no `prev`.
+  if (feed ? feed.delivery === "lossless" : row.length > 4) tape.take(name, [row]);
+  else latest.take(row, name, unconfirmed.has(name) || status.isLate(name));
+}
+
 /**
  * @param {string} feed
  * @param {string} line
  */
 function mark(feed, line) {
   tape.take(feed, [line]);
-  tell(line);
+  events.tell(line);
 }
 
 /**
  * @param {string} feed
- * @param {string} now
+ * @param {string} name
+ * @param {number} [since] ms since 1970 UTC, of the service's clock
  */
-function upstream(feed, now) {
-  if (upstreams.has(feed)) {
-    upstreams.set(feed, now);
-    show();
-  }
-  const chip = chips.querySelector(`[data-feed="${CSS.escape(feed)}"]`);
-  if (chip instanceof HTMLElement) {
-    chip.dataset.upstream = now;
-    chip.title = now;
-  }
+function upstream(feed, name, since) {
+  status.upstream(feed, name, since);
+  label();
 }
 
-/** The chips of the feeds that are subscribed as a whole are pressed. */
-function press() {
-  const names = namesIn(channels.value);
-  for (const chip of chips.querySelectorAll("button")) {
-    const isOn = namesIn(chip.dataset.bind ?? "").every((bind) => names.includes(bind));
-    chip.setAttribute("aria-pressed", String(isOn));
-  }
-}
-
-/** @param {Feed} feed */
-function addChip(feed) {
-  const chip = document.createElement("button");
-  chip.type = "button";
-  chip.textContent = feed.feed;
-  chip.dataset.feed = feed.feed;
-  chip.dataset.bind = feed.bind.join(",");
-  chip.onclick = () => {
-    const names = namesIn(channels.value);
-    const others = names.filter((name) => !feed.bind.includes(name));
-    const isOn = feed.bind.every((bind) => names.includes(bind));
-    channels.value = (isOn ? others : [...others, ...feed.bind]).join(", ");
-    subscribe();
-  };
-  chips.append(chip);
-  upstream(feed.feed, feed.upstream);
+function label() {
+  chips.label((feed) => status.of(feed));
 }
 
 /** List the feeds. */
 async function list() {
   feeds.set((await ask("v1/channels?limit=1")).feeds);
-  chips.textContent = "";
-  feeds.all.forEach(addChip);
-  press();
+  chips.set(feeds.all);
+  label();
 }
 
 /**
@@ -282,7 +264,7 @@ function fill() {
     if (![...interval.options].some((option) => option.value === ms)) interval.add(new Option(`${ms} ms`, ms));
     interval.value = ms;
   } else if (ms) {
-    tell(`interval_ms=${ms} in the address is no number of milliseconds`);
+    events.tell(`interval_ms=${ms} in the address is no number of milliseconds`);
   }
   return query.has("channels");
 }
@@ -308,7 +290,9 @@ async function start() {
 
 function paint() {
   latest.paint();
-  tape.paint();
+  tape.paint((feed) => status.isLate(feed));
+  status.count(latest.count);
+  label();
   setTimeout(requestAnimationFrame, PAINT_MS, paint);
 }
 
@@ -323,11 +307,17 @@ addEventListener("pageshow", (event) => event.persisted && isAsked && subscribe(
 setInterval(() => {
   rate.textContent = `${received.toLocaleString()} updates/s`;
   received = 0;
+  status.age();
 }, 1000);
 setInterval(() => {
   latest.retime();
   tape.retime();
+  events.retime();
 }, MINUTE_MS);
+addEventListener("keydown", (event) => {
+  const isTyping = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+  if (event.key === "?" && !isTyping) legend.open = !legend.open;
+});
 become("connecting", "Connecting");
 requestAnimationFrame(paint);
 void start();

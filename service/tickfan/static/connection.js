@@ -4,6 +4,8 @@
  * Must not know the page.
  */
 
+import { clock } from "./times.js";
+
 /**
  * @typedef {{t: string, [field: string]: any}} Message
  * @typedef {[channel: string, seq: number, ts: number, data: unknown, prev?: number | null, type?: string]} Row
@@ -81,7 +83,7 @@ export function connect(url, subscription, listener) {
       if (message.t === "subscribed") {
         isGranted = true;
         attempts = 0;
-        listener.state("live", "Live");
+        listener.state("live", "Connected");
       }
       listener.message(message);
       if (message.t === "pong" && !isGranted) {
@@ -123,7 +125,7 @@ export function connect(url, subscription, listener) {
     }
     const ms = goodbye?.retry_ms ?? backOff(attempts);
     attempts += 1;
-    listener.state("waiting", `${why}. Again in ${(ms / 1000).toFixed(0)} s`);
+    listener.state("waiting", `${why}. Next attempt at ${clock(Date.now() + ms)}`);
     wait(ms, open);
   }
 

@@ -38,6 +38,8 @@ export class Latest {
   /** @type {Set<Entry>} */
   #due = new Set();
   #isCut = false;
+  /** @type {import("./status.js").Count} another one when it has changed */
+  count = { confirmed: 0, old: new Map() };
 
   /**
    * @param {HTMLElement} box
@@ -83,6 +85,7 @@ export class Latest {
 
   /** Show what has come since the last time. */
   paint() {
+    if (!this.#due.size) return;
     for (const entry of this.#due) {
       const { table, line, time: at } = entry.shown ?? this.#add(entry);
       table.show(line, entry.row[3]);
@@ -90,6 +93,7 @@ export class Latest {
       line.row.classList.toggle("old", entry.isOld);
     }
     this.#due.clear();
+    this.count = this.#counted();
     if (this.#isCut && this.more.hidden) {
       this.more.textContent = `Only ${ROWS_MAX} channels are shown: subscribe to fewer to see the others.`;
       this.more.hidden = false;
@@ -109,8 +113,19 @@ export class Latest {
     this.#tables.clear();
     this.#due.clear();
     this.#isCut = false;
+    this.count = this.#counted();
     this.box.textContent = "";
     this.more.hidden = true;
+  }
+
+  #counted() {
+    const old = new Map();
+    let confirmed = 0;
+    for (const { feed, isOld } of this.#entries.values()) {
+      if (isOld) old.set(feed, (old.get(feed) ?? 0) + 1);
+      else confirmed += 1;
+    }
+    return { confirmed, old };
   }
 
   /** @param {Entry} entry */

@@ -35,8 +35,11 @@ export class Tape {
     this.#due.set(feed, due.length > 2 * LINES_MAX ? due.slice(-LINES_MAX) : due);
   }
 
-  /** Show what has come since the last time. */
-  paint() {
+  /**
+   * Show what has come since the last time.
+   * @param {(feed: string) => boolean} isLate whether newer updates of a feed may be missing
+   */
+  paint(isLate) {
     for (const [feed, rows] of this.#due) {
       let table = this.#tables.get(feed);
       if (!table) {
@@ -46,6 +49,7 @@ export class Tape {
       for (const row of rows.slice(-LINES_MAX)) add(table, row);
     }
     this.#due.clear();
+    for (const [feed, table] of this.#tables) table.body.classList.toggle("old", isLate(feed));
   }
 
   /** Say the times anew: what was of today some time ago may be of yesterday. */
