@@ -256,7 +256,7 @@ def tail(  # noqa: PLR0913 - one for each option
         float | None, typer.Option(min=0.1, help="Fail after so many seconds without an update.")
     ] = None,
 ) -> None:
-    """Print what a running service sends."""
+    """Print what a running service sends; at the end a sum of it goes to stderr."""
     from tickfan.commands.tail import Wish
     from tickfan.commands.tail import tail as command
 

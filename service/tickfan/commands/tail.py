@@ -17,6 +17,7 @@ import tickfan_client
 from tickfan.commands import FAILED, OK, WRONG
 from tickfan.commands.printing import Printer, json_line
 from tickfan.commands.shared import leave_stdout, say, until_signal
+from tickfan.commands.summary import Summary
 from tickfan_client import Closed, Event, Refused, TickfanClientError, Update
 
 if TYPE_CHECKING:
@@ -50,10 +51,28 @@ class Wish:
 def tail(wish: Wish) -> int:
     """Print until the count, Ctrl-C, a closed pipe (all well) or an error."""
     show = _json if wish.as_json else _printer()
+    summary = Summary()
+
+    def take(item: Update | Event) -> None:
+        show(item)
+        summary.note(item)
+
     try:
-        asyncio.run(_until_signal(wish, show))
-    except BrokenPipeError as error:
+        status = _watch(wish, take)
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError) and error.errno not in FULL:
+            raise
         leave_stdout(error)
+        return OK if isinstance(error, BrokenPipeError) else FAILED
+    if status == OK or summary.updates:
+        say(summary.sentence())
+    return status
+
+
+def _watch(wish: Wish, take: Callable[[Update | Event], None]) -> int:
+    """Hand on what comes, until the end; say what was wrong. Raises what stdout does."""
+    try:
+        asyncio.run(_until_signal(wish, take))
     except Refused as refused:
         say(f"refused: {refused}" + (f" ({refused.item})" if refused.item else ""))
         return WRONG
@@ -65,11 +84,6 @@ def tail(wish: Wish) -> int:
         return WRONG
     except (TickfanClientError, _TooQuiet) as error:
         say(str(error))
-        return FAILED
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        leave_stdout(error)
         return FAILED
     return OK
 
@@ -119,14 +133,14 @@ def _json(item: Update | Event) -> None:
 
 def _printer() -> Callable[[Update | Event], None]:
     console = Console(highlight=False)
-    printer = Printer()
+    printer = Printer((lambda: console.width) if console.is_terminal else None)
 
     def show(item: Update | Event) -> None:
         line = printer.line(item)
         if line is None:
             return
         if console.is_terminal:
-            console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+            console.print(line, no_wrap=True, overflow="ignore", crop=False)
         else:  # whole lines, whatever their length
             print(line.plain, flush=True)  # noqa: T201 - this is what tail is for
 

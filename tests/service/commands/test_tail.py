@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pty
+import re
 import signal
 import sys
+import termios
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,16 +60,18 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
 async def finish(process: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
     async with asyncio.timeout(ENOUGH_S):
         out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
+    return process.returncode, (out or b"").decode(), err.decode()
 
 
 async def test_json_lines_until_the_count(service: FakeService, url: str) -> None:
-    """--json: updates and events as lines; --count counts updates; status 0."""
+    """--json: updates and events as lines; --count counts updates; the sum is on stderr."""
     batch = {"t": "updates", "u": [row(1), row(2), row(3)]}
     service.answers = [[ANSWER, {"t": "heartbeat"}, batch]]
     process = await start("quotes.#", "--json", "--url", url, "--count", "2", "--no-snapshot")
     status, out, err = await finish(process)
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err.startswith("tickfan: 2 updates of 1 channel, 1970-01-0")
+    assert len(err.splitlines()) == 1
     assert [orjson.loads(line) for line in out.splitlines()] == [
         {"event": "welcome"},
         {"event": "subscribed", "id": 1, "channels": GRANTED},
@@ -84,7 +89,9 @@ async def test_lines_for_a_person(service: FakeService, url: str) -> None:
     updates = {"t": "updates", "u": [["quotes.A", 1, 1000, data]]}
     service.answers = [[ANSWER, {"t": "gap", "reason": "bad_json"}, updates]]
     status, out, err = await finish(await start("quotes.A", "--url", url, "--count", "1"))
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err.startswith("tickfan: 1 update of 1 channel, 1970-01-0")
+    assert err.endswith("; 1 gap\n")
     granted, gap, update = out.splitlines()
     assert granted.startswith("-- subscribed  quotes.A (conflated)")
     assert gap.startswith("-- gap")
@@ -92,9 +99,32 @@ async def test_lines_for_a_person(service: FakeService, url: str) -> None:
     assert "\x1b" not in out
 
 
+async def test_a_narrow_terminal_shows_the_price(service: FakeService, url: str) -> None:
+    """Each line fits into its 40 columns, and the price is whole."""
+    trade = {"side": "buy", "size": "0.5", "price": "67123.45"}
+    updates = {"t": "updates", "u": [["trades.BTC-USD", 1, 1_704_205_800_123, trade]]}
+    service.answers = [[ANSWER, updates]]
+    env = {**ENV, "TERM": "xterm", "NO_COLOR": "1"}
+    env.pop("COLUMNS", None)  # it would win over the terminal's size
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 40))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tickfan", "tail", "trades.#", "--url", url, "--count", "1",
+        stdin=asyncio.subprocess.DEVNULL, stdout=theirs, stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT, env=env,
+    )  # fmt: skip
+    os.close(theirs)
+    status, _, _ = await finish(process)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", os.read(ours, 65_536).decode()).splitlines()
+    os.close(ours)
+    assert status == 0
+    assert shown[-1] == "2024-01-02  …des.BTC-USD  price 67123.45"
+    assert all(len(line) <= 40 for line in shown)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_ctrl_c_ends_well(service: FakeService, url: str, number: signal.Signals) -> None:
-    """A signal closes the connection and ends with status 0 and no word."""
+    """A signal closes the connection and ends with status 0 and the sum."""
     service.answers = [[ANSWER, {"t": "updates", "u": [row(1)]}]]
     process = await start("quotes.A", "--json", "--url", url)
     assert process.stdout is not None
@@ -103,7 +133,8 @@ async def test_ctrl_c_ends_well(service: FakeService, url: str, number: signal.S
             pass  # each line is flushed when it comes
     process.send_signal(number)
     status, _, err = await finish(process)
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err.startswith("tickfan: 1 update of 1 channel, ")
     async with asyncio.timeout(ENOUGH_S):
         await service.gone.wait()
 
@@ -184,3 +215,4 @@ async def test_a_quiet_market_is_said_to_be_quiet(service: FakeService, url: str
     assert status == 1
     assert "quotes.A" in out, "an update had come before"
     assert err.startswith("tickfan: no update of quotes.#, trades.A for 3 s: ")
+    assert err.splitlines()[1].startswith("tickfan: 1 update of 1 channel, ")

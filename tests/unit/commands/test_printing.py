@@ -7,15 +7,22 @@ import time
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from tickfan.commands.printing import Printer, clock, json_line
+from tests.support.updates import LAW
+from tickfan.commands.printing import CUT_LEAST, MAIN_CELLS_KEPT, Printer, clock, json_line
 from tickfan_client import Event, Update
 
 QUOTE = {"bid": "1.10", "last": "1.50"}
+TRADE = {"side": "buy", "size": "0.5", "price": "67123.45", "venue": "a place of a long name"}
+OLD_MS = 1_704_205_800_123
+"""Some moment of 2024-01-02, in every zone."""
 
 
-def plain(item: Update | Event) -> str:
-    line = Printer().line(item)
+def plain(item: Update | Event, width: int | None = None) -> str:
+    line = Printer(None if width is None else lambda: width).line(item)
     assert line is not None
     return line.plain
 
@@ -69,12 +76,95 @@ def test_types_and_snapshots_are_said() -> None:
 
 
 def test_a_terminal_is_not_at_the_publishers_mercy() -> None:
-    """Control characters in values are shown escaped; long values are cut."""
+    """Control characters in values are shown escaped; a terminal's lines are cut."""
     assert "\x1b" not in plain(Update("quotes.A", 1, 0, {"a": "\x1b[2J", "b\n": "c\nd"}))
     assert "\n" not in plain(Update("quotes.A", 1, 0, {"a": "\x1b[2J", "b\n\x07": "c\nd"}))
     assert "\x07" not in plain(Event("gap", {"reason\x07": "bad\x07"}))
-    assert len(plain(Update("quotes.A", 1, 0, "x" * 10_000))) < 120
-    assert len(plain(Update("quotes.A", 1, 0, {"bids": [["1", "2"]] * 10}))) < 120
+    assert len(plain(Update("quotes.A", 1, 0, "x" * 10_000), 120)) < 120
+    assert len(plain(Update("quotes.A", 1, 0, {"bids": [["1", "2"]] * 10}), 120)) < 120
+
+
+def at(width: int | None, *updates: Update) -> list[str]:
+    """Updates on one terminal, their local clocks replaced."""
+    printer = Printer(None if width is None else lambda: width)
+    lines = [printer.line(update) for update in updates]
+    times = re.compile(r"(?<=\d\d-\d\d )\d\d:\d\d(?=:\d\d\.\d)")
+    return [times.sub("hh:mm", line.plain) for line in lines if line is not None]
+
+
+def test_the_value_is_there_at_any_width() -> None:
+    """At 40, 80 and 120 columns; what gives way first is the line's end, then the time."""
+    lines = [Update("trades.BTC-USD", 1, OLD_MS, TRADE), Update("quotes.A", 2, OLD_MS, QUOTE)]
+    assert at(20, *lines) == ["…s.BTC-USD  67123.45", "quotes.A        1.10"]
+    assert at(40, *lines) == [
+        "2024-01-02  …des.BTC-USD  price 67123.45",
+        "2024-01-02  quotes.A      bid 1.10  las…",
+    ]
+    assert at(80, *lines) == [
+        "2024-01-02 hh:mm:00.123  trades.BTC-USD  price 67123.45  side buy  size 0.5  ve…",
+        "2024-01-02 hh:mm:00.123  quotes.A        bid 1.10  last 1.50",
+    ]
+    assert at(120, *lines)[0] == (
+        "2024-01-02 hh:mm:00.123  trades.BTC-USD  price 67123.45  side buy  size 0.5  "
+        "venue a place of a long name"
+    )
+
+
+def test_the_clock_of_today_gets_shorter() -> None:
+    """First by its milliseconds, then by its seconds."""
+    today = Update("trades.BTC-USD", 1, int(time.time() * 1000), TRADE)
+    for width, form in (
+        (44, r"\d\d:\d\d:\d\d\.\d{3}"),
+        (40, r"\d\d:\d\d:\d\d"),
+        (37, r"\d\d:\d\d"),
+    ):
+        assert re.fullmatch(form + "  trades.BTC-USD  price 67123.45", plain(today, width))
+
+
+def test_a_pipe_gets_all_of_it() -> None:
+    """Whatever its length: who reads it may cut it himself."""
+    long = Update("quotes." + "x" * 100, 1, OLD_MS, {"a": "y" * 500, "b": [["1", "2"]] * 50})
+    [line] = at(None, long)
+    assert line.endswith(
+        f"  {long.channel}  a {'y' * 500}  b {orjson.dumps(long.data['b']).decode()}"
+    )
+    assert plain(Event("gap", {"reason": "z" * 500})).endswith("z" * 500)
+
+
+def test_columns_stand_still_when_a_price_gets_shorter() -> None:
+    """On a terminal that is too narrow for all: the widest price has decided."""
+    lines = at(42, *(Update("trades.BTC-USD", 1, OLD_MS, {"price": price})
+                     for price in ("99999.125", "9.5", "100000.5")))  # fmt: skip
+    assert {line.index("price") for line in lines} == {27}
+
+
+@LAW
+@given(
+    width=st.integers(1, 150),
+    channel=st.text("ab.-", min_size=1, max_size=40),
+    ts=st.integers(0, 2**53),
+    name=st.text("abc", max_size=12),
+    value=st.text("0123456789.", min_size=1, max_size=40)
+    | st.text("価格", min_size=1, max_size=40),
+    more=st.dictionaries(st.text("xyz", max_size=9), st.integers(0, 2**53), max_size=4),
+    kind=st.sampled_from(["update", "done"]),
+)
+def test_the_value_is_the_last_to_be_cut(
+    width: int, channel: str, ts: int, name: str, value: str, more: dict[str, int], kind: str
+) -> None:
+    """No line is too long; and who does not see all of the value sees nothing but the value."""
+    data = {name: value, **more} if name else value
+    line = plain(Update(channel, 1, ts, data, type=kind), width)
+    assert cell_len(line) <= width
+    kept = value if cell_len(value) <= MAIN_CELLS_KEPT else value[: MAIN_CELLS_KEPT // 2 - 1]
+    if kept not in line and width >= CUT_LEAST:
+        assert value.startswith(line.rstrip("… ")), "the value alone, cut"
+
+
+def test_why_stands_first_in_an_event() -> None:
+    """The end of its line may be cut."""
+    gap = Event("gap", {"channel": "trades.A", "seq": 2**50, "ts": OLD_MS, "reason": "bad_json"})
+    assert plain(gap, 40) == "-- gap        reason bad_json  channel …"
 
 
 def test_events_are_dimmed_and_quiet_ones_left_out() -> None:
@@ -82,7 +172,7 @@ def test_events_are_dimmed_and_quiet_ones_left_out() -> None:
     line = Printer().line(Event("gap", {"channel": "trades.A", "reason": "bad_json"}))
     assert line is not None
     assert line.style == "dim"
-    assert line.plain == "-- gap        channel trades.A  reason bad_json"
+    assert line.plain == "-- gap        reason bad_json  channel trades.A"
     assert Printer().line(Event("heartbeat", {})) is None
 
 
