@@ -29,7 +29,6 @@ _FEED_MODELS: dict[str, type[BaseModel]] = {
     Delivery.LOSSLESS.value: LosslessFeed,
 }
 _ALLOWED = {
-    "bool_parsing": "true or false",
     "bool_type": "true or false",
     "string_type": "text in quotes",
     "tuple_type": "a list in square brackets",

@@ -1,14 +1,19 @@
 """Reads settings from environment variables: ``TICKFAN_HTTP__PORT`` is ``http.port``.
 
-Must not know the file, nor judge a value.
+A variable's text becomes what the file would have: a number, true or false, a list. One that
+cannot stays a text, for whoever judges it. Must not know the file, nor judge a value.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from pydantic import TypeAdapter
 
 from tickfan.config.complaints import sections
 from tickfan.config.settings import Settings
@@ -31,6 +36,10 @@ _KUBERNETES = re.compile(
 )
 
 
+# true and false in any case; also 1 and 0, yes and no, on and off, which a file must not say.
+_flag = TypeAdapter(bool).validate_python
+
+
 class FromEnvironment(NamedTuple):
     """What the environment says.
 
@@ -44,28 +53,42 @@ class FromEnvironment(NamedTuple):
 
 
 def read(environ: Mapping[str, str]) -> FromEnvironment:
-    """The settings among ``environ``; other programs' variables are not looked at."""
+    """The settings among ``environ``; other programs' variables are not looked at.
+
+    Small letters in a name are refused and not taken for capitals: of two variables that
+    differ in nothing else, each with its value, one would be lost.
+    """
     known = _known()
     found = FromEnvironment({}, {}, [])
     for variable, value in sorted(environ.items()):
-        if not variable.startswith(PREFIX) or variable.startswith(TEST_PREFIX):
+        name = variable.upper()
+        if not name.startswith(PREFIX) or name.startswith(TEST_PREFIX):
             continue
         if variable in known:
-            path, is_list = known[variable]
-            _take(found, variable, path, value, is_list=is_list)
-        elif not _KUBERNETES.fullmatch(f"{variable}={value}"):
+            path, kinds = known[variable]
+            _take(found, variable, path, value, kinds)
+        elif name in known:
+            found.problems.append(f"{variable} is not a setting: write it in capitals, as {name}")
+        elif not _is_foreign(variable, value):
             found.problems.append(_unknown(variable, list(known)))
     return found
 
 
-def _take(found: FromEnvironment, variable: str, path: str, text: str, *, is_list: bool) -> None:
-    value: Any = text
-    if is_list:
-        try:
-            value = json.loads(text)
-        except ValueError as error:
-            found.problems.append(f"{path}: {variable} must hold a JSON array: {error}")
-            return
+def _is_foreign(variable: str, value: str) -> bool:
+    """Whether it is somebody else's: Kubernetes', or in small letters and not built as ours."""
+    if variable.startswith(PREFIX):
+        return _KUBERNETES.fullmatch(f"{variable}={value}") is not None
+    return DELIMITER not in variable
+
+
+def _take(
+    found: FromEnvironment, variable: str, path: str, text: str, kinds: frozenset[Any]
+) -> None:
+    try:
+        value = _value(text, kinds)
+    except ValueError as error:
+        found.problems.append(f"{path}: {variable} must hold a JSON array: {error}")
+        return
     found.variables[path] = variable
     section, _, name = path.partition(".")
     if name:
@@ -74,14 +97,39 @@ def _take(found: FromEnvironment, variable: str, path: str, text: str, *, is_lis
         found.values[section] = value
 
 
-def _known() -> dict[str, tuple[str, bool]]:
-    """Each variable with its setting's path, and whether it holds a list."""
-    known = {PREFIX + "FEEDS": ("feeds", True)}
+def _value(text: str, kinds: frozenset[Any]) -> Any:
+    """The text as a value of one of these types. Raises ValueError for a list that is no JSON."""
+    if kinds == {tuple} or (tuple in kinds and text.startswith("[")):
+        return json.loads(text)
+    with suppress(ValueError):  # pydantic's is one, too
+        if bool in kinds:
+            return _flag(text)
+        if int in kinds:
+            return int(text)
+        if float in kinds:
+            return float(text)
+    return text
+
+
+def _known() -> dict[str, tuple[str, frozenset[Any]]]:
+    """Each variable with its setting's path, and the types that the setting may have."""
+    known = {PREFIX + "FEEDS": ("feeds", frozenset({tuple}))}
     for section, model in sections(Settings).items():
         for name, field in model.model_fields.items():
             variable = f"{PREFIX}{section}{DELIMITER}{name}".upper()
-            known[variable] = (f"{section}.{name}", isinstance(field.default, tuple))
+            known[variable] = (f"{section}.{name}", frozenset(_kinds(field.annotation)))
     return known
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kinds(parts[0])
+    if origin in (Union, UnionType):
+        return set().union(*map(_kinds, parts))
+    if origin is Literal:
+        return set(map(type, parts))
+    return {origin or annotation}
 
 
 def _unknown(variable: str, known: list[str]) -> str:

@@ -1,19 +1,18 @@
 """The kinds of values that settings have; each says what it allows.
 
-A kind raises ``allowed`` with a sentence of what would have been right, and
-never repeats the value. Must not know which setting it serves.
+A kind takes the values of its own type only: a text is no number, and ``1`` is not ``true``.
+It raises ``allowed`` with a sentence of what would have been right, and never repeats the
+value. Must not know which setting it serves.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, SecretStr, ValidationError, WrapValidator
+from pydantic import AfterValidator, SecretStr, Strict, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from tickfan.config.brokerurl import ALLOWED as BROKER_URL_ALLOWED
@@ -61,12 +60,29 @@ def problems(found: list[tuple[str, str]]) -> NoReturn:
 
 def whole(low: int, high: int, unit: str) -> WrapValidator:
     """An integer from ``low`` to ``high``; ``unit`` is shown in brackets."""
-    return _number(low, high, f"an integer from {low} to {high} ({unit})")
+    allowed = f"an integer from {low} to {high} ({unit})"
+
+    def check(value: object, _handler: ValidatorFunctionWrapHandler) -> int:
+        # A bool is an int to Python, not to someone who reads the file.
+        if type(value) is not int or not low <= value <= high:
+            refuse(allowed)
+        return value
+
+    return WrapValidator(check)
 
 
 def real(low: float, high: float, unit: str) -> WrapValidator:
     """A number from ``low`` to ``high``; ``unit`` is shown in brackets."""
-    return _number(low, high, f"a number from {low:g} to {high:g} ({unit})")
+    allowed = f"a number from {low:g} to {high:g} ({unit})"
+
+    def check(value: object, _handler: ValidatorFunctionWrapHandler) -> float:
+        if type(value) is not int and (type(value) is not float or not math.isfinite(value)):
+            refuse(allowed)
+        if not low <= value <= high:
+            refuse(allowed)
+        return float(value)
+
+    return WrapValidator(check)
 
 
 def text(allowed: str, pattern: str) -> WrapValidator:
@@ -77,20 +93,6 @@ def text(allowed: str, pattern: str) -> WrapValidator:
         if not isinstance(value, str) or matches(value) is None:
             refuse(allowed)
         return value
-
-    return WrapValidator(check)
-
-
-def _number(low: float, high: float, allowed: str) -> WrapValidator:
-    def check(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            number = handler(value)
-        except ValidationError:
-            refuse(allowed)
-        # A bool is an integer to Python, not to someone who reads the file.
-        if isinstance(value, bool) or not math.isfinite(number) or not low <= number <= high:
-            refuse(allowed)
-        return number
 
     return WrapValidator(check)
 
@@ -110,13 +112,13 @@ def _readable(value: str) -> str:
 
 
 def _declare(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
-    if isinstance(value, str) and value.startswith("["):  # from the environment
-        with suppress(ValueError):
-            value = json.loads(value)
+    allowed = 'true, false, or a list of what may be made: "exchange", "streams"'
+    if not isinstance(value, bool | list | tuple):
+        refuse(allowed)
     try:
         return handler(value)
     except ValidationError:
-        refuse('true, false, or a list of what may be made: "exchange", "streams"')
+        refuse(allowed)
 
 
 def _broker_url(value: SecretStr) -> SecretStr:
@@ -139,6 +141,7 @@ def _token(value: SecretStr) -> SecretStr:
 
 _NAME = r"[^\x00-\x1f\x7f]{%d,127}"
 
+Flag = Annotated[bool, Strict()]
 Host = Annotated[
     str, text("a host name or an IP address, such as 127.0.0.1 or ::", r"[A-Za-z0-9._:%-]{1,253}")
 ]

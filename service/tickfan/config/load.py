@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
-from pydantic_settings import InitSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import InitSettingsSource
 
 from tickfan.config import environment
 from tickfan.config.complaints import complaints
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+_UTF16 = (
+    "the file is in UTF-16, and TOML must be UTF-8: save it as UTF-8 "
+    "(in PowerShell: Set-Content -Encoding utf8)"
+)
 _AT = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
@@ -65,9 +70,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
 def _file(path: Path) -> InitSettingsSource:
     try:
-        # Opened here first: a missing file is silently skipped by the source.
-        path.open("rb").close()
-        return TomlConfigSettingsSource(Settings, path)
+        content = path.read_bytes()
+        if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in content[:2]:
+            raise ConfigError([f"{path}: {_UTF16}"])
+        # Editors on Windows begin a file with a byte order mark.
+        return InitSettingsSource(Settings, tomllib.loads(content.decode("utf-8-sig")))
     except OSError as error:
         problem = f"{path}: the file cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:

@@ -14,6 +14,7 @@ from tickfan.config import brokerurl
 from tickfan.config.kinds import (
     BrokerUrl,
     Declare,
+    Flag,
     Host,
     Name,
     Port,
@@ -55,7 +56,7 @@ class HttpSettings(Section):
     port: Port = 8080
     admin_host: Host = "127.0.0.1"
     admin_port: Port = 8081
-    reuse_port: bool = False
+    reuse_port: Flag = False
     header_timeout_s: Annotated[float, real(1, 300, "seconds")] = 15
     keepalive_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 75
     body_bytes_max: Annotated[int, whole(1024, 2**26, "bytes")] = 262_144
@@ -88,7 +89,7 @@ class StreamSettings(Section):
     intervals_ms: Annotated[tuple[Interval, ...], AfterValidator(_ladder)] = (
         50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000,
     )  # fmt: skip
-    snapshot: bool = True
+    snapshot: Flag = True
 
 
 class BrokerSettings(Section):
@@ -108,7 +109,7 @@ class BrokerSettings(Section):
     tls_ca_file: ReadableFile = ""
     tls_cert_file: ReadableFile = ""
     tls_key_file: ReadableFile = ""
-    tls_verify: bool = True
+    tls_verify: Flag = True
 
     @property
     def is_memory(self) -> bool:
@@ -150,7 +151,7 @@ class PublishSettings(Section):
 class MarketSettings(Section):
     """The simulated market; it runs only with ``memory://``."""
 
-    enabled: bool = True
+    enabled: Flag = True
     seed: Annotated[int, whole(0, 2**63 - 1, "any")] | None = None
     rate: Annotated[float, real(0.1, 100_000, "updates a second")] = 200
 

@@ -28,21 +28,21 @@ def refusal(check: Callable[[Any], object], value: object) -> str:
     return str(fault["ctx"]["allowed"])
 
 
-@pytest.mark.parametrize(("value", "expected"), [(1, 1), (9, 9), ("5", 5), (5.0, 5)])
-def test_a_whole_number_is_taken_from_a_file_or_a_variable(value: object, expected: int) -> None:
-    """A variable's text will do."""
-    assert WHOLE.validate_python(value) == expected
+@pytest.mark.parametrize("value", [1, 9])
+def test_a_whole_number_in_range_is_taken(value: int) -> None:
+    """Both ends are in it."""
+    assert WHOLE.validate_python(value) == value
 
 
-@pytest.mark.parametrize("value", [0, 10, -5, "x", "", 1.5, True, None, [1], float("nan")])
+@pytest.mark.parametrize("value", [0, 10, -5, "5", "", 5.0, 1.5, True, None, [1], 2**70])
 def test_what_is_not_in_range_is_refused_with_the_range_and_its_unit(value: object) -> None:
-    """Also a bool, which Python would take for a number."""
+    """Also a text, and a bool, which Python would take for a number."""
     assert refusal(WHOLE.validate_python, value) == "an integer from 1 to 9 (sheep)"
 
 
-@pytest.mark.parametrize("value", [0.4, "inf", float("nan"), "-1", True, "1s"])
+@pytest.mark.parametrize("value", [0.4, float("inf"), float("nan"), "1", True, 10**400])
 def test_a_real_number_must_be_finite_and_in_range(value: object) -> None:
-    """Infinity is no time to wait."""
+    """Infinity is no time to wait, and a text is no number."""
     assert refusal(REAL.validate_python, value) == "a number from 0.5 to 9 (seconds)"
 
 
@@ -55,6 +55,7 @@ def test_a_number_is_in_range_or_refused(value: object) -> None:
     except ValidationError:
         return
     assert 0.5 <= number <= 9
+    assert number == value
 
 
 @pytest.mark.parametrize("value", ["1s", "15m", "1h", "7D", "1M", "1Y"])

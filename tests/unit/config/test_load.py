@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import date
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
 
+from tests.support.updates import LAW
 from tickfan.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, load
 from tickfan.config.complaints import sections
 
@@ -108,6 +115,159 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     latin = tmp_path / "latin.toml"
     latin.write_bytes(b"# gr\xfc\xdfe\n")
     assert problems(latin) == (f"{latin}: not UTF-8, as TOML must be: see byte 4",)
+
+
+@pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf"])
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path, begin: bytes) -> None:
+    """Editors on Windows write one; lines end there with CR LF."""
+    path = tmp_path / "tickfan.toml"
+    path.write_bytes(begin + b'[log]\r\nlevel = "debug"\r\n')
+    assert load(path, {}).log.level == "debug"
+    path.write_bytes(begin + b"[log]\r\nlevel = 'x' 'y'\r\n")
+    assert problems(path)[0].startswith(f"{path}:2: not TOML: ")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named(tmp_path: Path, encoding: str) -> None:
+    """As > of PowerShell 5 writes it: the sentence says what to do."""
+    path = tmp_path / "tickfan.toml"
+    path.write_text('[log]\nlevel = "debug"\n', encoding)
+    [problem] = problems(path)
+    assert problem.startswith(f"{path}: the file is in UTF-16, ")
+    assert "save it as UTF-8" in problem
+
+
+class Setting(NamedTuple):
+    """A setting, and the types that TOML may have for it."""
+
+    table: str
+    name: str
+    types: frozenset[type]
+    item: type | None = None
+
+    def file(self, value: Any) -> str:
+        """A file that sets it, and what it needs."""
+        if self.table not in ("conflated", "lossless"):
+            return f"[{self.table}]\n{self.name} = {toml(value)}\n"
+        feed = {"name": "a", "bind": ["a.#"], "delivery": self.table, self.name: value}
+        return "[[feeds]]\n" + "".join(f"{key} = {toml(each)}\n" for key, each in feed.items())
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key)} = {toml(each)}" for key, each in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, date):
+        return value.isoformat()
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def types_of(default: Any) -> frozenset[type]:
+    """What TOML has for a setting of this default; a whole number will do for any."""
+    if isinstance(default, float):
+        return frozenset({float, int})
+    if isinstance(default, tuple):
+        return frozenset({list})
+    return frozenset({str if isinstance(default, str | SecretStr) else type(default)})
+
+
+def all_settings() -> list[Setting]:
+    odd = {"declare": frozenset({bool, list}), "seed": frozenset({int})}
+    found = [
+        Setting(
+            table, name, odd.get(name) or types_of(value), int if isinstance(value, tuple) else None
+        )
+        for table in sections(Settings)
+        for name, value in getattr(Settings(), table)
+    ]
+    for feed in (next(f for f in Settings().feeds if f.delivery == kind)
+                 for kind in ("conflated", "lossless")):  # fmt: skip
+        found += [
+            Setting(feed.delivery, name, types_of(value), str if isinstance(value, tuple) else None)
+            for name, value in feed
+        ]
+    return found
+
+
+SETTINGS = all_settings()
+SOME_OF_EACH: dict[type, tuple[Any, ...]] = {
+    bool: (True, False), int: (0, 1, 100), float: (0.0, 1.0, 100.0),
+    str: ("100", "1", "true", "yes", "[]"), list: ([], ["100"]), dict: ({"a": 100},),
+    date: (date(2024, 1, 2),),
+}  # fmt: skip
+"""Values, and those that other languages take for values of another type."""
+ANY = {
+    bool: st.booleans(),
+    int: st.integers(-(2**63), 2**63 - 1),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    str: st.sampled_from(SOME_OF_EACH[str]) | st.text(st.characters(codec="utf-8"), max_size=20),
+    list: st.lists(st.integers(0, 9) | st.booleans(), max_size=3),
+    dict: st.dictionaries(st.text("ab", min_size=1), st.integers(0, 9), max_size=2),
+    date: st.dates(),
+}
+
+
+def check_refused(path: Path, setting: Setting, value: Any) -> None:
+    path.write_text(setting.file(value), "utf-8")
+    found = problems(path)
+    told = rf"\b{setting.name}(\[0\])?: got .*, allowed: ."
+    assert any(re.search(told, each, re.DOTALL) for each in found), (setting, value, found)
+
+
+def test_no_setting_takes_a_value_of_another_type(tmp_path: Path) -> None:
+    """A text is no number, 1 is not true, "yes" neither: each is told with what is allowed."""
+    path = tmp_path / "tickfan.toml"
+    for setting in SETTINGS:
+        for kind, values in SOME_OF_EACH.items():
+            for value in values:
+                if kind not in setting.types:
+                    check_refused(path, setting, value)
+                if setting.item not in (None, kind):
+                    check_refused(path, setting, [value])
+
+
+@LAW
+@given(data=st.data())
+def test_no_setting_takes_any_value_of_another_type(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever the value is."""
+    setting = data.draw(st.sampled_from(SETTINGS))
+    kind = data.draw(st.sampled_from([kind for kind in ANY if kind not in setting.types]))
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    check_refused(path, setting, data.draw(ANY[kind]))
+
+
+WRONG_TEXTS: dict[type, tuple[str, ...]] = {
+    bool: ("", "maybe", "2", "[]", '"true"'),
+    int: ("", "x", "8080.0", "1e3", "true", "[1]", '"8080"'),
+    float: ("", "x", "true", "nan", "inf", "[1]", '"15"'),
+    list: ("", "50", "true", '"50"', "{}", "50,100", "[true]", "[1.5]", "[[]]", "[null]"),
+}
+
+
+def test_no_variable_takes_a_text_of_another_type() -> None:
+    """A variable is a text, so it must be written as such a value; it is named."""
+    for setting in SETTINGS:
+        if setting.table in ("conflated", "lossless") or setting.types == {str}:
+            continue
+        texts = set.intersection(*(set(WRONG_TEXTS[kind]) for kind in setting.types))
+        variable = f"TICKFAN_{setting.table}__{setting.name}".upper()
+        for text in texts:
+            found = problems(None, **{variable: text})
+            assert found, (variable, text)
+            assert all(setting.name in each or variable in each for each in found)
+
+
+def test_every_setting_takes_its_default_from_a_variable() -> None:
+    """Written as JSON, which is what TOML has, too."""
+    for table in sections(Settings):
+        for name, value in getattr(Settings(), table):
+            if not isinstance(value, SecretStr) and value is not None:
+                text = value if isinstance(value, str) else json.dumps(value)
+                assert load(None, {f"TICKFAN_{table}__{name}".upper(): text}) == Settings()
 
 
 def test_the_error_leads_to_no_value(tmp_path: Path) -> None:
