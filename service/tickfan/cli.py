@@ -167,11 +167,12 @@ def publish(  # noqa: PLR0913 - one for each option
         ),
     ] = None,
     begin: Annotated[
-        int, typer.Option("--from", min=1, help="The first row to publish, from 1.")
-    ] = 1,
+        int | None, typer.Option("--from", min=1, help="The first row to publish [1].")
+    ] = None,
     on_error: Annotated[
-        OnError, typer.Option(help="What a bad row does: end it, or be named and left out.")
-    ] = OnError.STOP,
+        OnError | None,
+        typer.Option(help="What a bad row does: end it, or be named and left out [stop]."),
+    ] = None,
     now: Annotated[
         bool,
         typer.Option("--now", help="Give updates the time of sending, not the row's: load tests."),
@@ -198,16 +199,15 @@ def publish(  # noqa: PLR0913 - one for each option
         "--symbol-column": symbol_column, "--columns": columns, "--time": time, "--tz": tz,
         "--date": date, "--time-unit": time_unit, "--time-format": time_format,
         "--delimiter": delimiter, "--encoding": encoding, "--check or --no-check": check,
-        "--from": begin if begin > 1 else None, "--now": now or None,
-        "--on-error": on_error if on_error is OnError.SKIP else None,
+        "--from": begin, "--on-error": on_error, "--now": now or None,
     }  # fmt: skip
     of_market = {"--rate": rate, "--seed": seed}
     for option, value in (of_files if replay is None else of_market).items():
         if value is not None:
             say(f"{option} goes {'with' if replay is None else 'without'} --replay")
             raise typer.Exit(WRONG)
-    if asap and (speed or max_gap is not None):
-        say("--asap asks for no pace, so it goes without --speed and --max-gap")
+    if (asap and speed) or (max_gap is not None and (asap or speed == 0)):
+        say("--asap (--speed 0) asks for no pace, so it goes without --speed and --max-gap")
         raise typer.Exit(WRONG)
     if replay is None:
         raise typer.Exit(command(config, Order(None, rate, seed, count, seconds)))
@@ -230,7 +230,7 @@ def publish(  # noqa: PLR0913 - one for each option
     playback = Playback(
         plan,
         Pace(0.0 if asap else 1.0 if speed is None else speed, max_gap, count, seconds),
-        begin,
+        begin or 1,
         is_checked=check is None and not plan.is_pipe,
         skips=on_error is OnError.SKIP,
         is_now=now,

@@ -133,11 +133,14 @@ BAD_OPTIONS = [
     ["--no-check"],
     ["--now"],
     ["--from", "2"],
+    ["--from", "1"],
+    ["--on-error", "stop"],
     ["--tz", "UTC"],
     ["--on-error", "skip"],
     ["--replay", "x.csv", "--on-error", "maybe"],
     ["--replay", "x.csv", "--asap", "--speed", "60"],
     ["--replay", "x.csv", "--asap", "--max-gap", "1"],
+    ["--replay", "x.csv", "--speed", "0", "--max-gap", "1"],
     ["--replay", "x.csv", "--from", "0"],
     ["--replay", "x.csv", "--tz", "CST"],
     ["--replay", "x.csv", "--time-unit", "min"],
@@ -150,8 +153,11 @@ BAD_OPTIONS = [
 
 @pytest.mark.parametrize("arguments", BAD_OPTIONS)
 def test_publish_refuses_bad_options(arguments: list[str]) -> None:
-    """Options out of range and stray arguments are refused, status 2."""
-    assert call("publish", *arguments).exit_code == 2
+    """What is out of range, stray, or would have no effect is refused by name, status 2."""
+    result = call("publish", *arguments)
+    assert result.exit_code == 2
+    option = next((each for each in reversed(arguments) if each.startswith("--")), arguments[0])
+    assert option in result.stderr
 
 
 def test_serve_names_a_taken_port(unused_tcp_port: int) -> None:

@@ -232,6 +232,11 @@ class Reader:
     def _check_symbol(self) -> None:
         """Refuse what would send several symbols on one channel, or none."""
         column, replay = self._columns.symbol, self.replay
+        if column is None and replay.symbol is not None and "{symbol}" not in replay.template:
+            raise ReplayError(
+                f"{self.name}: no symbol column is known, and the template {replay.template!r} "
+                "has no {symbol}, so --symbol would have no effect: leave it out"
+            )
         if column is None and replay.symbol is None and "{symbol}" in replay.template:
             raise ReplayError(
                 f"{self.name}: no symbol column is known; say --symbol SYMBOL for all rows, or "

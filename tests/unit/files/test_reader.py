@@ -205,6 +205,8 @@ def test_one_series_without_a_symbol_column(write: Write) -> None:
     path = write("time,value\n1704205800,5\n")
     assert good(Replay(path, "quotes.{symbol}", "SPX"))[0].channel == "quotes.SPX"
     assert good(Replay(path, "quotes.fixed"))[0].channel == "quotes.fixed"
+    with pytest.raises(ReplayError, match="--symbol would have no effect"):
+        read(Replay(path, "quotes.fixed", "SPX"))
 
 
 def test_several_symbols_for_one_channel(write: Write) -> None:
