@@ -1,8 +1,9 @@
 """``POST /v1/channels/{channel}``: publish one update through the broker.
 
-The answer comes after the broker's confirm. All replicas read the update from the broker,
-so it reaches the clients of each replica, this one's too. Must not know which broker it
-is, nor who subscribes.
+What a body, its content type, a type and a time mean is decided by ``wire.inbound``, as for
+what comes from the broker. The answer comes after the broker's confirm. All replicas read
+the update from the broker, so it reaches the clients of each replica, this one's too. Must
+not know which broker it is, nor who subscribes.
 """
 
 from __future__ import annotations
@@ -16,40 +17,37 @@ from tickfan.broker.base import JSON, MSGPACK, Message, PublishError
 from tickfan.clock import now_ms
 from tickfan.core.errors import Poison, Refusal
 from tickfan.core.pattern import check_channel_name
+from tickfan.core.times import as_ms
 from tickfan.transports.parameters import check_encoding, check_query
-from tickfan.wire.inbound import check_type, decode
+from tickfan.wire.inbound import check_type, decode, is_messagepack
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-_KINDS = {"application/json": JSON, "application/msgpack": MSGPACK,
-          "application/x-msgpack": MSGPACK}  # fmt: skip
-
 
 async def publish(request: web.Request) -> web.Response:
-    """Publish the body as the update's ``data``; ``?type=`` names the event."""
+    """Publish the body as the update's ``data``; ``?type=`` names the event, ``?ts=`` its time."""
     context = request.app[CONTEXT]
     _authorize(request, context.publish_token)
-    check_query(request, "type")
+    check_query(request, "type", "ts")
     name = check_channel_name(request.match_info["channel"])
     feed = feed_of(context.feeds, name)
-    kind = JSON if request.content_type.endswith("+json") else _KINDS.get(request.content_type)
-    if kind is None:
-        raise Refusal(
-            "unsupported_media_type",
-            f"the body is {request.content_type[:80]!r}; send application/json or "
-            "application/msgpack",
-        )
     check_encoding(request)
     body = await request.read()
-    type_ = request.query.get("type")
+    # As it was sent: aiohttp makes text/plain of what it cannot read.
+    content_type = request.headers.get("Content-Type")
+    type_ = request.query.get("type") or None
     try:
         # A body that would be poison to each replica is refused here, by name.
+        kind = MSGPACK if is_messagepack(content_type) else JSON
         decode(name, body, kind, batch=False)
         check_type(type_)
+        ts = as_ms(request.query.get("ts")) or now_ms()
     except Poison as poison:
-        raise Refusal(poison.reason, poison.detail, name) from None
-    ts = now_ms()
+        code = poison.reason
+        if code == "bad_content_type":
+            code = "unsupported_media_type"  # HTTP has a status of its own for it
+        raise Refusal(code, poison.detail, name) from None
     try:
         await context.broker.publish(feed.name, Message(name, body, kind, type_, ts))
     except PublishError as error:
@@ -60,6 +58,7 @@ async def publish(request: web.Request) -> web.Response:
 
 def _authorize(request: web.Request, token: str | None) -> None:
     if token is None:
+        _check_origin(request)
         return
     if not token:
         raise Refusal(
@@ -72,3 +71,21 @@ def _authorize(request: web.Request, token: str | None) -> None:
     matches = hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode())
     if scheme.lower() != "bearer" or not matches:
         raise Refusal("publish_forbidden", "the token is not publish.token")
+
+
+def _check_origin(request: web.Request) -> None:
+    """Refuse what a page of another site sends, where no token stands in its way.
+
+    A browser sends some bodies to any address that a page names, without asking there first
+    (Fetch, section 3.3.5, "CORS-safelisted"): else any page could publish to a service on
+    its reader's machine.
+    """
+    origin = request.headers.get("Origin")
+    if origin is None or request.headers.get("Sec-Fetch-Site") == "same-origin":
+        return
+    if origin.partition("://")[2].lower() != request.host.lower():
+        raise Refusal(
+            "publish_forbidden",
+            f"this comes from a page of {origin[:80]!r}: without publish.token only pages of this "
+            "address publish",
+        )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgpack
 import orjson
 import pytest
 
+from tests.support.bodies import SENT, Sent
 from tests.support.raw import connect
 from tickfan.app import Parts
 from tickfan.broker.base import BrokerBlocked, BrokerDown, PublishError, Unconfirmed, Unroutable
@@ -77,7 +79,6 @@ async def test_what_is_published_reaches_a_subscriber(service: Live) -> None:
         ("trades.A", b"\xc1", MSGPACK, 400, "bad_msgpack"),
         ("trades.A", msgpack.packb(b"x"), MSGPACK, 400, "bad_value"),
         ("trades.A", msgpack.packb(float("nan")), MSGPACK, 400, "bad_number"),
-        ("trades.A", b"1", {"Content-Type": "text/plain"}, 415, "unsupported_media_type"),
         (
             "trades.A", b"a=1", {"Content-Type": "application/x-www-form-urlencoded"},
             415, "unsupported_media_type",
@@ -86,7 +87,8 @@ async def test_what_is_published_reaches_a_subscriber(service: Live) -> None:
         ("trades.A", b'"' + b"x" * 300_000 + b'"', JSON, 413, "too_large"),
         ("trades.A?type=closing", b"1", JSON, 400, "bad_type"),
         ("trades.A?type=error", b"1", JSON, 400, "bad_type"),
-        ("trades.A?type=", b"1", JSON, 400, "bad_type"),
+        ("trades.A?ts=yesterday", b"1", JSON, 400, "bad_ts"),
+        ("trades.A?time=1", b"1", JSON, 400, "bad_field"),
         ("trades.A?type=Bad%0Aevent", b"1", JSON, 400, "bad_type"),
         ("trades.%23", b"1", JSON, 400, "bad_channel"),
         ("weather.X", b"1", JSON, 404, "no_feed"),
@@ -101,6 +103,62 @@ async def test_what_would_be_poison_is_refused_here(
     assert answer["error"]["message"]
     assert not service.service.tally.messages_in
     assert not service.service.tally.poison
+
+
+@pytest.mark.parametrize("sent", SENT)
+async def test_the_rule_is_that_of_the_broker(service: Live, sent: Sent) -> None:
+    """What the broker's messages may be is taken with its type and time; all else refused."""
+    query = "&".join(
+        f"{name}={quote(value)}"
+        for name, value in (("type", sent.type), ("ts", sent.ts))
+        if value is not None
+    )
+    headers = {} if sent.content_type is None else {"Content-Type": sent.content_type}
+    url = service.url(f"/v1/channels/trades.A?{query}")
+    async with service.session.post(
+        url, data=sent.body, headers=headers, skip_auto_headers=["Content-Type"]
+    ) as response:
+        answer = await response.json()
+    if sent.why is None:
+        assert response.status == 201, answer
+        async with service.session.get(service.url("/v1/channels/trades.A")) as latest:
+            update = await latest.json()
+        assert update["data"] == sent.data
+        assert update.get("type", "update") == (sent.type or "update")
+        assert update["ts"] == answer["ts"]
+        assert sent.ts_ms in (None, update["ts"])
+    else:
+        refused = {"bad_content_type": (415, "unsupported_media_type")}
+        assert (response.status, answer["error"]["code"]) == refused.get(sent.why, (400, sent.why))
+        assert not service.service.tally.messages_in
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://elsewhere.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://behind.proxy", "Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Origin": "{own}"}, 201),
+        ({}, 201),
+    ],
+)
+async def test_pages_of_other_sites_do_not_publish_without_a_token(
+    service: Live, make_live: MakeLive, headers: dict[str, str], status: int
+) -> None:
+    """A browser sends text/plain anywhere without asking; with a token it cannot."""
+    own = service.url("")
+    given = {name: value.format(own=own) for name, value in headers.items()}
+    found, answer = await post(service, "trades.A", b"1", {"Content-Type": "text/plain"} | given)
+    assert found == status, answer
+    token = "correct-horse-battery-staple"
+    guarded = await make_live(PUBLISH__TOKEN=token)
+    found, _ = await post(
+        guarded, "trades.A", b"1", JSON | given | {"Authorization": f"Bearer {token}"}
+    )
+    assert found == 201
 
 
 @pytest.mark.parametrize(
@@ -159,6 +217,18 @@ async def test_any_bytes_may_come_as_a_token(make_live: MakeLive) -> None:
     head = (
         b"POST /v1/channels/quotes.A HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
         b"Authorization: Bearer \xff\xe9\r\nContent-Type: application/json\r\n\r\n1"
+    )
+    async with connect(service, head) as wire:
+        status, _ = await wire.head()
+        assert status == 403
+        assert orjson.loads(await wire.up_to(b"\n"))["error"]["code"] == "publish_forbidden"
+
+
+async def test_any_bytes_may_come_as_an_origin(service: Live) -> None:
+    """One that is no UTF-8 is another site's, not a failure."""
+    head = (
+        b"POST /v1/channels/quotes.A HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+        b"Origin: http://\xff\xe9\r\n\r\n1"
     )
     async with connect(service, head) as wire:
         status, _ = await wire.head()
