@@ -5,11 +5,9 @@ Must not know who subscribes, nor cursors.
 
 from __future__ import annotations
 
-import csv
-import io
-import re
+from codecs import BOM_UTF8
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 from aiohttp import web
@@ -17,8 +15,8 @@ from aiohttp import web
 from tickfan.api.context import CONTEXT, json_response
 from tickfan.api.queries import find_channel, limit_of
 from tickfan.core.errors import Refusal
-from tickfan.transports.parameters import check_query
-from tickfan.wire import events
+from tickfan.transports.parameters import check_query, yes_or_no
+from tickfan.wire import csvtable, events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +29,6 @@ LIMIT_MAX = 10_000
 SCAN_MAX = 200_000
 """Updates of other channels that one request may pass over: meanwhile it holds the loop."""
 
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - some spreadsheets take the wide ones too
-
 _FORMATS = {
     "application/json": "json",
     "application/x-ndjson": "ndjson",
@@ -44,9 +39,10 @@ _FORMATS = {
 async def history(request: web.Request) -> web.Response:
     """The newest ``limit`` (1 to 10,000) updates, oldest first.
 
-    JSON, NDJSON or CSV by ``format`` or the Accept header.
+    JSON, NDJSON or CSV by ``format`` or the Accept header. ``bom`` puts a byte order mark
+    before CSV: without it Excel does not know that it is UTF-8.
     """
-    check_query(request, "limit", "format")
+    check_query(request, "limit", "format", "bom")
     channel = find_channel(request.app[CONTEXT].feeds, request.match_info["channel"])
     if not channel.feed.is_lossless:
         raise Refusal(
@@ -57,6 +53,7 @@ async def history(request: web.Request) -> web.Response:
         )
     limit = limit_of(request, LIMIT, LIMIT_MAX)
     format_ = _format(request)
+    begin = _begin(request, format_)
     updates = _newest(channel, limit)
     if format_ == "json":
         oldest = channel.feed.history.oldest
@@ -70,7 +67,7 @@ async def history(request: web.Request) -> web.Response:
     body, content_type = (
         (_ndjson(updates), "application/x-ndjson")
         if format_ == "ndjson"
-        else (_csv(updates), "text/csv")
+        else (begin + csvtable.table(updates), "text/csv")
     )
     return web.Response(
         body=body,
@@ -92,6 +89,19 @@ def _format(request: web.Request) -> str:
     return next((_FORMATS[kind] for kind in accepted if kind in _FORMATS), "json")
 
 
+def _begin(request: web.Request, format_: str) -> bytes:
+    """What stands before the text: a byte order mark, if it is asked for."""
+    asked = request.query.get("bom")
+    if asked is None:
+        return b""
+    is_wanted = yes_or_no(asked)
+    if is_wanted is None:
+        raise Refusal("bad_field", "bom must be 1 or 0", "bom")
+    if is_wanted and format_ != "csv":
+        raise Refusal("bad_field", f"bom goes with CSV, and this is {format_}", "bom")
+    return BOM_UTF8 if is_wanted else b""
+
+
 def _newest(channel: Channel, limit: int) -> list[Update]:
     found: list[Update] = []
     for update in islice(channel.feed.history.newest_first(), SCAN_MAX):
@@ -107,38 +117,3 @@ def _ndjson(updates: Sequence[Update]) -> bytes:
     return b"".join(
         orjson.dumps(events.update(update), option=orjson.OPT_APPEND_NEWLINE) for update in updates
     )
-
-
-def _csv(updates: Sequence[Update]) -> bytes:
-    """One row an update (RFC 4180): a column for each field of ``data``.
-
-    The column ``data`` is for values that are no objects. ``prev`` is the last: a gap is not
-    listed, and is seen by a ``prev`` that no row has as its ``seq``.
-    """
-    names = list(
-        dict.fromkeys(
-            name for update in updates if isinstance(update.data, dict) for name in update.data
-        )
-    )
-    has_plain = not all(isinstance(update.data, dict) for update in updates)
-    out = io.StringIO()
-    writer = csv.writer(out)
-    columns = [f"data.{name}" for name in names] + ["data"] * (has_plain or not names)
-    writer.writerow(["channel", "seq", "ts", "type", *columns, "prev"])
-    for update in updates:
-        is_object = isinstance(update.data, dict)
-        values = [_cell(update.data.get(name) if is_object else None) for name in names]
-        if len(columns) > len(names):
-            values.append("" if is_object else _cell(update.data))
-        row = [_cell(update.channel.name), update.seq, update.ts, update.type, *values]
-        writer.writerow([*row, update.prev])  # None is an empty cell
-    return out.getvalue().encode()
-
-
-def _cell(value: Any) -> str:
-    """A value as text that no spreadsheet runs as a formula (OWASP, CSV injection)."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        return orjson.dumps(value).decode()
-    return "'" + value if value[:1] in _FORMULA and not _NUMBER.fullmatch(value) else value

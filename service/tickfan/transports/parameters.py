@@ -1,4 +1,4 @@
-"""What streams and REST ask alike of a request: its parameters' names, numbers, plain bodies.
+"""What streams and REST ask alike of a request: its parameters, and a body that is not packed.
 
 Must not know any one address.
 """
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DIGITS_MAX = 9
 """Digits of a number: more than any parameter needs, and cheap to convert."""
+
+_FLAGS = {"1": True, "true": True, "0": False, "false": False}
 
 IGNORED = ("_", "evs_")
 """How a parameter begins that libraries add for themselves: ``_`` against caches (jQuery),
@@ -32,6 +34,11 @@ def whole_number(text: str) -> int | None:
     """The number that a text of ASCII digits stands for; None for any other text."""
     is_number = text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX
     return int(text) if is_number else None
+
+
+def yes_or_no(text: str) -> bool | None:
+    """What a parameter says that is 1 or 0, true or false; None for any other text."""
+    return _FLAGS.get(text.lower())
 
 
 def check_encoding(request: web.Request) -> None:

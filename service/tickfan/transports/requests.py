@@ -11,13 +11,18 @@ import orjson
 
 from tickfan.core.errors import Refusal
 from tickfan.session.grants import REQUEST_FIELDS, Request, parse_request
-from tickfan.transports.parameters import IGNORED, check_encoding, check_query, whole_number
+from tickfan.transports.parameters import (
+    IGNORED,
+    check_encoding,
+    check_query,
+    whole_number,
+    yes_or_no,
+)
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 _QUERY_NAMES = sorted((*REQUEST_FIELDS, "last_event_id"))
-_TRUE = {"1": True, "true": True, "0": False, "false": False}
 
 
 async def read_request(request: web.Request, *, snapshot: bool, channels_max: int) -> Request:
@@ -75,10 +80,9 @@ def _query(request: web.Request) -> dict[str, Any]:
     if "interval_ms" in query:
         fields["interval_ms"] = _interval_ms(query["interval_ms"])
     if "snapshot" in query:
-        try:
-            fields["snapshot"] = _TRUE[query["snapshot"].lower()]
-        except KeyError:
-            raise Refusal("bad_field", "snapshot must be 1 or 0", "snapshot") from None
+        fields["snapshot"] = yes_or_no(query["snapshot"])
+        if fields["snapshot"] is None:
+            raise Refusal("bad_field", "snapshot must be 1 or 0", "snapshot")
     if cursor := query.getall("cursor", [""])[-1]:
         fields["cursor"] = cursor
     if "until" in query:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from tickfan.api.history import SCAN_MAX, _cell
+from tickfan.api.history import SCAN_MAX
 from tickfan.core.history import OVERHEAD_BYTES
 
 if TYPE_CHECKING:
@@ -114,36 +114,14 @@ async def test_csv_of_plain_values_or_of_nothing(service: Live) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("value", "cell"),
-    [
-        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
-        ("=1", "'=1"),
-        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
-        ("-2+3", "'-2+3"),
-        ("@SUM(1)", "'@SUM(1)"),
-        ("@1", "'@1"),
-        ("\t=1", "'\t=1"),
-        ("\r=1", "'\r=1"),
-        ("\n=1", "'\n=1"),
-        ("\uff1d1+1", "'\uff1d1+1"),
-        ("-", "'-"),
-        ("-²", "'-²"),
-        ("-1.5", "-1.5"),
-        ("+0.25", "+0.25"),
-        ("-1e-7", "-1e-7"),
-        (-1, "-1"),
-        (-1.5e-9, "-1.5e-9"),
-        (True, "true"),
-        (None, ""),
-        ("", ""),
-        ("a=b", "a=b"),
-        (["=1"], '["=1"]'),
-    ],
-)
-def test_no_cell_is_a_formula_and_numbers_stay_numbers(value: Any, cell: str) -> None:
-    """OWASP's list of first characters; a negative price is no formula."""
-    assert _cell(value) == cell
+async def test_a_byte_order_mark_for_spreadsheets(service: Live) -> None:
+    """With it Excel reads UTF-8; the rest is the same, and without it no byte is added."""
+    await service.publish("trades.A", {"name": "Zürich"})
+    plain = (await read(service, "format=csv"))[1]
+    assert not plain.startswith(b"\xef\xbb\xbf")
+    assert (await read(service, "bom=0", "text/csv"))[1] == plain
+    for query, accept in (("format=csv&bom=1", "*/*"), ("bom=true", "text/csv")):
+        assert (await read(service, query, accept))[1] == b"\xef\xbb\xbf" + plain
 
 
 async def test_a_channels_name_is_no_formula_either(make_live: MakeLive) -> None:
@@ -183,6 +161,8 @@ async def test_a_conflated_channel_has_no_history(service: Live) -> None:
         (f"{URL}?limit=0", 400, "bad_field"),
         (f"{URL}?limit=10001", 400, "bad_field"),
         (f"{URL}?format=xml", 400, "bad_field"),
+        (f"{URL}?format=csv&bom=yes", 400, "bad_field"),
+        (f"{URL}?bom=1", 400, "bad_field"),
     ):
         async with service.session.get(service.url(path)) as response:
             assert response.status == status

@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from tickfan.core.errors import Refusal
-from tickfan.transports.parameters import check_encoding, check_query, whole_number
+from tickfan.transports.parameters import check_encoding, check_query, whole_number, yes_or_no
 
 
 def test_a_parameter_that_is_not_known_is_named() -> None:
@@ -24,6 +24,13 @@ def test_a_whole_number_is_digits_of_ascii() -> None:
     assert [whole_number(text) for text in ("0", "007", "9" * 9)] == [0, 7, 999_999_999]
     for text in ("", "-1", "+1", "1e1", "1.0", " 1", "\u0661", "1" * 10):
         assert whole_number(text) is None, text
+
+
+def test_yes_and_no_are_few_words() -> None:
+    """1 and true, 0 and false; any other text is neither."""
+    assert [yes_or_no(text) for text in ("1", "true", "TRUE")] == [True] * 3
+    assert [yes_or_no(text) for text in ("0", "false")] == [False] * 2
+    assert [yes_or_no(text) for text in ("", "yes", "2", "on")] == [None] * 4
 
 
 def test_a_packed_body_is_refused() -> None:
