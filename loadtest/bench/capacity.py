@@ -59,23 +59,27 @@ class Workload:
     interval_ms: int = _said("ms between two values of one of them", default=250)
     lossless_channels: int = _said("lossless channels of a screen", default=2)
     flush_ms: int = _said("ms that lossless updates may wait to share a write", default=10)
-    team: int = _said("screens that show exactly the same; 1: no two do, the worst", default=1)
+    team: int = _said("screens that show exactly the same. 1, the worst case: no two do", default=1)
     quotes_per_s: int = _said("updates/s of all conflated channels together", default=20_000)
-    quotes_channels: int = _said("channels that have them, all alike", default=10_000)
+    quotes_channels: int = _said("channels that share these updates equally", default=10_000)
     trades_per_s: int = _said("updates/s of all lossless channels together", default=2_000)
-    trades_channels: int = _said("channels that have them, all alike", default=400)
+    trades_channels: int = _said("channels that share these updates equally", default=400)
     per_message: int = _said("updates in a message of RabbitMQ", default=20)
-    amqp_bytes: int = _said("bytes of an update on its way from RabbitMQ", default=130)
+    amqp_bytes: int = _said("bytes of an update between RabbitMQ and a replica", default=130)
     packet_bytes: int = _said("bytes around each write: Ethernet, IP, TCP, TLS", default=90)
     zones: int = _said("zones, of which one may be lost; 1: no reserve", default=3)
-    busy_max: float = _said("of its core: what a replica may use while a zone is lost", default=0.8)
-    connections_max: int = _said("connections of a replica, also then", default=20_000)
+    busy_max: float = _said(
+        "share of its core that a replica may use while a zone is lost", default=0.8
+    )
+    connections_max: int = _said(
+        "connections of a replica, also while a zone is lost", default=20_000
+    )
     feed_mib: int = _said("MiB: `history_bytes_max` and `state_bytes_max` of one feed", default=128)
-    slow_share: float = _said("of all clients: are slow at the same time", default=0.01)
+    slow_share: float = _said("share of all clients that are slow at the same time", default=0.01)
     slow_mib: int = _said("MiB that wait for a slow client", default=4)
     broker_cores: int = _said("cores of a RabbitMQ node", default=8)
     broker_gbit: float = _said("Gbit/s of a RabbitMQ node's network", default=10)
-    broker_busy_max: float = _said("of both: what may be used", default=0.6)
+    broker_busy_max: float = _said("share of both that may be used", default=0.6)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,11 @@ class Screen:
 
 @dataclass(frozen=True)
 class Size:
-    """What so many screens take. ``busy``: of each replica's core, all zones there."""
+    """What so many screens take. ``busy``: of each replica's core, all zones there.
+
+    ``bound_by`` is why fewer replicas are not enough: the core or the connections of each,
+    or that each zone has one.
+    """
 
     screens: int
     replicas: int
@@ -186,7 +194,7 @@ def size(screens: int, figures: Figures, load: Workload) -> Size:
         screens=screens,
         replicas=replicas,
         screens_each=ceil(each),
-        bound_by=bound_by,
+        bound_by=bound_by if a_zone > 1 else "zones",
         busy=base + each * one.cpu_us / 1e6,
         busy_zone_lost=base + each_lost * one.cpu_us / 1e6,
         memory_mib=figures.start_mib

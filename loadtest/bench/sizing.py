@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DOCUMENT = Path("docs/scaling.md")
 BENCHMARKS, PICTURE = Path("docs/benchmarks.md"), Path("docs/growth.svg")
 RESULTS = Path("build/bench")
-SCREENS = (10_000, 100_000, 1_000_000, 10_000_000)
+SCREENS = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 BATCHES = (1, 20, 100)
 TEAM = 20
 """A second row of replicas: so many screens each show the same."""

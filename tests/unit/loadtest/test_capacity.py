@@ -104,6 +104,13 @@ def test_where_cores_would_do_connections_bound() -> None:
     assert size(10**6, FIGURES, quiet).bound_by == "connections"
 
 
+def test_few_screens_are_bound_by_the_zones_alone() -> None:
+    """One replica in each, and a core that has nearly nothing to do."""
+    few = size(100, FIGURES, Workload(zones=2))
+    assert (few.replicas, few.bound_by) == (2, "zones")
+    assert few.busy_zone_lost < 0.2
+
+
 def test_rabbitmq_sends_everything_to_each_replica() -> None:
     """By hand: 22,000 updates/s, 20 a message, 130 bytes each."""
     found = size(1_000_000, FIGURES, LOAD)
