@@ -190,4 +190,4 @@ def test_jump_fill_set_and_keep() -> None:
 def test_the_protocol_names_the_greatest_length() -> None:
     """What is promised to proxies and stores is what the code bounds."""
     protocol = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
-    assert f"At most {CURSOR_BYTES_MAX} bytes" in protocol
+    assert f"at most {CURSOR_BYTES_MAX} bytes" in protocol
