@@ -117,7 +117,7 @@ def publish(  # noqa: PLR0913 - one for each option
         bool, typer.Option("--asap", help="Replay as fast as the broker confirms.")
     ] = False,
     max_gap: Annotated[
-        float | None, typer.Option(min=0, help="Wait at most so many seconds for the next row.")
+        float | None, typer.Option(min=0, help="Wait at most this many seconds for the next row.")
     ] = None,
     channel_template: Annotated[
         str | None,
@@ -125,10 +125,10 @@ def publish(  # noqa: PLR0913 - one for each option
     ] = None,
     symbol: Annotated[
         str | None,
-        typer.Option(help="The symbol of all rows. Of a file with a symbol column: only its rows."),
+        typer.Option(help="The symbol of all rows; with a symbol column, the only one to send."),
     ] = None,
     symbol_column: Annotated[
-        str | None, typer.Option(help="The column of the symbols, by its name or number.")
+        str | None, typer.Option(help="The column of the symbols, by name or number.")
     ] = None,
     columns: Annotated[
         str | None,
@@ -136,24 +136,24 @@ def publish(  # noqa: PLR0913 - one for each option
     ] = None,
     time: Annotated[
         str | None,
-        typer.Option(help="The column of the times, by its name or number; DAY,CLOCK if apart."),
+        typer.Option(help="The column of the times, by name or number; DAY,CLOCK if they are two."),
     ] = None,
     tz: Annotated[
         str | None,
-        typer.Option(help="The zone of times that name none [UTC]: America/New_York, +01:00."),
+        typer.Option(help="The time zone of times without one [UTC]: America/New_York, +01:00."),
     ] = None,
     date: Annotated[
-        str | None, typer.Option(help="The day of times that have none: 2024-01-02.")
+        str | None, typer.Option(help="The date of times without one: 2024-01-02.")
     ] = None,
     time_unit: Annotated[
         str | None,
-        typer.Option(help="What numbers count since 1970, or since midnight: s, ms, us, ns."),
+        typer.Option(help="Unit of times that are numbers, since 1970 or midnight: s, ms, us, ns."),
     ] = None,
     time_format: Annotated[
-        str | None, typer.Option(help="The file's times, as strptime has it: '%d/%m/%Y %H:%M'.")
+        str | None, typer.Option(help="The format of the times, as in strptime: '%d/%m/%Y %H:%M'.")
     ] = None,
     delimiter: Annotated[
-        str | None, typer.Option(help="What parts the cells: , ; | tab space.")
+        str | None, typer.Option(help="The character between two cells: , ; | tab space.")
     ] = None,
     encoding: Annotated[
         str | None, typer.Option(help="The text's encoding: cp1252, utf-16, shift_jis.")
@@ -162,8 +162,8 @@ def publish(  # noqa: PLR0913 - one for each option
         bool | None,
         typer.Option(
             "--check/--no-check",
-            help="Only read the file through; or begin at once. Without either the file is "
-            "read through before its first row goes out; stdin begins at once.",
+            help="--check only reads the file, --no-check begins at once. Otherwise a file is "
+            "read through before its first row goes out, and stdin begins at once.",
         ),
     ] = None,
     begin: Annotated[
@@ -175,7 +175,7 @@ def publish(  # noqa: PLR0913 - one for each option
     ] = None,
     now: Annotated[
         bool,
-        typer.Option("--now", help="Give updates the time of sending, not the row's: load tests."),
+        typer.Option("--now", help="Give updates the time of sending, for load tests."),
     ] = False,
     rate: Annotated[
         float | None,
@@ -248,12 +248,13 @@ def tail(  # noqa: PLR0913 - one for each option
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     transport: Annotated[Transport, typer.Option(help="How to connect.")] = Transport.WS,
     interval_ms: Annotated[
-        int | None, typer.Option(min=1, help="News of a conflated channel that often, at most.")
+        int | None,
+        typer.Option(min=1, help="Least ms between two values of a conflated channel."),
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="End after so many updates.")] = None,
     no_snapshot: Annotated[bool, typer.Option("--no-snapshot", help="Live updates only.")] = False,
     timeout: Annotated[
-        float | None, typer.Option(min=0.1, help="Fail after so many seconds without an update.")
+        float | None, typer.Option(min=0.1, help="Fail after this many seconds without an update.")
     ] = None,
 ) -> None:
     """Print what a running service sends; at the end a sum of it goes to stderr."""

@@ -232,6 +232,6 @@ def _not_of(feed: Feed, channel: str) -> str:
     bind = ", ".join(feed.spec.bind)[:200]
     return (
         f"{channel!r} is not of feed {feed.name!r} ({bind}): the routing key of a message must be "
-        "its channel. Who writes to a stream by its own protocol has none: publish to the "
+        "its channel. A client of RabbitMQ's stream protocol has none: publish to the "
         "exchange, set the message annotation x-routing-key, or send a batch"
     )

@@ -112,7 +112,7 @@ class ServiceCollector(Collector):
         )
         yield _histograms(
             "tickfan_upstream_lag_seconds",
-            "From a message's ts, where its publisher gave one, to its receipt",
+            "Time from a message's ts, if its publisher gave one, to its receipt",
             "feed",
             {feed.name: tally.upstream_lag[feed.name] for feed in feeds},
         )
@@ -120,7 +120,7 @@ class ServiceCollector(Collector):
     def _feeds(self, feeds: list[Feed]) -> Iterator[Metric]:
         yield _by_two(
             "tickfan_feed_changes",
-            "Times that a feed's source became live, or stale",
+            "How often a feed's source became live, or stale",
             ("feed", "state"),
             self._of.tally.feed_changes,
             product((feed.name for feed in feeds), (Upstream.LIVE.value, Upstream.STALE.value)),
@@ -138,12 +138,12 @@ class ServiceCollector(Collector):
         health = self._of.broker.health()
         yield _by_feed(
             "tickfan_unbound",
-            "Times that a feed's exchange was gone while the feed used it",
+            "How often a feed's exchange was gone while the feed used it",
             health.unbound,
             feeds,
         )
         yield GaugeMetricFamily(
-            "tickfan_broker_blocked", "1 if RabbitMQ takes no messages of ours", health.is_blocked
+            "tickfan_broker_blocked", "1 if RabbitMQ takes none of our messages", health.is_blocked
         )
 
     def _fan_out(self) -> Iterator[Metric]:
@@ -151,7 +151,7 @@ class ServiceCollector(Collector):
         yield _plain("tickfan_updates_out", "Updates written to clients", tally.updates_out)
         yield _plain("tickfan_writes", "Writes of updates to clients", tally.writes)
         yield _plain("tickfan_sent_bytes", "Bytes of updates written to clients", tally.bytes_out)
-        yield _plain("tickfan_parkings", "Times a client left the shared path", tally.parked)
+        yield _plain("tickfan_parkings", "How often a client left the shared path", tally.parked)
         encoded = CounterMetricFamily("tickfan_encodings", "Updates encoded", labels=("encoder",))
         encoded.add_metric(("json_object",), encodings.json_objects)
         encoded.add_metric(("json_row",), encodings.json_rows)
@@ -160,16 +160,16 @@ class ServiceCollector(Collector):
         yield GaugeMetricFamily("tickfan_audiences", "Audiences", value=len(self._of.directory))
         yield _histograms(
             "tickfan_delivery_age_seconds",
-            "From the publisher's ts to the write, on the shared path",
+            "Time from the publisher's ts to the write, on the shared path",
             "delivery",
             {"conflated": tally.conflated_age, "lossless": tally.lossless_age},
         )
         yield _histogram(
-            "tickfan_loop_lag_seconds", "How long a due timer had to wait", tally.loop_lag
+            "tickfan_loop_lag_seconds", "How long a timer that was due had to wait", tally.loop_lag
         )
         yield GaugeMetricFamily(
             "tickfan_slice_longest_seconds",
-            "Longest time that writing has held the event loop",
+            "Longest time for which writing has held the event loop",
             value=self._of.slices.longest_s,
         )
 
@@ -209,7 +209,7 @@ class ServiceCollector(Collector):
             "tickfan_connections", "Open connections", labels=("format",)
         )
         connects = CounterMetricFamily(
-            "tickfan_connects", "Connections that were taken in", labels=("format",)
+            "tickfan_connects", "Connections that were accepted", labels=("format",)
         )
         for name in FORMAT_NAMES:
             connects.add_metric((name,), tally.connects[name])
@@ -232,7 +232,7 @@ class ServiceCollector(Collector):
         )
         yield _histogram(
             "tickfan_first_update_seconds",
-            "From the connect to the first update, snapshots included",
+            "Time from the connect to the first update, snapshots included",
             tally.first_update,
         )
         yield _histograms(
@@ -268,7 +268,7 @@ class ServiceCollector(Collector):
         )
         yield _by_two(
             "tickfan_resets",
-            "Streams that went on anew",
+            "Streams that began anew",
             labels,
             tally.resets,
             product(lossless, RESET_REASONS),

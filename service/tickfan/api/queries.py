@@ -57,4 +57,4 @@ def feed_of(feeds: Feeds, name: str) -> Feed:
 
 def no_value(name: str) -> Refusal:
     """The refusal of a channel without an update."""
-    return Refusal("no_value", f"{name!r} has had no update since this replica began", name)
+    return Refusal("no_value", f"{name!r} has had no update since this replica started", name)

@@ -29,10 +29,10 @@ SLOW = Reason("slow", 4001, "the client reads slower than its lossless feeds com
 STALLED = Reason("stalled", 4002, "the client has read nothing for stall_timeout_s")
 DRAIN = Reason("drain", 4003, "this replica is stopping; come back to another")
 EXPIRED = Reason("expired", 4004, "the token has expired; come back with a new one")
-MAX_AGE = Reason("max_age", 4005, "the connection has reached its greatest age; come back")
-OVERLOAD = Reason("overload", 4006, "this replica has all the connections it can; come back")
+MAX_AGE = Reason("max_age", 4005, "the connection has reached its maximum age; come back")
+OVERLOAD = Reason("overload", 4006, "this replica has as many connections as it may; come back")
 NO_PONG = Reason("no_pong", 4007, "the client did not answer a ping")
-INTERNAL = Reason("internal", 4008, "the service failed here; it is logged, come back")
+INTERNAL = Reason("internal", 4008, "the service failed, and its log says why; come back")
 # Said by a proxy in front of a service that cannot be reached (config/nginx.conf, haproxy.cfg).
 UNAVAILABLE = Reason("unavailable", 4009, "no replica can be reached; come back")
 BAD_TOKEN = Reason("bad_token", 4500, "the token is not valid here")

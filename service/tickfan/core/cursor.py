@@ -99,8 +99,8 @@ def parse(text: str) -> dict[str, Place]:
 def _bad(text: str) -> Refusal:
     return Refusal(
         "bad_cursor",
-        f"{text[:80]!r} is not a cursor of this service: give back, unchanged, the last "
-        "one received, or none to start afresh",
+        f"{text[:80]!r} is not a cursor of this service: send the last one that you "
+        "received, unchanged, or none to begin anew",
         "cursor",
     )
 

@@ -47,7 +47,7 @@ def decode_msgpack(data: bytes) -> Any:
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         why = f"not MessagePack: {type(error).__name__}: {error}"
         if data.lstrip()[:1] in (b"{", b"["):
-            why = f"JSON, and not MessagePack; to send JSON ask for the subprotocol {JSON_V1}"
+            why = f"this is JSON, not MessagePack; to send JSON ask for the subprotocol {JSON_V1}"
         raise Refusal("bad_message", why) from None
 
 

@@ -71,7 +71,7 @@ class FrameReader:
             if kind >= CLOSE:
                 return kind, _checked(kind, body)
             if (kind == CONTINUATION) is (self._message is None):
-                raise _broken("a continuation of no message, or none of one")
+                raise _broken("a continuation without a message, or a new message inside one")
             if kind != CONTINUATION:
                 if is_last:  # nearly always
                     return kind, _checked(kind, body)
@@ -99,7 +99,7 @@ class FrameReader:
         if first & 0x70 or kind not in _KINDS:
             raise _broken("reserved bits or a reserved opcode")
         if kind >= CLOSE and (size > _CONTROL_BYTES_MAX or not first & 0x80):
-            raise _broken("a control frame that is long or in pieces")
+            raise _broken("a control frame that is too long, or in several frames")
         if not second & 0x80:
             raise _broken("a frame that is not masked")
         at += 2

@@ -93,7 +93,7 @@ def body_within(timeout_s: float) -> Middleware:
                     await request.read()  # it is kept for the handler
             except TimeoutError:
                 raise Refusal(
-                    "request_timeout", f"the body was not here after {timeout_s:g} s"
+                    "request_timeout", f"the body did not arrive within {timeout_s:g} s"
                 ) from None
         return await handler(request)
 
@@ -134,7 +134,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if transport is not None and has_begun(request):
             # Another response would be read as a part of the one that has begun.
             transport.abort()
-        failure = Refusal("internal", "the service failed here; it is logged")
+        failure = Refusal("internal", "the service failed; its log says why")
         return error_response([failure], HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
@@ -142,14 +142,14 @@ def _of_http(request: web.Request, error: web.HTTPException) -> Refusal:
     if isinstance(error, web.HTTPNotFound):
         return Refusal(
             "not_found",
-            "there is nothing here; the addresses are /v1/sse, /v1/ws, /v1/ndjson, /v1/channels",
+            "there is no such address; there are /v1/sse, /v1/ws, /v1/ndjson, /v1/channels",
             request.path[:160],
         )
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return Refusal("method_not_allowed", f"use {allowed} here", request.method)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return Refusal("too_large", "the body is over http.body_bytes_max")
+        return Refusal("too_large", "the body is larger than http.body_bytes_max")
     return Refusal("bad_request", (error.text or error.reason)[:160])
 
 

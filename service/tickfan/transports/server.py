@@ -75,7 +75,7 @@ class Handler(web.RequestHandler):
         ):
             raise exc  # as the base does after the headers: it ends the connection, quietly
         refused = super().handle_error(request, status, exc, message)
-        sentence = "this is no HTTP request that the service reads"
+        sentence = "the service cannot read this as an HTTP request"
         if isinstance(exc, LineTooLong):
             sentence = "a line of the request is too long: POST the channels as a JSON body"
         response = error_response([Refusal("bad_request", sentence)], refused.status)

@@ -125,10 +125,11 @@ def decode(  # noqa: PLR0913 - the parts of a message
             check(value, DEPTH_MAX)
         return (Item(routing_key, value, None),)
     if not isinstance(value, list):
-        raise Poison("bad_batch", "the header says batch, and the body is not an array")
+        raise Poison("bad_batch", "the header batch is true, and the body is not an array")
     if len(value) > MESSAGE_UPDATES_MAX:
         raise Poison(
-            "bad_batch", f"{len(value)} updates in one message; at most {MESSAGE_UPDATES_MAX} go"
+            "bad_batch",
+            f"{len(value)} updates in one message; at most {MESSAGE_UPDATES_MAX} are allowed",
         )
     return [_item(entry, check, known) for entry in value]
 
@@ -204,7 +205,7 @@ def check_type(type_: str | None) -> str:
     if _TYPE.fullmatch(type_) is None or type_ in RESERVED_TYPES:
         raise Poison(
             "bad_type",
-            f"type {type_[:64]!r} is reserved or not of [a-z0-9_]{{1,32}}",
+            f"type {type_[:64]!r} is reserved, or does not match [a-z0-9_]{{1,32}}",
         )
     return type_
 
@@ -275,7 +276,7 @@ def _load_json(body: bytes) -> Loaded:
         try:
             return _EXACT.decode(body.decode()), _check
         except RecursionError:
-            raise Poison("too_deep", f"nested more than {DEPTH_MAX} deep") from None
+            raise Poison("too_deep", f"nested more than {DEPTH_MAX} levels deep") from None
     if classes.find(b"_") >= 0 and (body.find(_PROTO) >= 0 or body.find(_ESCAPED) >= 0):
         return value, _check
     return value, None if classes.count(b"[") <= DEPTH_MAX else _check_depth
@@ -292,7 +293,7 @@ def _check_depth(value: Any, depth: int) -> None:
     elif type(value) is not list:
         return
     if depth == 0:
-        raise Poison("too_deep", f"nested more than {DEPTH_MAX} deep")
+        raise Poison("too_deep", f"nested more than {DEPTH_MAX} levels deep")
     if not _CONTAINERS.isdisjoint(map(type, value)):  # in C; nearly always they are
         for entry in value:
             _check_depth(entry, depth - 1)
@@ -314,13 +315,13 @@ def _check(value: Any, depth: int) -> None:  # noqa: C901, PLR0912 - one case a 
         if not math.isfinite(value):
             raise Poison("bad_number", "NaN or infinity, which JSON does not have")
     elif depth == 0:
-        raise Poison("too_deep", f"nested more than {DEPTH_MAX} deep")
+        raise Poison("too_deep", f"nested more than {DEPTH_MAX} levels deep")
     elif kind is list:
         for entry in value:
             _check(entry, depth - 1)
     elif kind is dict:
         if PROTO in value:
-            raise Poison("bad_key", f"the key {PROTO}, which JavaScript has for itself")
+            raise Poison("bad_key", f"the key {PROTO}, which JavaScript uses itself: rename it")
         for key, entry in value.items():
             if type(key) is not str:
                 raise Poison("bad_key", f"a key of type {type(key).__name__}; keys are strings")

@@ -44,7 +44,7 @@ KINDS = {
     ("data", "word"),
     [
         (b"GET /?channels=" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", "POST"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nBad Header: y\r\n\r\n", "no HTTP"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nBad Header: y\r\n\r\n", "as an HTTP request"),
     ],
     ids=["a long URL", "a bad header"],
 )

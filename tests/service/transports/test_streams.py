@@ -57,7 +57,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "channels=quotes.A&interval_ms=%D9%A1": ("bad_field", "interval_ms", "whole number"),
     "channels=quotes.A&snapshot=maybe": ("bad_field", "snapshot", "1 or 0"),
     "chanels=quotes.A": ("bad_field", "chanels", "channels, cursor, interval_ms"),
-    "channels=trades.A&cursor=x": ("bad_cursor", "cursor", "give back, unchanged"),
+    "channels=trades.A&cursor=x": ("bad_cursor", "cursor", "you received, unchanged"),
     "channels=trades.A&last_event_id=2~trades.1.-----------": ("bad_cursor", "cursor", "none"),
     "channels=trades.A&last_event_id=1~trades.zzzzzzzzzzz.-----------": (
         "bad_cursor", "cursor", "not a cursor",

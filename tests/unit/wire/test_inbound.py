@@ -744,6 +744,6 @@ OUR_EVENTS = (
 )
 def test_bad_types(type_: str) -> None:
     """Our own event names, EventSource's, and what could end a line."""
-    with pytest.raises(Poison, match="reserved or not of") as poison:
+    with pytest.raises(Poison, match="reserved, or does not match") as poison:
         check_type(type_)
     assert poison.value.reason == "bad_type"
