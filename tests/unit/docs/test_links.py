@@ -41,3 +41,11 @@ def test_each_link_of_a_page_leads_somewhere(page: Path) -> None:
         assert target.exists(), f"{link}: no such file"
         if anchor:
             assert anchor in _anchors(target), f"{link}: no such heading"
+
+
+def test_the_readme_leads_to_each_page() -> None:
+    """Who has a question finds its page in one table."""
+    readme = (ROOT / "README.md").read_text()
+    _, _, table = readme.partition("\n## I want to")
+    linked = set(re.findall(r"\]\((docs/\w+\.md)", table.partition("\n## ")[0]))
+    assert linked == {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
