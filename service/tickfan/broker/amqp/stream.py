@@ -21,6 +21,7 @@ from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 from tickfan.broker.amqp.reading import Changed, StreamReader, WarmTooLate
 from tickfan.broker.amqp.tail import EMPTY_AFTER_S, Seen, find_tail
 from tickfan.broker.amqp.topology import prepare_stream
+from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel
@@ -52,6 +53,9 @@ class LosslessFeed(StreamReader):
         super().__init__(source, sink, options)
         # Whether its bindings are ours to look after.
         self._binds = False
+        # Whether messages have been asked for: before that RabbitMQ fails at something else,
+        # such as two replicas that declare the same at once.
+        self.has_asked = False
         # Whether it is a message that RabbitMQ fails at, if it fails now.
         self.is_reading = False
         # When the health check last saw the feed move or found it whole, by the loop's clock,
@@ -61,6 +65,7 @@ class LosslessFeed(StreamReader):
 
     async def attach(self, link: Link) -> None:
         """Find where to go on, and consume from there."""
+        self.has_asked = False
         declare = self._options.may_make("streams")
         consumer = await self.new_consumer(link)
         await self.watch.begin(link)
@@ -71,6 +76,7 @@ class LosslessFeed(StreamReader):
         self._binds = await prepare_stream(
             link.channel, self.source, declare=declare, binds=is_near or not is_lost
         )
+        self.has_asked = True
         if is_near:
             await consumer.detach()
             await self._attach_directly(link)
@@ -131,7 +137,7 @@ class LosslessFeed(StreamReader):
 
     def cut(self, why: str, *, is_crash: bool = False) -> None:
         """As the base says; at a crash a message of the stream is suspected."""
-        if is_crash:
+        if is_crash and self.has_asked:
             if self.is_reading:
                 self.obstacle.hit(self._offset)
             self.obstacle.is_near = True
@@ -164,6 +170,9 @@ class LosslessFeed(StreamReader):
             await self._resume(consumer, last)
         elif self._offset < 0 and not step:
             start = "first" if self._was_empty else self.source.warm or "next"
+            if start == "next" and self._state is not Upstream.STARTING:
+                # It was live without a message. What has come since nobody can tell.
+                self._expect_after(self._offset)
             consumer = await self._consume(link, start)
         else:
             consumer = await self._step_over(link, step)
@@ -201,7 +210,7 @@ class LosslessFeed(StreamReader):
 
     def _expect_after(self, offset: int) -> None:
         """Whatever comes next may stand anywhere after ``offset``, and a reset before it."""
-        self._owed, self._last, self._hole = UNDELIVERABLE, None, None
+        self._owed, self._last, self._hole = self._owed or UNDELIVERABLE, None, None
         self._was_empty = False
         self._tail, self._target = offset, offset + 1
 

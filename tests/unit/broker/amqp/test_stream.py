@@ -21,6 +21,9 @@ async def test_a_crash_of_the_broker_suspects_a_message_only_while_one_is_read()
     feed.live()
     feed.cut("no answer")
     assert (feed.obstacle.is_near, feed.is_stepping) == (False, False)
+    feed.cut("INTERNAL_ERROR", is_crash=True)  # two replicas that declare the same at once, say
+    assert (feed.obstacle.is_near, "cannot deliver" in sink.why("f")) == (False, False)
+    feed.has_asked = True
     for _ in range(10):
         feed.cut("INTERNAL_ERROR", is_crash=True)
     assert (feed.obstacle.is_near, feed.is_stepping) == (True, False)
@@ -34,6 +37,20 @@ async def test_a_crash_of_the_broker_suspects_a_message_only_while_one_is_read()
     assert sink.state("f") is Upstream.STALE
     for word in ("INTERNAL_ERROR", "cannot deliver", "'q-f'", "after offset -1"):
         assert word in sink.why("f")
+
+
+@skips_time
+async def test_what_came_while_a_careful_reader_without_a_place_was_away_is_told() -> None:
+    """It reads what is published next; of what was published before it knows nothing."""
+    sink = Recorder()
+    feed = LosslessFeed(source(LOSSLESS, "f"), sink, amqp.options("amqp://h/"))
+    feed.has_asked = True
+    feed.cut("INTERNAL_ERROR", is_crash=True)
+    await feed.attach(link_to())
+    assert (sink.resets, sink.is_live("f")) == ([], True)
+    feed.cut("no answer")
+    await feed.attach(link_to())
+    assert (sink.resets, sink.is_live("f")) == ([("f", "undeliverable")], True)
 
 
 async def stuck_at_5(sink: Recorder) -> LosslessFeed:
