@@ -174,6 +174,30 @@ async def test_an_exchange_that_we_may_not_make(rabbitmq: Rabbit) -> None:
             assert sink.resets == [(name, "unbound")]
 
 
+async def test_an_exchange_of_others_that_is_made_again_at_once(rabbitmq: Rabbit) -> None:
+    """With ``declare = ["witness"]``: it is noticed, though the exchange is there at each look."""
+    feed, sink = source(LOSSLESS), Recorder()
+    name = feed.spec.name
+    async with operator(rabbitmq.url) as channel:
+        exchange = await channel.declare_exchange(feed.exchange, "topic", durable=True)
+        queue = await channel.declare_queue(
+            feed.queue, durable=True, arguments={"x-queue-type": "stream"}
+        )
+        await queue.bind(exchange, f"{name}.#")
+        broker = AmqpBroker([feed], sink, options(rabbitmq.url, declare=("witness",)))
+        async with running(broker):
+            await until(lambda: sink.is_live(name))
+            await remake(channel, feed)
+            await until(lambda: broker.feeds[0].watch.losses == 1, seconds=NOTICED_S)
+            await until(lambda: "live with its next message" in sink.why(name))
+            assert sink.state(name) is Upstream.STALE
+            await queue.bind(exchange, f"{name}.#")
+            await exchange.publish(aio_pika.Message(b"1"), f"{name}.a")
+            await until(lambda: sink.is_live(name))
+            assert sink.resets == [(name, "unbound")]
+            assert sink.bodies(name) == [b"1"]
+
+
 async def test_a_warm_stream_that_is_deleted(rabbitmq: Rabbit) -> None:
     """It is made and bound again, and fills: who starts later has values."""
     name = f"f{uuid.uuid4().hex[:12]}"

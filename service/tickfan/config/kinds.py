@@ -112,7 +112,7 @@ def _readable(value: str) -> str:
 
 
 def _declare(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
-    allowed = 'true, false, or a list of what may be made: "exchange", "streams"'
+    allowed = 'true, false, or a list of what may be made: "exchange", "streams", "witness"'
     if not isinstance(value, bool | list | tuple):
         refuse(allowed)
     try:
@@ -154,6 +154,8 @@ Prefix = Annotated[str, text("up to 64 characters", r"[^\x00-\x1f\x7f]{0,64}")]
 Age = Annotated[str, text(_AGE_ALLOWED, _AGE.pattern)]
 AgeOrEmpty = Annotated[str, text(f'{_AGE_ALLOWED}, or ""', f"({_AGE.pattern})?")]
 ReadableFile = Annotated[str, AfterValidator(_readable)]
-Declare = Annotated[bool | tuple[Literal["exchange", "streams"], ...], WrapValidator(_declare)]
+Declare = Annotated[
+    bool | tuple[Literal["exchange", "streams", "witness"], ...], WrapValidator(_declare)
+]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 Token = Annotated[SecretStr, AfterValidator(_token)]

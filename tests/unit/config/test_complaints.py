@@ -48,7 +48,7 @@ def feed(**more: object) -> dict[str, Any]:
             {"broker": {"declare": "perhaps"}},
             (
                 'broker.declare: got "perhaps", allowed: true, false, or a list of what may be '
-                'made: "exchange", "streams"'
+                'made: "exchange", "streams", "witness"'
             ),
         ),
         ({"http": 5}, "http: got 5, allowed: a table of settings"),

@@ -55,7 +55,7 @@ def test_the_broker_tells_memory_from_amqp() -> None:
     ("given", "declare"),
     [
         (True, True), (False, False), ([], ()), (["streams"], ("streams",)),
-        (["exchange", "streams"], ("exchange", "streams")),
+        (["exchange", "streams"], ("exchange", "streams")), (["witness"], ("witness",)),
     ],
 )  # fmt: skip
 def test_what_may_be_made(given: object, declare: object) -> None:
@@ -68,7 +68,7 @@ def test_what_else_may_not_be_made(given: object) -> None:
     """The parts are named."""
     with pytest.raises(ValidationError) as caught:
         BrokerSettings.model_validate({"declare": given})
-    assert '"exchange", "streams"' in caught.value.errors()[0]["ctx"]["allowed"]
+    assert '"exchange", "streams", "witness"' in caught.value.errors()[0]["ctx"]["allowed"]
 
 
 def test_tls_files_need_tls_and_a_key_its_certificate(tmp_path: Path) -> None:

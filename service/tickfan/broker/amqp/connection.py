@@ -37,9 +37,9 @@ class AmqpOptions:
     """How to reach RabbitMQ and what may be declared there.
 
     ``urls``: ``amqp://user:password@host:port/vhost`` or ``amqps://``, tried in
-    rotated order. ``declare`` says which parts may be made, ``exchange`` and
-    ``streams``; True is both, False none. What may not be made is only checked to
-    exist; a conflated feed's own queue is made and bound in any case. The TLS
+    rotated order. ``declare`` says which parts may be made, ``exchange`` (with
+    its witness), ``streams`` and ``witness``; True is all, False none. What may not be made
+    is only checked to exist; a conflated feed's own queue is made and bound in any case. The TLS
     settings are for ``amqps``: a CA file (None: the system's), the client's
     certificate and key, and whether the server's certificate and host name are
     verified. All files are read again at each connect, so renewed certificates
@@ -66,7 +66,7 @@ class AmqpOptions:
     connection_name: str = "tickfan"
     hole_max: int = 1
 
-    def may_make(self, part: Literal["exchange", "streams"]) -> bool:
+    def may_make(self, part: Literal["exchange", "streams", "witness"]) -> bool:
         """Whether this part of what must exist in RabbitMQ may be made."""
         return self.declare if isinstance(self.declare, bool) else part in self.declare
 

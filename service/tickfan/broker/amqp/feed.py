@@ -44,7 +44,11 @@ class AmqpFeed(ABC):
         self._is_attached = False
         self.received = 0
         self.attach_timeout_s = ATTACH_TIMEOUT_S
-        self.watch = ExchangeWatch(source.exchange, may_make=options.may_make("exchange"))
+        self.watch = ExchangeWatch(
+            source.exchange,
+            may_make=options.may_make("exchange"),
+            may_witness=options.may_make("exchange") or options.may_make("witness"),
+        )
         self._sink = sink
         self._options = options
         self._state = Upstream.STARTING

@@ -39,15 +39,15 @@ class ExchangeWatch:
     own, because another replica may not have looked yet, and must find it gone, too.
     """
 
-    def __init__(self, exchange: str, *, may_make: bool) -> None:
-        """``may_make``: the exchange and its witness may be made here."""
+    def __init__(self, exchange: str, *, may_make: bool, may_witness: bool) -> None:
+        """``may_make``: the exchange may be made here; ``may_witness``: so may its witness."""
         self.was_lost = False
         """Whether the exchange was gone since this was last set to False."""
         self.losses = 0
         """How often it was gone."""
         self._exchange = exchange
         self._may_make = may_make
-        self._may_witness = may_make
+        self._may_witness = may_witness
         self._is_known = False
         self._witness = WITNESS_PREFIX + exchange
 

@@ -43,7 +43,7 @@ class Exchanges:
 async def test_an_exchange_that_is_there_all_the_time() -> None:
     """Nothing is lost, however often one looks and connects."""
     link: Any = Exchanges()
-    watch = ExchangeWatch("prices", may_make=True)
+    watch = ExchangeWatch("prices", may_make=True, may_witness=True)
     for _ in range(3):
         await watch.begin(link)
         await watch.check(link)
@@ -55,7 +55,7 @@ async def test_an_exchange_that_is_there_all_the_time() -> None:
 async def test_each_replica_finds_its_witness_gone(is_there_again: bool) -> None:
     """The first to look goes on under another name, so the second finds it gone, too."""
     link: Any = Exchanges()
-    watches = [ExchangeWatch("prices", may_make=True) for _ in range(2)]
+    watches = [ExchangeWatch("prices", may_make=True, may_witness=True) for _ in range(2)]
     for watch in watches:
         await watch.begin(link)
     for losses in (1, 2):
@@ -72,7 +72,7 @@ async def test_each_replica_finds_its_witness_gone(is_there_again: bool) -> None
 async def test_it_was_deleted_while_nobody_was_connected() -> None:
     """The next connection finds out."""
     link: Any = Exchanges()
-    watch = ExchangeWatch("prices", may_make=True)
+    watch = ExchangeWatch("prices", may_make=True, may_witness=True)
     await watch.begin(link)
     link.names = {"prices"}
     await watch.begin(link)
@@ -82,7 +82,7 @@ async def test_it_was_deleted_while_nobody_was_connected() -> None:
 async def test_where_nothing_may_be_made() -> None:
     """No witness; an exchange that is missing is named, and counts as lost if it was there."""
     link: Any = Exchanges()
-    watch = ExchangeWatch("prices", may_make=False)
+    watch = ExchangeWatch("prices", may_make=False, may_witness=False)
     with pytest.raises(TopologyError, match="does not exist"):
         await watch.begin(link)
     link.names = {"prices"}
@@ -94,10 +94,25 @@ async def test_where_nothing_may_be_made() -> None:
     assert watch.was_lost
 
 
+async def test_where_only_a_witness_may_be_made() -> None:
+    """The exchange is somebody else's; that it was made again shows all the same."""
+    link: Any = Exchanges()
+    watch = ExchangeWatch("prices", may_make=False, may_witness=True)
+    with pytest.raises(TopologyError, match="does not exist"):
+        await watch.begin(link)
+    link.names = {"prices"}
+    await watch.begin(link)
+    assert (watch.was_lost, link.names) == (False, {"prices", WITNESS})
+    link.names = {"prices"}
+    with pytest.raises(Unbound, match="made again"):
+        await watch.check(link)
+    assert watch.was_lost
+
+
 async def test_a_witness_that_is_refused_is_named_once() -> None:
     """The feed goes on without."""
     link: Any = Exchanges(WITNESS)
-    watch = ExchangeWatch("prices", may_make=True)
+    watch = ExchangeWatch("prices", may_make=True, may_witness=True)
     with capture_logs() as logs:
         for _ in range(2):
             await watch.begin(link)
