@@ -34,7 +34,7 @@ help: ## show this list
 setup: $(RUN) ## make .venv with the service in it: .venv/bin/tickfan
 
 run: $(RUN) ## start the service on http://localhost:8080 with its own broker and a simulated market
-	@TICKFAN_LOG__FORMAT=$${TICKFAN_LOG__FORMAT:-console} exec $(BIN)/tickfan serve --config config/tickfan.toml
+	@TICKFAN_LOG__FORMAT=$${TICKFAN_LOG__FORMAT:-console} exec $(BIN)/tickfan serve --demo --config config/tickfan.toml
 
 test: $(DEV) ## get what the tests need, check, and run all tests (ARGS="-k resume": some)
 	@scripts/system-packages

@@ -32,6 +32,12 @@ Config = Annotated[
 ]
 
 
+Demo = Annotated[
+    bool,
+    typer.Option("--demo", help="Invented prices, from a broker inside the process: no RabbitMQ."),
+]
+
+
 class Transport(StrEnum):
     """What ``tickfan tail`` can speak."""
 
@@ -84,19 +90,19 @@ def version_command() -> None:
 
 
 @cli.command()
-def serve(config: Config = None) -> None:
+def serve(config: Config = None, demo: Demo = False) -> None:
     """Run the service until SIGTERM or Ctrl-C."""
     from tickfan.commands.serve import serve as command
 
-    raise typer.Exit(command(config))
+    raise typer.Exit(command(config, is_demo=demo))
 
 
 @cli.command()
-def check(config: Config = None) -> None:
-    """Print the resulting settings, secrets masked, or all that is wrong with them."""
+def check(config: Config = None, demo: Demo = False) -> None:
+    """Print the settings of `serve`, secrets masked, or all that is wrong with them."""
     from tickfan.commands.check import check as command
 
-    raise typer.Exit(command(config))
+    raise typer.Exit(command(config, is_demo=demo))
 
 
 @cli.command()

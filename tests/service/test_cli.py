@@ -46,6 +46,14 @@ def test_check_prints_the_settings() -> None:
     assert "hunter2" not in result.output
 
 
+@pytest.mark.parametrize("words", [["--demo"], []])
+def test_check_shows_what_the_demo_switches_on(words: list[str]) -> None:
+    """The same word as that of `serve`, and it wins over the variable."""
+    result = call("check", *words, TICKFAN_MARKET__ENABLED="false")
+    assert result.exit_code == 0
+    assert ("[market]\nenabled = true\n" in result.stdout) == bool(words)
+
+
 def test_check_says_that_a_disk_is_full() -> None:
     """One line instead of a traceback, status 1."""
     with Path("/dev/full").open("w") as full:

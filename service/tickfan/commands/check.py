@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def check(config: Path | None) -> int:
+def check(config: Path | None, *, is_demo: bool = False) -> int:
     """Print every setting, secrets masked."""
     try:
-        sys.stdout.write(settings_from(config).to_toml())
+        sys.stdout.write(settings_from(config, is_demo=is_demo).to_toml())
         sys.stdout.flush()
     except OSError as error:
         leave_stdout(error)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from tickfan.config import Settings
 
 
-def serve(config: Path | None) -> int:
+def serve(config: Path | None, *, is_demo: bool = False) -> int:
     """Serve under uvloop; one sentence and status 1 if it cannot start."""
-    settings = settings_from(config)
+    settings = settings_from(config, is_demo=is_demo)
     logs.configure(settings.log.level, settings.log.format)
     factory = uvloop.new_event_loop if sys.platform != "win32" else None
     try:

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger("tickfan")
 
 
-def settings_from(config: Path | None) -> Settings:
+def settings_from(config: Path | None, *, is_demo: bool = False) -> Settings:
     """The settings, or every complaint on a line of its own and exit status 2."""
     try:
-        return load(config, os.environ)
+        return load(config, os.environ, is_demo=is_demo)
     except ConfigError as error:
         for problem in error.problems:
             say(problem)

@@ -40,16 +40,17 @@ class ConfigError(TickfanError):
         self.problems = tuple(problems)
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+def load(path: Path | None, environ: Mapping[str, str], *, is_demo: bool = False) -> Settings:
     """The settings from the file (None: no file), and from ``TICKFAN_*`` over it.
 
-    What neither gives has its default. Raises :class:`ConfigError` with
-    everything that is wrong, not just the first.
+    What neither gives has its default; ``is_demo`` switches the simulated market on, whatever
+    they say. Raises :class:`ConfigError` with everything that is wrong, not just the first.
     """
     given = environment.read(environ)
     problems = list(given.problems)
     # The first source wins, name by name within a table.
-    sources = [InitSettingsSource(Settings, given.values)]
+    asked = {"market": {"enabled": True}} if is_demo else {}
+    sources = [InitSettingsSource(Settings, values) for values in (asked, given.values)]
     if path is not None:
         try:
             sources.append(_file(path))

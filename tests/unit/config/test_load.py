@@ -276,3 +276,11 @@ def test_the_error_leads_to_no_value(tmp_path: Path) -> None:
         load(None, {"TICKFAN_PUBLISH__TOKEN": "hunter2"})
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+def test_the_demo_is_the_simulated_market_switched_on(tmp_path: Path) -> None:
+    """The command's word wins over the file's and the environment's, and changes nothing else."""
+    path = write(tmp_path, "[market]\nenabled = false\nrate = 7\n")
+    settings = load(path, {"TICKFAN_MARKET__ENABLED": "false"}, is_demo=True)
+    assert (settings.market.enabled, settings.market.rate) == (True, 7)
+    assert not load(path, {}).market.enabled
