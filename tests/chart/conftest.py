@@ -6,14 +6,14 @@ from functools import cache
 
 import pytest
 
-from tests.chart.rendering import VALUE_SETS, Rendered, render
+from tests.chart.rendering import DEMO, VALUE_SETS, Rendered, render
 
 RENDER_ONCE = cache(render)
 
 
 @pytest.fixture(scope="session", params=["defaults", *sorted(VALUE_SETS)])
 def rendered(request: pytest.FixtureRequest) -> Rendered:
-    """The chart with the defaults, and with each set of ci/."""
+    """The chart with the demo's defaults, and with each set of ci/."""
     return RENDER_ONCE(*_words(request.param))
 
 
@@ -25,9 +25,9 @@ def everything() -> Rendered:
 
 @pytest.fixture(scope="session")
 def defaults() -> Rendered:
-    """The chart as it comes."""
-    return RENDER_ONCE()
+    """The chart as it comes, as a demo."""
+    return RENDER_ONCE(*DEMO)
 
 
 def _words(name: str) -> tuple[str, ...]:
-    return () if name == "defaults" else ("-f", str(VALUE_SETS[name]))
+    return DEMO if name == "defaults" else ("-f", str(VALUE_SETS[name]))

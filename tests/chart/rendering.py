@@ -13,6 +13,8 @@ CHART = Path(__file__).parents[2] / "helm" / "tickfan"
 VALUE_SETS = {path.name.removesuffix("-values.yaml"): path for path in CHART.glob("ci/*.yaml")}
 RELEASE = "live"
 NAMESPACE = "prices"
+DEMO = ("--set", "demo=true")
+"""The least that the chart asks for."""
 
 Object = dict[str, Any]
 

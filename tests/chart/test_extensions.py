@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, VALUE_SETS, render
+from tests.chart.rendering import CHART, DEMO, VALUE_SETS, render
 from tests.chart.tools import run, tool
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def parent(tmp_path: Path) -> Path:
 
 def test_another_chart_may_have_it_on_a_condition(parent: Path) -> None:
     """Its word enabled is no value of ours, and no reason to refuse."""
-    words = ("template", "live", parent, "--set")
+    words = ("template", "live", parent, "--set", "tickfan.demo=true", "--set")
     on, off = (run(tool("helm"), *words, f"tickfan.enabled={word}") for word in ("true", "false"))
     assert (on.returncode, off.returncode) == (0, 0), on.stderr + off.stderr
     assert "kind: Deployment" in on.stdout
@@ -136,7 +136,8 @@ def test_what_all_charts_share_is_heard(parent: Path, repository: str, image: st
     values = {
         "global": {"imageRegistry": "mirror.example:5000", "imagePullSecrets": ["a", {"name": "b"}],
                    "storageClass": "another chart's"},
-        "tickfan": {"image": {"repository": repository}, "imagePullSecrets": [{"name": "b"}]},
+        "tickfan": {"demo": True, "image": {"repository": repository},
+                    "imagePullSecrets": [{"name": "b"}]},
     }  # fmt: skip
     (parent / "values.yaml").write_text(yaml.safe_dump(values))
     done = run(tool("helm"), "template", "live", parent)
@@ -155,9 +156,8 @@ def test_what_is_added_to_the_container_is_beside_our_own(platform: Rendered) ->
     ]  # fmt: skip
     assert container["envFrom"] == platform.values["envFrom"]
     assert [each["mountPath"] for each in container["volumeMounts"]] == ["/etc/tickfan", "/certs"]
-    assert render("--set-json", 'env=[{"name": "A", "value": "b"}]').container["env"] == [
-        {"name": "A", "value": "b"}
-    ]
+    demo = render(*DEMO, "--set-json", 'env=[{"name": "A", "value": "b"}]')
+    assert demo.container["env"] == [{"name": "A", "value": "b"}]
 
 
 def test_what_is_added_to_the_pod_is_beside_our_own(platform: Rendered) -> None:

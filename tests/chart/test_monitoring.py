@@ -14,7 +14,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import generate_latest
 
-from tests.chart.rendering import CHART, NAMESPACE, VALUE_SETS, render
+from tests.chart.rendering import CHART, DEMO, NAMESPACE, VALUE_SETS, render
 from tests.support.prometheus import promtool
 from tickfan.api.context import CONTEXT
 from tickfan.api.prometheus import registry
@@ -181,7 +181,7 @@ def test_alerts_are_of_this_release(everything: Rendered) -> None:
 def test_quiet_feeds_are_spared(everything: Rendered, defaults: Rendered) -> None:
     """By the alert on quiet feeds alone; as it comes it spares none."""
     assert defaults.values["monitoring"]["prometheusRule"]["quietFeeds"] == []
-    none = render("--set", "monitoring.prometheusRule.enabled=true")
+    none = render(*DEMO, "--set", "monitoring.prometheusRule.enabled=true")
     for rendered, spared in ((everything, 'feed!~"tokens|fx"'), (none, 'feed!~""')):
         names = [alert["alert"] for alert in _alerts(rendered) if spared in alert["expr"]]
         assert names == ["TickfanFeedQuiet"]
@@ -219,7 +219,7 @@ def test_a_scrape_is_as_prometheus_wants_it() -> None:
     given = rendered.values["monitoring"]["serviceMonitor"]
     names = "interval", "scrapeTimeout", "honorLabels", "relabelings", "metricRelabelings"
     assert endpoint == {"port": "admin"} | {name: given[name] for name in names}
-    bare = render("--set", "monitoring.serviceMonitor.enabled=true").only("ServiceMonitor")
+    bare = render(*DEMO, "--set", "monitoring.serviceMonitor.enabled=true").only("ServiceMonitor")
     assert bare["spec"]["endpoints"] == [{"port": "admin", "interval": "15s"}]
     dashboard = rendered.all("ConfigMap")[-1]["metadata"]
     assert dashboard["annotations"] == {"grafana_folder": "Prices"}
@@ -276,8 +276,8 @@ def test_the_dashboard_holds_together(everything: Rendered) -> None:
 
 def test_two_releases_have_two_dashboards(everything: Rendered) -> None:
     """In one Grafana: files, uids, titles differ by name and by namespace; each shows its own."""
-    switch = "monitoring.dashboard.enabled=true"
-    rendered = [everything, render("--set", switch), render("--set", switch, "--namespace", "fx")]
+    words = (*DEMO, "--set", "monitoring.dashboard.enabled=true")
+    rendered = [everything, render(*words), render(*words, "--namespace", "fx")]
     boards = [_dashboard(each) for each in rendered]
     assert len({_dashboard_file(each)[0] for each in rendered}) == len(boards)
     assert len({board["title"] for board in boards}) == len(boards)

@@ -11,7 +11,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, VALUE_SETS, Refused, render
+from tests.chart.rendering import CHART, DEMO, VALUE_SETS, Refused, render
 from tests.chart.tools import run, tool
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ def test_new_settings_are_new_pods(defaults: Rendered) -> None:
     def template(rendered: Rendered) -> Any:
         return rendered.deployment["spec"]["template"]
 
-    changed = render("--set", "config.log.level=debug")
-    same = render("--set", "service.port=81")
+    changed = render(*DEMO, "--set", "config.log.level=debug")
+    same = render(*DEMO, "--set", "service.port=81")
     assert template(changed) != template(defaults)
     assert template(same) == template(defaults)
 
@@ -217,7 +217,13 @@ def test_the_demo_is_one_replica(defaults: Rendered) -> None:
     assert not defaults.all("PodDisruptionBudget")
     assert "topologySpreadConstraints" not in defaults.pod
     with pytest.raises(Refused, match="autoscaling needs broker"):
-        render("--set", "autoscaling.enabled=true")
+        render(*DEMO, "--set", "autoscaling.enabled=true")
+
+
+def test_the_demo_is_asked_for(defaults: Rendered, everything: Rendered) -> None:
+    """The word for invented prices is on the command line of the demo, and of nothing else."""
+    assert defaults.container["args"][:2] == ["serve", "--demo"]
+    assert "--demo" not in everything.container["args"]
 
 
 def test_the_autoscaler_owns_the_count(everything: Rendered) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, Refused, render
+from tests.chart.rendering import CHART, DEMO, Refused, render
 from tests.chart.schema import ELSEWHERE, SCHEMA, settings_schema
 from tests.chart.tools import run, tool
 from tickfan.config import Settings, load
@@ -70,7 +70,7 @@ def test_the_schema_closes_every_map() -> None:
         ("config.log.level=loud", "config.log.level must be one of"),
         ("config.stop=null", "config: stop is required"),
         (
-            "config.stop.grace_s=30",
+            "config.stop.grace_s=30,demo=true",
             "grace_s is 30: it must be at least drain_delay_s + drain_s + 1",
         ),
         ("config.stop.drain_s=-1", "config.stop.drain_s: Must be greater than or equal to 0"),
@@ -92,6 +92,20 @@ def test_the_schema_closes_every_map() -> None:
         ("enabled=false", "enabled does not match: true"),
         ("global.imageRegistry=https://a", "global.imageRegistry: Does not match pattern"),
         ('global.imagePullSecrets=[{"a": "b"}]', "global.imagePullSecrets.0: name is required"),
+        ("demo=false", "nothing says where the prices come from: set broker.existingSecret to a"),
+        ("demo=yes", "demo: Invalid type. Expected: boolean"),
+        (
+            "demo=true,broker.existingSecret=a",
+            "demo is true, and broker.existingSecret names a RabbitMQ",
+        ),
+        (
+            "config.market.enabled=true,broker.existingSecret=a",
+            "config.market.enabled is true and demo is false: set demo alone",
+        ),
+        (
+            "config.market.enabled=false,demo=true",
+            "config.market.enabled is false and demo is true: set demo alone",
+        ),
         ("broker.urlKey=a/b", "broker.urlKey: Does not match pattern"),
         ("broker.tls.keyKey=a/b", "broker.tls.keyKey: Does not match pattern"),
         ("broker.tls.existingSecret=a", "set broker.existingSecret too, or neither"),
@@ -179,11 +193,11 @@ def test_wrong_values_are_refused_by_name(words: str, complaint: str) -> None:
 def test_what_is_right_is_taken() -> None:
     """The strictest of the patterns and sums, at their edges."""
     for repository in ("tickfan", "localhost:5000/a", "registry.example:443/a_b/c--d/e.f"):
-        render("--set", f"image.repository={repository}")
+        render(*DEMO, "--set", f"image.repository={repository}")
     render("--set-string", "broker.existingSecret=a.b-c.1")
-    render("--set-json", "config.stop.grace_s=31")
+    render(*DEMO, "--set-json", "config.stop.grace_s=31")
     with pytest.raises(Refused, match=r"grace_s is 30.9: it must be at least .* \(31\)"):
-        render("--set-json", "config.stop.grace_s=30.9")
+        render(*DEMO, "--set-json", "config.stop.grace_s=30.9")
 
 
 def test_the_service_takes_the_settings(
@@ -201,7 +215,7 @@ def test_the_service_takes_the_settings(
         text = text.replace(file, str(there))
     path = tmp_path / "tickfan.toml"
     path.write_text(text)
-    settings = load(path, environ)
+    settings = load(path, environ, is_demo="--demo" in rendered.container["args"])
     shown = settings.masked()
     for section, table in rendered.values["config"].items():
         if section == "feeds":
@@ -238,7 +252,9 @@ def test_numbers_and_texts_survive(tmp_path: Path) -> None:
         "name": "t", "bind": ["t.#"], "delivery": "lossless",
         "exchange": odd, "retention_bytes": 2**40,
     }  # fmt: skip
-    values.write_text(yaml.safe_dump({"config": {"feeds": [feed], "stop": {"drain_s": 0.25}}}))
+    values.write_text(
+        yaml.safe_dump({"config": {"feeds": [feed], "stop": {"drain_s": 0.25}}, "demo": True})
+    )
     read = tomllib.loads(render("-f", str(values)).toml)
     assert read["feeds"] == [feed]
     assert isinstance(read["feeds"][0]["retention_bytes"], int)

@@ -51,7 +51,7 @@ annotations: {{- toYaml . | nindent 2 }}
 
 {{- /* "true" with the broker inside the process, else "". */}}
 {{- define "tickfan.isDemo" -}}
-{{- if not .Values.broker.existingSecret }}true{{ end }}
+{{- if .Values.demo }}true{{ end }}
 {{- end }}
 
 {{- /* Seconds in which a pod's clients have moved: until SIGTERM, and then the drain. */}}
@@ -111,12 +111,24 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- if and .enabled (not (or .cpuPercent .connectionsPerPod .metrics)) }}
 {{- fail "autoscaling goes by nothing: set cpuPercent, connectionsPerPod or metrics" }}
 {{- end }}
-{{- if and .enabled (not $.Values.broker.existingSecret) }}
+{{- if and .enabled $.Values.demo }}
 {{- fail "autoscaling needs broker.existingSecret: the demo's broker is inside the process, so each replica would have a market of its own" }}
 {{- end }}
 {{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}
 {{- fail (printf "autoscaling.minReplicas is %v: it must not exceed maxReplicas (%v)" .minReplicas .maxReplicas) }}
 {{- end }}
+{{- end }}
+{{- $demo := .Values.demo }}
+{{- with .Values.config.market }}
+{{- if ne (dig "enabled" $demo .) $demo }}
+{{- fail (printf "config.market.enabled is %v and demo is %v: set demo alone" .enabled $demo) }}
+{{- end }}
+{{- end }}
+{{- if and $demo .Values.broker.existingSecret }}
+{{- fail "demo is true, and broker.existingSecret names a RabbitMQ: invented prices never stand beside real ones, so set one of the two" }}
+{{- end }}
+{{- if not (or $demo .Values.broker.existingSecret) }}
+{{- fail "nothing says where the prices come from: set broker.existingSecret to a Secret that holds the URL of RabbitMQ, or demo=true for invented prices" }}
 {{- end }}
 {{- end }}
 
