@@ -2,7 +2,8 @@
 # the last one gets the environment alone, has no compiler, and runs as nobody in particular.
 #
 #   docker build --build-arg REVISION="$(git rev-parse HEAD)" -t tickfan:0.1.0 .
-#   docker run --rm --read-only --ulimit nofile=65536 -p 8080:8080 tickfan:0.1.0
+#   docker run --rm --read-only --ulimit nofile=65536 -p 8080:8080 \
+#     -e TICKFAN_MARKET__ENABLED=true tickfan:0.1.0   # invented prices; -e TICKFAN_BROKER__URL=... for yours
 #
 # For a build that can be repeated to the byte, name the bases by their digests:
 #   --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:...
@@ -40,7 +41,7 @@ COPY --from=page /page service/tickfan/static
 RUN python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist \
         ./clients/python . \
     && python -m pip --python /opt/tickfan/bin/python install --no-deps --no-index /dist/*.whl \
-    && /opt/tickfan/bin/tickfan check >/dev/null
+    && /opt/tickfan/bin/tickfan check --demo >/dev/null
 # What never runs: sources of compiled modules, and the rules by which code is coloured. The
 # .pyc files stay: without them each start would take twice the CPU.
 RUN find /opt/tickfan/lib -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' \

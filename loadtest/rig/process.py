@@ -50,6 +50,8 @@ class ServiceProcess:
             **(environ or {}),
             "TICKFAN_HTTP__PORT": str(self.port),
             "TICKFAN_HTTP__ADMIN_PORT": str(self.admin_port),
+            # Both are said, as earlier releases have other defaults.
+            "TICKFAN_BROKER__URL": "memory://",
             "TICKFAN_MARKET__ENABLED": "false",
             **{f"TICKFAN_{name}": value for name, value in settings.items()},
         }

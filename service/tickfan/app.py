@@ -192,7 +192,7 @@ class Service:
         self.keepalive.start()
         self.pulse.start()
         tasks = [asyncio.create_task(self.broker.run(), name="broker")]
-        if self._settings.market_runs:
+        if self._settings.market.enabled:
             tasks.append(asyncio.create_task(self._market(), name="market"))
         for task in tasks:
             task.add_done_callback(self._on_done)

@@ -90,7 +90,11 @@ class Container:
         self._outer = subprocess.Popen(
             [*isolate, *limit, *words],
             cwd="/",
-            env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                "PATH": "/usr/bin:/bin",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "TICKFAN_MARKET__ENABLED": "true",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -293,7 +297,7 @@ def test_the_settings_in_the_image_are_the_services_own(image: Path) -> None:
     ((source, target),) = [rest.split() for word, rest in _last() if "container.toml" in rest]
     assert target == json.loads(_only("CMD"))[-1]
     file = ROOT / source
-    checked = run(image / "opt/tickfan/bin/tickfan", "check", "--config", file)
+    checked = run(image / "opt/tickfan/bin/tickfan", "check", "--demo", "--config", file)
     assert checked.returncode == 0, checked.stderr
     http = tomllib.loads(checked.stdout)["http"]
     assert (http["host"], http["admin_host"]) == ("0.0.0.0", "0.0.0.0")

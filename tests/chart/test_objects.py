@@ -221,9 +221,11 @@ def test_the_demo_is_one_replica(defaults: Rendered) -> None:
 
 
 def test_the_demo_is_asked_for(defaults: Rendered, everything: Rendered) -> None:
-    """The word for invented prices is on the command line of the demo, and of nothing else."""
-    assert defaults.container["args"][:2] == ["serve", "--demo"]
-    assert "--demo" not in everything.container["args"]
+    """The market is switched on in the settings of the demo, and in no others."""
+    assert tomllib.loads(defaults.toml)["market"] == {"enabled": True}
+    assert tomllib.loads(everything.toml)["market"] == {"enabled": False}
+    rated = render(*DEMO, "--set", "config.market.rate=5")
+    assert tomllib.loads(rated.toml)["market"] == {"enabled": True, "rate": 5}
 
 
 def test_the_autoscaler_owns_the_count(everything: Rendered) -> None:

@@ -215,7 +215,8 @@ def test_the_service_takes_the_settings(
         text = text.replace(file, str(there))
     path = tmp_path / "tickfan.toml"
     path.write_text(text)
-    settings = load(path, environ, is_demo="--demo" in rendered.container["args"])
+    settings = load(path, environ)
+    assert not settings.lacks_broker
     shown = settings.masked()
     for section, table in rendered.values["config"].items():
         if section == "feeds":

@@ -86,6 +86,23 @@ def test_an_instance_is_where_the_proxies_look_for_it(instance: str) -> None:
     assert server in (CONFIG / "haproxy.cfg").read_text()
 
 
+@pytest.mark.parametrize("secrets", ["", "TICKFAN_BROKER__URL=\n"])
+def test_without_secrets_it_stays_down(tmp_path: Path, secrets: str) -> None:
+    """The empty secrets.env of docs/deployment.md, filled in later: one line says what is missing.
+
+    And systemd does not try it again.
+    """
+    file = tmp_path / "secrets.env"
+    file.write_text(secrets)
+    words = _only("ExecStart").replace("/opt/tickfan/bin", str(Path(sys.executable).parent))
+    words = words.replace("/etc/tickfan", str(CONFIG))
+    variables = " ".join(f"{name}={value}" for name, value in _environment("8").items())
+    ended = run("env", "-i", "sh", "-c", f"set -a; . {file}; exec env {variables} {words}")
+    assert ended.returncode == int(_only("RestartPreventExitStatus"))
+    assert ended.stderr.count("\n") == 1
+    assert "Set TICKFAN_BROKER__URL=amqp://" in ended.stderr
+
+
 def test_it_has_the_time_and_the_files_that_the_settings_ask_for() -> None:
     """It is not killed in the middle of a drain, and no connection is one too many."""
     settings = load(None, {})

@@ -46,19 +46,43 @@ def test_check_prints_the_settings() -> None:
     assert "hunter2" not in result.output
 
 
-@pytest.mark.parametrize("words", [["--demo"], []])
-def test_check_shows_what_the_demo_switches_on(words: list[str]) -> None:
+def test_check_shows_what_the_demo_switches_on() -> None:
     """The same word as that of `serve`, and it wins over the variable."""
-    result = call("check", *words, TICKFAN_MARKET__ENABLED="false")
+    result = call("check", "--demo", TICKFAN_MARKET__ENABLED="false")
     assert result.exit_code == 0
-    assert ("[market]\nenabled = true\n" in result.stdout) == bool(words)
+    assert "[market]\nenabled = true\n" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_broker_must_be_named(command: str) -> None:
+    """Nobody is served from nowhere: status 2, and one line that says what to write."""
+    result = call(command)
+    assert (result.exit_code, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert line == (
+        "tickfan: broker.url: missing, so nothing says where RabbitMQ is. Set "
+        "TICKFAN_BROKER__URL=amqp://user:password@host:5672/vhost. For invented prices: "
+        "`tickfan serve --demo`. For an empty broker inside of the process, to which HTTP alone "
+        "publishes: TICKFAN_BROKER__URL=memory://"
+    )
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_the_demo_and_a_rabbitmq_are_two_wishes(command: str) -> None:
+    """Status 2, by name, and no secret."""
+    url = "amqp://someone:hunter2@mq.example/"
+    result = call(command, "--demo", TICKFAN_BROKER__URL=url)
+    assert (result.exit_code, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert line.startswith("tickfan: market.enabled: is true (--demo says so, too), and broker.url")
+    assert "hunter2" not in line
 
 
 def test_check_says_that_a_disk_is_full() -> None:
     """One line instead of a traceback, status 1."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "tickfan", "check"],
+            [sys.executable, "-m", "tickfan", "check", "--demo"],
             stdout=full, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S, check=False,
         )  # fmt: skip
     assert done.returncode == 1
@@ -82,10 +106,10 @@ def test_wrong_settings(command: str, tmp_path: Path) -> None:
 
 def test_publish_refuses_the_embedded_broker() -> None:
     """memory:// lives in another process: one sentence says so, status 2."""
-    result = call("publish")
+    result = call("publish", TICKFAN_BROKER__URL="memory://")
     assert result.exit_code == 2
-    assert "memory://" in result.stderr
-    assert "TICKFAN_BROKER__URL" in result.stderr
+    assert "is memory://, which lives inside one `tickfan serve`" in result.stderr
+    assert "Set TICKFAN_BROKER__URL=amqp://" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -174,7 +198,7 @@ def test_serve_names_a_taken_port(unused_tcp_port: int) -> None:
         taken.bind(("127.0.0.1", unused_tcp_port))
         taken.listen()
         port = str(unused_tcp_port)
-        result = call("serve", TICKFAN_HTTP__PORT=port, TICKFAN_HTTP__ADMIN_PORT="0")
+        result = call("serve", "--demo", TICKFAN_HTTP__PORT=port, TICKFAN_HTTP__ADMIN_PORT="0")
     assert result.exit_code == 1
     assert f"port {port} on 127.0.0.1 is taken" in result.stderr
     assert "TICKFAN_HTTP__PORT" in result.stderr

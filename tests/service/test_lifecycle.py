@@ -94,6 +94,7 @@ async def test_a_taken_port_is_one_sentence(name: str) -> None:
         environ = {
             **os.environ,
             "TICKFAN_STREAM__CONNECTIONS_MAX": "100",
+            "TICKFAN_BROKER__URL": "memory://",
             "TICKFAN_HTTP__PORT": str(port if name == "port" else free),
             "TICKFAN_HTTP__ADMIN_PORT": str(port if name == "admin_port" else free),
         }
@@ -318,7 +319,8 @@ async def test_a_slow_reader_has_its_time_to_read_the_goodbye(start: MakeProcess
         await asyncio.sleep(0.5)  # longer than aiohttp waits at its shutdown
         assert b'"reason":"drain"' in (await wire.rest()).splitlines()[-1]
     assert await ended(service) == 0
-    assert not [line for line in lines(service) if line["level"] == "warning"]
+    warned = [line["event"] for line in lines(service) if line["level"] == "warning"]
+    assert warned == ["the market is simulated: no price here is real"], "and nobody was cut"
 
 
 async def test_there_is_room_for_the_files_of_all_clients(start: MakeProcess) -> None:
@@ -362,7 +364,7 @@ async def test_port_0_takes_a_free_one_and_says_which() -> None:
     environ = {
         **os.environ,
         "TICKFAN_HTTP__PORT": "0", "TICKFAN_HTTP__ADMIN_PORT": "0", "TICKFAN_LOG__FORMAT": "json",
-        "TICKFAN_STREAM__CONNECTIONS_MAX": "100",
+        "TICKFAN_STREAM__CONNECTIONS_MAX": "100", "TICKFAN_BROKER__URL": "memory://",
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tickfan", "serve", env=environ, stderr=subprocess.PIPE

@@ -219,7 +219,7 @@ async def live(
     ``make_client`` is pytest-aiohttp's ``aiohttp_client``; ``settings`` are
     environment variables without their ``TICKFAN_``.
     """
-    environ = {"TICKFAN_MARKET__ENABLED": "false", "TICKFAN_STREAM__CLOSING_TIMEOUT_S": "0.5"}
+    environ = {"TICKFAN_BROKER__URL": "memory://", "TICKFAN_STREAM__CLOSING_TIMEOUT_S": "0.5"}
     environ |= {f"TICKFAN_{name}": value for name, value in (settings or {}).items()}
     service = Service(load(None, environ), parts)
     async with service.running():

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-MARKET_OFF = {"TICKFAN_MARKET__ENABLED": "false"}
+MEMORY = {"TICKFAN_BROKER__URL": "memory://"}
 
 
 def test_the_url_chooses_the_broker() -> None:
     """memory:// is a broker too."""
-    assert isinstance(build_broker(load(None, {}), None), MemoryBroker)
+    assert isinstance(build_broker(load(None, MEMORY), None), MemoryBroker)
     amqp = load(None, {"TICKFAN_BROKER__URL": "amqp://127.0.0.1:1"})
     assert isinstance(build_broker(amqp, None), AmqpBroker)
 
@@ -38,7 +38,7 @@ def test_the_url_chooses_the_broker() -> None:
 async def test_the_simulated_market_runs_on_the_embedded_broker() -> None:
     """What `make run` shows: every feed moves, and all of it ends."""
     before = len(asyncio.all_tasks())
-    service = Service(load(None, {"TICKFAN_MARKET__RATE": "5000"}))
+    service = Service(load(None, {"TICKFAN_MARKET__RATE": "5000"}, is_demo=True))
     async with service.running():
         feeds = service.feeds.values()
         await until(lambda: all(feed.channels for feed in feeds), "updates on every feed")
@@ -50,7 +50,7 @@ async def test_the_simulated_market_runs_on_the_embedded_broker() -> None:
 async def test_nothing_is_left_running() -> None:
     """Neither a task nor a timer, also with clients that have not gone."""
     before = len(asyncio.all_tasks())
-    service = Service(load(None, MARKET_OFF))
+    service = Service(load(None, MEMORY))
     async with service.running():
         await until(lambda: not service.feeds.is_starting)
     assert len(asyncio.all_tasks()) == before
@@ -88,7 +88,7 @@ async def test_each_time_of_a_connection_arrives() -> None:
         "MAX_CONNECTION_AGE_S": "1000",
     }  # fmt: skip
     environ = {f"TICKFAN_STREAM__{name}": value for name, value in times.items()}
-    service = Service(load(None, {**MARKET_OFF, **environ}))
+    service = Service(load(None, {**MEMORY, **environ}))
     fanout = Fanout()
     fanout.hub, fanout.connections = service.hub, service.connections
     fanout.subscriptions = service.subscriptions

@@ -136,6 +136,9 @@ annotations: {{- toYaml . | nindent 2 }}
 through toJson as helm would print 67108864 as 6.7108864e+07. */}}
 {{- define "tickfan.toml" -}}
 {{- $config := deepCopy .Values.config }}
+{{- if .Values.demo }}
+{{- $_ := set $config "market" (merge (dict "enabled" true) (default dict $config.market)) }}
+{{- end }}
 {{- with .Values.broker.tls }}
 {{- if .existingSecret }}
 {{- $files := dict }}

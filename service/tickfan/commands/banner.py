@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tickfan.config.brokerurl import MEMORY
+
 if TYPE_CHECKING:
     from tickfan.config import Settings
 
@@ -46,6 +48,7 @@ def banner(settings: Settings, *, colour: bool = False, command: str = "tickfan"
         ("channels", f"{url}/v1/channels", "cyan"),
         ("health", f"{admin}/readyz  /livez  /metrics", "cyan"),
         ("broker", _source(settings), ""),
+        *_prices(settings),
         ("", "", ""),
         ("try", f"curl -N '{url}/v1/sse?channels={quote(pattern, safe='*')}'", "bold green"),
         ("or", f"{command} tail '{pattern}'{elsewhere}", "bold green"),
@@ -65,7 +68,16 @@ def banner(settings: Settings, *, colour: bool = False, command: str = "tickfan"
 
 
 def _source(settings: Settings) -> str:
-    source = str(settings.masked()["broker"]["url"])
-    if settings.market_runs:
-        return f"{source} (embedded), simulated market at {settings.market.rate:g} updates/s"
-    return f"{source} (embedded)" if settings.broker.is_memory else source
+    if settings.broker.is_memory:
+        return f"{MEMORY} (embedded)"
+    return str(settings.masked()["broker"]["url"])
+
+
+def _prices(settings: Settings) -> list[tuple[str, str, str]]:
+    """Of a broker that nobody else can publish to: what is in it."""
+    if settings.market.enabled:
+        what = f"simulated, {settings.market.rate:g} updates/s: nothing here is real"
+        return [("prices", what, "bold yellow")]
+    if settings.broker.is_memory:
+        return [("prices", "what HTTP publishes here, and nothing else", "bold yellow")]
+    return []

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tickfan.commands import FAILED, OK
-from tickfan.commands.shared import leave_stdout, settings_from
+from tickfan.commands.shared import leave_stdout, settings_to_serve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def check(config: Path | None, *, is_demo: bool = False) -> int:
     """Print every setting, secrets masked."""
     try:
-        sys.stdout.write(settings_from(config, is_demo=is_demo).to_toml())
+        sys.stdout.write(settings_to_serve(config, is_demo=is_demo).to_toml())
         sys.stdout.flush()
     except OSError as error:
         leave_stdout(error)

@@ -29,7 +29,7 @@ from tickfan.broker.base import BrokerDown, TopologyError
 from tickfan.commands import FAILED, OK, WRONG
 from tickfan.commands.outbox import Outbox, Outcome
 from tickfan.commands.replay import Playback, Player
-from tickfan.commands.shared import say, settings_from, until_signal
+from tickfan.commands.shared import BROKER_URL, no_broker, say, settings_from, until_signal
 from tickfan.core.errors import Refusal
 from tickfan.files.errors import ReplayError
 from tickfan.market import simulated
@@ -49,9 +49,8 @@ LINE_S = 10.0
 """How often a line says how far it is, where no bar can be drawn."""
 
 MEMORY = (
-    "broker.url is memory://, which lives inside one `tickfan serve`: nobody would see what is "
-    "published here (that service runs the simulated market itself); set "
-    "TICKFAN_BROKER__URL=amqp://user:password@host/vhost"
+    "broker.url: is memory://, which lives inside one `tickfan serve`: nobody would see what is "
+    f"published here. Set {BROKER_URL}=amqp://user:password@host:5672/vhost"
 )
 
 
@@ -78,7 +77,7 @@ def publish(config: Path | None, order: Order, build: Build = build_broker) -> i
     """
     settings = settings_from(config)
     if settings.broker.is_memory and not order.checks_only:
-        say(MEMORY)
+        say(MEMORY if settings.broker.url.get_secret_value() else no_broker())
         return WRONG
     routes = Routes(settings.feed_specs())
     player = None

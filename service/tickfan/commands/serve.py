@@ -13,12 +13,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from tickfan import logs
 from tickfan.app import StartError
 from tickfan.app import serve as run
 from tickfan.commands import FAILED, OK
 from tickfan.commands.banner import banner
-from tickfan.commands.shared import raise_file_limit, say, settings_from
+from tickfan.commands.shared import BROKER_URL, raise_file_limit, say, settings_to_serve
 
 if sys.platform != "win32":
     import uvloop
@@ -26,10 +28,12 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from tickfan.config import Settings
 
+log = structlog.get_logger("tickfan")
+
 
 def serve(config: Path | None, *, is_demo: bool = False) -> int:
     """Serve under uvloop; one sentence and status 1 if it cannot start."""
-    settings = settings_from(config, is_demo=is_demo)
+    settings = settings_to_serve(config, is_demo=is_demo)
     logs.configure(settings.log.level, settings.log.format)
     factory = uvloop.new_event_loop if sys.platform != "win32" else None
     try:
@@ -46,6 +50,7 @@ def serve(config: Path | None, *, is_demo: bool = False) -> int:
 def _on_ready(settings: Settings) -> None:
     # Not before: a port that is taken should be the one thing that is said.
     raise_file_limit(settings.stream.connections_max)
+    _warn(settings)
     # What is there now stays, so the collector need not look at it again. And updates in
     # histories make the collector's rounds long, so it makes fewer of them: a
     # sixth of the ingest's cost for batches at most (docs/benchmarks.md). A round over
@@ -57,6 +62,20 @@ def _on_ready(settings: Settings) -> None:
     if is_terminal or settings.log.format == "console":
         sys.stderr.write(banner(settings, colour=is_terminal, command=_own_name()))
         sys.stderr.flush()
+
+
+def _warn(settings: Settings) -> None:
+    """Say in one line what runs in the place of RabbitMQ."""
+    mend = f"set {BROKER_URL}, and leave --demo and market.enabled out"
+    if settings.market.enabled:
+        log.warning(
+            "the market is simulated: no price here is real", rate=settings.market.rate, mend=mend
+        )
+    elif settings.broker.is_memory:
+        log.warning(
+            "the broker is inside of this process: it has what HTTP publishes, and nothing else",
+            mend=mend,
+        )
 
 
 def _own_name() -> str:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("tickfan")
 
+BROKER_URL = "TICKFAN_BROKER__URL"
+
 
 def settings_from(config: Path | None, *, is_demo: bool = False) -> Settings:
     """The settings, or every complaint on a line of its own and exit status 2."""
@@ -36,6 +38,27 @@ def settings_from(config: Path | None, *, is_demo: bool = False) -> Settings:
         for problem in error.problems:
             say(problem)
         raise typer.Exit(WRONG) from None
+
+
+def settings_to_serve(config: Path | None, *, is_demo: bool) -> Settings:
+    """As :func:`settings_from`; a broker that nobody named is wrong, too."""
+    settings = settings_from(config, is_demo=is_demo)
+    if settings.lacks_broker:
+        say(
+            f"{no_broker()}. For invented prices: `tickfan serve --demo`. For an empty broker "
+            "inside of the process, to which HTTP alone publishes: TICKFAN_BROKER__URL=memory://"
+        )
+        raise typer.Exit(WRONG)
+    return settings
+
+
+def no_broker() -> str:
+    """What is wrong where ``broker.url`` is empty, and what to write."""
+    is_empty = BROKER_URL in os.environ
+    return (
+        f"broker.url: {f'{BROKER_URL} is empty' if is_empty else 'missing'}, so nothing says where "
+        f"RabbitMQ is. Set {BROKER_URL}=amqp://user:password@host:5672/vhost"
+    )
 
 
 def say(sentence: str) -> None:

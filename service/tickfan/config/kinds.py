@@ -122,6 +122,8 @@ def _declare(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 def _broker_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():  # none is given: whether one is needed, the command knows
+        return value
     try:
         urls(value.get_secret_value())
     except ValueError as error:

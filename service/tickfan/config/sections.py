@@ -95,7 +95,7 @@ class StreamSettings(Section):
 class BrokerSettings(Section):
     """The broker, and how it is reached and watched."""
 
-    url: BrokerUrl = SecretStr(brokerurl.MEMORY)
+    url: BrokerUrl = SecretStr("")
     exchange: Name = "prices"
     declare: Declare = True
     queue_prefix: Prefix = "tickfan."
@@ -113,8 +113,8 @@ class BrokerSettings(Section):
 
     @property
     def is_memory(self) -> bool:
-        """Whether the embedded broker is used."""
-        return self.url.get_secret_value() == brokerurl.MEMORY
+        """Whether no RabbitMQ is named: what runs then is inside the process."""
+        return self.url.get_secret_value() in ("", brokerurl.MEMORY)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -131,7 +131,8 @@ class BrokerSettings(Section):
             found.append(
                 ("tls_key_file", "is set without tls_cert_file: a key needs its certificate")
             )
-        if not self.url.get_secret_value().startswith("amqps://"):
+        url = self.url.get_secret_value()
+        if url and not url.startswith("amqps://"):  # without any, that is what is told
             found += [
                 (name, "is set, but broker.url is not amqps://")
                 for name in ("tls_ca_file", "tls_cert_file", "tls_key_file")
@@ -149,9 +150,9 @@ class PublishSettings(Section):
 
 
 class MarketSettings(Section):
-    """The simulated market; it runs only with ``memory://``."""
+    """The simulated market: invented prices, which nobody gets without asking for them."""
 
-    enabled: Flag = True
+    enabled: Flag = False
     seed: Annotated[int, whole(0, 2**63 - 1, "any")] | None = None
     rate: Annotated[float, real(0.1, 100_000, "updates a second")] = 200
 

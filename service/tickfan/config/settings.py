@@ -62,9 +62,9 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
-    def market_runs(self) -> bool:
-        """Whether the simulated market is to run: enabled, and on ``memory://``."""
-        return self.market.enabled and self.broker.is_memory
+    def lacks_broker(self) -> bool:
+        """Whether nothing says where prices come from: no broker, and no simulated market."""
+        return not (self.broker.url.get_secret_value() or self.market.enabled)
 
     def feed_specs(self) -> tuple[FeedSpec, ...]:
         """The feeds as the hub knows them, in the file's order."""
@@ -92,6 +92,16 @@ class Settings(BaseSettings):
                     for key, item in table.items()
                 ]
         return "\n".join(lines[1:]) + "\n"
+
+    @model_validator(mode="after")
+    def _market_is_alone(self) -> Self:
+        if self.market.enabled and not self.broker.is_memory:
+            why = (
+                "is true (--demo says so, too), and broker.url names a RabbitMQ: invented prices "
+                "never stand beside real ones. Set it to false, or take broker.url away"
+            )
+            problems([("market.enabled", why)])
+        return self
 
     @model_validator(mode="after")
     def _bodies_fit(self) -> Self:

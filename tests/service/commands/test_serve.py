@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,18 +29,14 @@ async def test_greets_serves_stops(
 ) -> None:
     """The printed address works; a signal ends the clients in words and the process with 0."""
     port, admin_port = unused_tcp_port_factory(), unused_tcp_port_factory()
-    env = {name: value for name, value in os.environ.items() if not name.startswith("TICKFAN_")}
-    env |= {
-        "TICKFAN_HTTP__PORT": str(port),
-        "TICKFAN_HTTP__ADMIN_PORT": str(admin_port),
-        "TICKFAN_LOG__FORMAT": "console",
-        "TICKFAN_STOP__DRAIN_S": "0",
-        "PYTHONPATH": os.pathsep.join(
-            [str(ROOT / "service"), str(Path(tickfan_client.__file__).parents[1])]
-        ),
-    }
+    env = _environment(
+        HTTP__PORT=str(port),
+        HTTP__ADMIN_PORT=str(admin_port),
+        LOG__FORMAT="console",
+        STOP__DRAIN_S="0",
+    )
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tickfan", "serve", cwd=ROOT, env=env,
+        sys.executable, "-m", "tickfan", "serve", "--demo", cwd=ROOT, env=env,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr is not None
@@ -63,6 +61,67 @@ async def test_greets_serves_stops(
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+def _environment(**settings: str) -> dict[str, str]:
+    """This process's, with these settings and no others."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TICKFAN_")}
+    paths = [str(ROOT / "service"), str(Path(tickfan_client.__file__).parents[1])]
+    env["PYTHONPATH"] = os.pathsep.join(paths)
+    return env | {f"TICKFAN_{name}": value for name, value in settings.items()}
+
+
+def test_without_a_broker_it_does_not_start() -> None:
+    """The shipped settings and an empty environment: status 2 and one line, no invented price."""
+    words = [sys.executable, "-m", "tickfan", "serve", "--config", "config/tickfan.toml"]
+    for env in ({}, {"BROKER__URL": ""}):
+        ended = subprocess.run(
+            words, cwd=ROOT, env=_environment(**env), capture_output=True, text=True,
+            timeout=ENOUGH_S, check=False,
+        )  # fmt: skip
+        assert (ended.returncode, ended.stdout) == (2, "")
+        [line] = ended.stderr.splitlines()
+        assert line.startswith("tickfan: broker.url: ")
+        assert "Set TICKFAN_BROKER__URL=amqp://user:password@host:5672/vhost" in line
+        assert "`tickfan serve --demo`" in line
+
+
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        ({"MARKET__ENABLED": "true"}, "the market is simulated: no price here is real"),
+        (
+            {"BROKER__URL": "memory://"},
+            "the broker is inside of this process: it has what HTTP publishes, and nothing else",
+        ),
+        ({"BROKER__URL": "amqp://127.0.0.1:1/"}, None),
+    ],
+)
+async def test_the_log_says_what_runs_in_the_place_of_rabbitmq(
+    settings: dict[str, str], warned: str | None
+) -> None:
+    """One warning when it starts, with the setting that names a RabbitMQ; with one, none."""
+    env = _environment(
+        HTTP__PORT="0", HTTP__ADMIN_PORT="0", LOG__FORMAT="json", STREAM__CONNECTIONS_MAX="100",
+        **settings,
+    )  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tickfan", "serve", cwd=ROOT, env=env,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(ENOUGH_S):
+            first, second = [json.loads(await process.stderr.readline()) for _ in range(2)]
+    finally:
+        process.kill()
+        await process.communicate()
+    assert first["event"] == "serving"
+    said = second["event"].startswith(("the market", "the broker is inside"))
+    assert said == (warned is not None)
+    if warned is not None:
+        assert (second["level"], second["event"]) == ("warning", warned)
+        assert "set TICKFAN_BROKER__URL" in second["mend"]
 
 
 async def _read_on(client: tickfan_client.Client) -> None:

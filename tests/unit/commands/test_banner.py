@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from tickfan.commands.banner import banner, base_url
-from tickfan.config import BrokerSettings, ConflatedFeed, HttpSettings, Settings
+from tickfan.config import BrokerSettings, ConflatedFeed, HttpSettings, Settings, load
 
 
 def test_the_curl_line_can_be_pasted() -> None:
@@ -18,9 +18,18 @@ def test_the_curl_line_can_be_pasted() -> None:
     )
     assert any("http://localhost:8081/readyz" in line for line in lines)
     assert any(line.split() == ["page", "http://localhost:8080/"] for line in lines)
-    assert "simulated market at 200 updates/s" in banner(Settings())
     assert "\x1b" not in banner(Settings())
     assert "\x1b[" in banner(Settings(), colour=True)
+
+
+def test_what_stands_in_the_place_of_rabbitmq_is_said() -> None:
+    """Invented prices, or a broker that only HTTP can publish to; of RabbitMQ nothing more."""
+    simulated = banner(load(None, {}, is_demo=True))
+    assert "prices    simulated, 200 updates/s: nothing here is real" in simulated
+    empty = banner(load(None, {"TICKFAN_BROKER__URL": "memory://"}))
+    assert "broker    memory:// (embedded)" in empty
+    assert "prices    what HTTP publishes here, and nothing else" in empty
+    assert "prices" not in banner(load(None, {"TICKFAN_BROKER__URL": "amqp://mq.example/"}))
 
 
 def test_a_long_pattern_does_not_wrap() -> None:

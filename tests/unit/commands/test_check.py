@@ -36,6 +36,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("TICKFAN_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("TICKFAN_BROKER__URL", "memory://")
 
 
 @pytest.fixture

@@ -246,14 +246,17 @@ def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: 
 def test_the_embedded_broker_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """memory:// of another process cannot be reached; no broker is even made."""
-    monkeypatch.delenv("TICKFAN_BROKER__URL")
+    """memory:// of another process cannot be reached, nor one without a name; none is made."""
     made: list[Publisher] = []
 
     def build(*_: object) -> Publisher:
         made.append(Publisher())
         return made[0]
 
-    assert publish(None, Order(count=1), build) == WRONG
-    assert not made
-    assert "TICKFAN_BROKER__URL=amqp://" in capsys.readouterr().err
+    for url, wrong in (("memory://", "is memory://"), ("", "TICKFAN_BROKER__URL is empty")):
+        monkeypatch.setenv("TICKFAN_BROKER__URL", url)
+        assert publish(None, Order(count=1), build) == WRONG
+        assert not made
+        told = capsys.readouterr().err
+        assert f"broker.url: {wrong}" in told
+        assert "Set TICKFAN_BROKER__URL=amqp://" in told

@@ -12,7 +12,7 @@ import typer
 
 from loadtest.rig.waiting import DEADLINE_S
 from tickfan.commands import WRONG
-from tickfan.commands.shared import say, settings_from, until_signal
+from tickfan.commands.shared import BROKER_URL, say, settings_from, settings_to_serve, until_signal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,41 @@ def test_every_complaint_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert all(line.startswith("tickfan: ") for line in lines)
     for name in ("http.port", "heartbeat_s", "broker.url"):
         assert any(name in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("file", "variable", "wrong"),
+    [
+        ("", None, "broker.url: missing, so nothing says where RabbitMQ is"),
+        ("", "", "broker.url: TICKFAN_BROKER__URL is empty, so nothing says"),
+        ("[broker]\nurl = ''", None, "broker.url: missing, so"),
+        ("[broker]\nurl = 'amqp://mq.example/'", "", "broker.url: TICKFAN_BROKER__URL is empty"),
+        ("[broker]\ntls_ca_file = '{file}'", None, "broker.url: missing, so"),
+        ("[market]\nrate = 5", None, "broker.url: missing, so"),
+    ],
+)
+def test_to_serve_takes_a_broker(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    variable: str | None,
+    wrong: str,
+) -> None:
+    """One line says what is missing and what to write; the demo needs none."""
+    config = tmp_path / "tickfan.toml"
+    config.write_text(file.format(file=config))
+    monkeypatch.delenv(BROKER_URL, raising=False)
+    if variable is not None:
+        monkeypatch.setenv(BROKER_URL, variable)
+    with pytest.raises(typer.Exit) as left:
+        settings_to_serve(config, is_demo=False)
+    assert left.value.exit_code == WRONG
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tickfan: {wrong}")
+    for way in (f"{BROKER_URL}=amqp://user:", "serve --demo", f"{BROKER_URL}=memory://"):
+        assert way in line
+    assert settings_to_serve(config, is_demo=True).market.enabled
 
 
 def test_say_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,8 @@ def test_the_ladder_rises_in_at_most_sixteen_steps(steps: list[int]) -> None:
 def test_the_broker_tells_memory_from_amqp() -> None:
     """The embedded broker has one URL of its own."""
     amqp = BrokerSettings.model_validate({"url": "amqp://me:secret@a,b/v"})
-    assert BrokerSettings().is_memory
+    assert BrokerSettings.model_validate({"url": "memory://"}).is_memory
+    assert BrokerSettings().is_memory, "nothing else is named"
     assert not amqp.is_memory
     assert amqp.urls == ("amqp://me:secret@a/v", "amqp://me:secret@b/v")
     assert "secret" not in repr(amqp)

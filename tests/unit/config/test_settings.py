@@ -51,11 +51,28 @@ def test_what_is_shown_can_be_loaded_again(tmp_path: Path) -> None:
     assert [feed["name"] for feed in shown["feeds"]] == ["quotes", "trades", "book", "tokens"]
 
 
-def test_the_market_runs_in_memory_only() -> None:
-    """Simulated prices never reach a real broker by themselves."""
-    assert Settings().market_runs
-    assert not load(None, {"TICKFAN_MARKET__ENABLED": "false"}).market_runs
-    assert not load(None, {"TICKFAN_BROKER__URL": "amqp://h"}).market_runs
+MARKET, URL = "TICKFAN_MARKET__ENABLED", "TICKFAN_BROKER__URL"
+
+
+def test_prices_are_invented_for_those_who_ask_for_it() -> None:
+    """The market is off by default; then a broker is needed, if only the embedded one."""
+    assert not Settings().market.enabled
+    assert Settings().lacks_broker
+    assert load(None, {URL: ""}).lacks_broker
+    assert not load(None, {MARKET: "true"}).lacks_broker
+    for url in ("memory://", "amqp://h"):
+        assert not load(None, {URL: url}).lacks_broker
+
+
+@pytest.mark.parametrize("is_demo", [True, False])
+def test_invented_prices_never_stand_beside_real_ones(tmp_path: Path, is_demo: bool) -> None:
+    """Whoever asks for both is told, by the file, the environment or the command."""
+    path = tmp_path / "tickfan.toml"
+    path.write_text("[market]\nenabled = true\n" if not is_demo else "")
+    with pytest.raises(ConfigError, match=r"market\.enabled: is true.* broker\.url names a Rabb"):
+        load(path, {URL: "amqps://me:hunter2@mq.example/"}, is_demo=is_demo)
+    for url in ("", "memory://"):
+        assert load(path, {URL: url}, is_demo=is_demo).market.enabled
 
 
 def test_feeds_keep_the_files_order() -> None:
