@@ -111,10 +111,14 @@ def publish(  # noqa: PLR0913 - one for each option
     replay: Annotated[
         Path | None,
         typer.Option(
-            help="A file of rows to publish instead of the simulated market; - is stdin. "
+            help="A file of rows to publish; - is stdin. "
             "docs/replay.md has the command for each vendor's files."
         ),
     ] = None,
+    simulated: Annotated[
+        bool,
+        typer.Option("--simulated", help="Publish invented prices, of a simulated market."),
+    ] = False,
     speed: Annotated[
         float | None,
         typer.Option(min=0, help="Replay this many times as fast [1]; 0 is --asap."),
@@ -193,7 +197,7 @@ def publish(  # noqa: PLR0913 - one for each option
     count: Annotated[int | None, typer.Option(min=1, help="End after so many updates.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="End after so long.")] = None,
 ) -> None:
-    """Publish a simulated market, or a file of market data, to the configured RabbitMQ."""
+    """Publish a file of market data, or a simulated market, to the configured RabbitMQ."""
     from tickfan.commands import WRONG
     from tickfan.commands.publish import Order
     from tickfan.commands.publish import publish as command
@@ -208,12 +212,25 @@ def publish(  # noqa: PLR0913 - one for each option
         "--from": begin, "--on-error": on_error, "--now": now or None,
     }  # fmt: skip
     of_market = {"--rate": rate, "--seed": seed}
-    for option, value in (of_files if replay is None else of_market).items():
-        if value is not None:
-            say(f"{option} goes {'with' if replay is None else 'without'} --replay")
-            raise typer.Exit(WRONG)
+    for source, is_there, options in (
+        ("--replay", replay is not None, of_files),
+        ("--simulated", simulated, of_market),
+    ):
+        for option, value in options.items():
+            if value is not None and not is_there:
+                say(f"{option} goes with {source}")
+                raise typer.Exit(WRONG)
+    if simulated and replay is not None:
+        say("--simulated goes without --replay")
+        raise typer.Exit(WRONG)
     if (asap and speed) or (max_gap is not None and (asap or speed == 0)):
         say("--asap (--speed 0) asks for no pace, so it goes without --speed and --max-gap")
+        raise typer.Exit(WRONG)
+    if replay is None and not simulated:
+        say(
+            "nothing to publish: --replay FILE publishes the rows of a file, and --simulated "
+            "invented prices, for tests, to the RabbitMQ of broker.url"
+        )
         raise typer.Exit(WRONG)
     if replay is None:
         raise typer.Exit(command(config, Order(None, rate, seed, count, seconds)))

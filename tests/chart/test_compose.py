@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from tests.chart.tools import run, tool
 from tests.support.programs import require
 from tests.support.prometheus import promtool
+from tickfan.cli import cli
 from tickfan.config import load
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +116,15 @@ def test_the_settings_are_settings(name: str) -> None:
     assert f"//{user}:{password}@rabbitmq:" in url
     assert int(service["stop_grace_period"].rstrip("s")) > settings.stop.grace_s
     assert service["ulimits"]["nofile"]["soft"] > settings.stream.connections_max + 50
+
+
+def test_the_market_asks_for_invented_prices() -> None:
+    """By name, else `publish` refuses: of its command nothing is wrong but this broker."""
+    words = SERVICES["market"]["command"]
+    words = [word.replace("/etc/tickfan", str(ROOT / "config")) for word in words]
+    ended = CliRunner().invoke(cli, words, env={"TICKFAN_BROKER__URL": "memory://"})
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith("tickfan: broker.url: is memory://")
 
 
 def test_nginx_finds_the_replicas(tmp_path: Path) -> None:

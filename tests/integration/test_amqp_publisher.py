@@ -7,15 +7,17 @@ import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import aio_pika
 import pytest
 from structlog.testing import capture_logs
 
-from loadtest.rig.waiting import until
+from loadtest.rig.waiting import DEADLINE_S, until
 from tests.support.amqp import delete, options, proxied, proxy_to
 from tests.support.broker import CONFLATED, LOSSLESS, Recorder, running, source
 from tickfan.broker.amqp import AmqpBroker
 from tickfan.broker.amqp.publisher import Publisher
 from tickfan.broker.base import BrokerBlocked, BrokerDown, Message, Unroutable
+from tickfan.market.simulated import APP_ID
 
 if TYPE_CHECKING:
     from loadtest.rig.rabbitmq import RabbitNode
@@ -103,6 +105,26 @@ async def test_publisher_without_a_queue(rabbitmq: Rabbit) -> None:
         await publisher.publish(feed.spec.name, Message(f"{feed.spec.name}.a", b"1"))
     await publisher.close()
     await publisher.close()
+
+
+async def test_who_made_a_message_is_seen_in_rabbitmq(rabbitmq: Rabbit) -> None:
+    """The app_id of invented prices arrives with them; other messages have none."""
+    feed = source(LOSSLESS)
+    publisher = AmqpBroker([feed], None, options(rabbitmq.url))
+    connection = await aio_pika.connect(rabbitmq.url)
+    async with connection, connection.channel() as channel:
+        await publisher.publish(feed.spec.name, Message(f"{feed.spec.name}.a", b"1"))
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind(feed.exchange, "#")
+        for app_id in (APP_ID, None):
+            await publisher.publish(
+                feed.spec.name, Message(f"{feed.spec.name}.a", b"2", app_id=app_id)
+            )
+            message = await queue.get(timeout=DEADLINE_S)
+            assert message is not None
+            assert message.app_id == app_id
+    await publisher.close()
+    await delete(rabbitmq.url, queue=feed.queue)
 
 
 async def test_publisher_after_a_cut(rabbitmq: Rabbit) -> None:

@@ -89,12 +89,12 @@ def test_check_says_that_a_disk_is_full() -> None:
     assert done.stderr == ("tickfan: what it prints cannot be written: No space left on device\n")
 
 
-@pytest.mark.parametrize("command", ["check", "serve", "publish"])
-def test_wrong_settings(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [["check"], ["serve"], ["publish", "--simulated"]])
+def test_wrong_settings(command: list[str], tmp_path: Path) -> None:
     """Every complaint on its own line of stderr, status 2, for each command."""
     config = tmp_path / "tickfan.toml"
     config.write_text("[http]\nport = 0.5\n[stream]\nheartbeats = 1\n")
-    result = call(command, "--config", str(config), TICKFAN_LOG__LEVEL="loud")
+    result = call(*command, "--config", str(config), TICKFAN_LOG__LEVEL="loud")
     assert result.exit_code == 2
     assert result.stdout == ""
     lines = result.stderr.splitlines()
@@ -106,7 +106,7 @@ def test_wrong_settings(command: str, tmp_path: Path) -> None:
 
 def test_publish_refuses_the_embedded_broker() -> None:
     """memory:// lives in another process: one sentence says so, status 2."""
-    result = call("publish", TICKFAN_BROKER__URL="memory://")
+    result = call("publish", "--simulated", TICKFAN_BROKER__URL="memory://")
     assert result.exit_code == 2
     assert "is memory://, which lives inside one `tickfan serve`" in result.stderr
     assert "Set TICKFAN_BROKER__URL=amqp://" in result.stderr
@@ -116,10 +116,21 @@ def test_publish_refuses_the_embedded_broker() -> None:
 def test_publish_names_a_broker_that_is_not_there(unused_tcp_port: int) -> None:
     """No broker: one sentence without the password, status 1."""
     url = f"amqp://someone:hunter2@127.0.0.1:{unused_tcp_port}/"
-    result = call("publish", "--count", "5", TICKFAN_BROKER__URL=url)
+    result = call("publish", "--simulated", "--count", "5", TICKFAN_BROKER__URL=url)
     assert result.exit_code == 1
     assert "hunter2" not in result.output
     assert "failures" in result.stdout
+
+
+def test_publish_invents_no_prices_unasked(unused_tcp_port: int) -> None:
+    """A real broker gets the simulated market from those who name it: else status 2, and how."""
+    url = f"amqp://127.0.0.1:{unused_tcp_port}/"
+    for words in ([], ["--count", "5"]):
+        result = call("publish", *words, TICKFAN_BROKER__URL=url)
+        assert (result.exit_code, result.stdout) == (2, "")
+        [line] = result.stderr.splitlines()
+        assert line.startswith("tickfan: nothing to publish: --replay FILE publishes the rows")
+        assert "--simulated invented prices" in line
 
 
 def test_publish_refuses_a_bad_template() -> None:
@@ -155,8 +166,11 @@ def test_publish_reads_stdin(tmp_path: Path) -> None:
 
 
 BAD_OPTIONS = [
-    ["--rate", "0"],
-    ["--count", "0"],
+    ["--simulated", "--rate", "0"],
+    ["--simulated", "--count", "0"],
+    ["--simulated", "--speed", "2"],
+    ["--rate", "5"],
+    ["--replay", "x.csv", "--simulated"],
     ["--speed", "-1"],
     ["--asap"],
     ["--symbol", "A"],

@@ -60,7 +60,11 @@ class Received(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One message to publish. ``message_id`` is made if there is none."""
+    """One message to publish. ``message_id`` is made if there is none.
+
+    ``app_id`` names who made it, for a person at RabbitMQ (AMQP 0-9-1, 1.8.1): no consumer of
+    ours reads it.
+    """
 
     routing_key: str
     body: bytes
@@ -69,6 +73,7 @@ class Message(NamedTuple):
     ts: int | None = None
     batch: bool = False
     message_id: str | None = None
+    app_id: str | None = None
 
 
 class Sink(Protocol):

@@ -98,7 +98,8 @@ class Settings(BaseSettings):
         if self.market.enabled and not self.broker.is_memory:
             why = (
                 "is true (--demo says so, too), and broker.url names a RabbitMQ: invented prices "
-                "never stand beside real ones. Set it to false, or take broker.url away"
+                "never stand beside real ones. Set it to false, or take broker.url away; "
+                "`tickfan publish --simulated` sends the market to a RabbitMQ for tests"
             )
             problems([("market.enabled", why)])
         return self

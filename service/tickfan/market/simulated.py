@@ -37,6 +37,9 @@ CATCH_UP_S = 1.0
 
 TOO_LONG_S = 3600.0
 
+APP_ID = "tickfan-simulated"
+"""Of each message: who finds such prices in a RabbitMQ sees that nobody ever paid them."""
+
 TOKENS_CHANNEL = "tokens.demo"
 DONE = "done"
 SENTENCE = (
@@ -271,7 +274,7 @@ def messages(
         updates -= 1
         if not in_batches or not tick.channel.startswith("quotes."):
             body = orjson.dumps(tick.data)
-            yield feed, Message(tick.channel, body, type=tick.type, ts=ts)
+            yield feed, Message(tick.channel, body, type=tick.type, ts=ts, app_id=APP_ID)
             continue
         batch = batches.setdefault(feed, [])
         batch.append({"channel": tick.channel, "data": tick.data, "ts": ts})
@@ -282,7 +285,7 @@ def messages(
 
 
 def _batch(batch: list[dict[str, Any]], ts: int) -> Message:
-    return Message(batch[0]["channel"], orjson.dumps(batch), ts=ts, batch=True)
+    return Message(batch[0]["channel"], orjson.dumps(batch), ts=ts, batch=True, app_id=APP_ID)
 
 
 def updates_in(message: Message) -> int:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "scripts" / "layouts.py"
 PAGE = ROOT / "docs" / "replay.md"
 TEXT = PAGE.read_text()
-OF_THE_MARKET = {"--rate", "--seed", "--config", "--help"}
+OF_THE_MARKET = {"--simulated", "--rate", "--seed", "--config", "--help"}
 
 
 def _options() -> set[str]:

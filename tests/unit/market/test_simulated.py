@@ -22,6 +22,7 @@ from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.market.instruments import INSTRUMENTS
 from tickfan.market.routes import Routes
 from tickfan.market.simulated import (
+    APP_ID,
     BATCH_FROM_RATE,
     BATCH_UPDATES_MAX,
     DONE,
@@ -184,6 +185,7 @@ async def test_run_counts(routes: Routes) -> None:
         assert feed == message.routing_key.split(".")[0]
         assert message.ts is not None
         assert not message.batch
+        assert message.app_id == APP_ID
 
 
 async def test_run_batches_quotes_at_high_rates(routes: Routes) -> None:
@@ -198,6 +200,7 @@ async def test_run_batches_quotes_at_high_rates(routes: Routes) -> None:
     for message in batches:
         entries = orjson.loads(message.body)
         assert message.routing_key == entries[0]["channel"]
+        assert message.app_id == APP_ID
         assert all(entry.keys() == {"channel", "data", "ts"} for entry in entries)
         assert all(entry["channel"].startswith("quotes.") for entry in entries)
 

@@ -141,6 +141,7 @@ class Publisher:
             content_type=message.content_type,
             message_type=message.type,
             message_id=message.message_id or self._ids.next(),
+            app_id=message.app_id,
             headers=headers or None,
             delivery_mode=2 if source.spec.is_lossless else 1,
         )
