@@ -153,7 +153,7 @@ class Service:
         )  # fmt: skip
         self.subscriptions = parts.subscriptions(
             feeds, self.directory, self.pump, self.pace, tally, clock,
-            rules=rules, epoch=os.urandom(6).hex(),
+            rules=rules, epoch=os.urandom(6).hex(), is_simulated=settings.market.enabled,
         )  # fmt: skip
         self.hub = Hub(changes, self.directory, tally, self.connections.announce)
         self.broker = parts.broker(
@@ -323,6 +323,7 @@ class Service:
             self.broker,
             self.formats.encodings,
             self.subscriptions.epoch,
+            self.subscriptions.is_simulated,
             # Without a token anybody may publish into the embedded broker.
             None if self._settings.broker.is_memory and not token else token,
             lambda: self.admission.is_draining,

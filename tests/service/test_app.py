@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from loadtest.rig.waiting import until
 from tests.support.raw import connect, request
@@ -33,6 +35,34 @@ async def test_clients_are_told_over_the_time_that_is_given(service: Live) -> No
     halfway = [moment for moment in told if moment - began < 0.25]
     assert len(halfway) <= 15
     await until(lambda: not service.service.connected)
+
+
+@pytest.mark.parametrize("is_simulated", [True, False])
+async def test_invented_prices_say_so_at_each_door(make_live: MakeLive, is_simulated: bool) -> None:
+    """The first words of each transport, and each answer with prices or of their state."""
+    market = {"MARKET__ENABLED": "true", "MARKET__RATE": "1000"} if is_simulated else {}
+    service = await make_live(**market)
+    if not is_simulated:
+        await service.publish("trades.AAPL", {"price": "1"})
+    await until(lambda: service.service.feeds.channel("trades.AAPL"))
+    said: dict[str, dict[str, Any]] = {}
+    for subprotocol in ("tickfan.msgpack.v1", "tickfan.json.v1"):
+        async with service.ws(subprotocol) as talk:
+            said[f"{subprotocol} welcome"] = talk.messages[0]
+            await talk.say(op="subscribe", channels=["trades.AAPL"])
+            [said[subprotocol]] = await talk.read_until("subscribed")
+    async with service.sse("channels=trades.AAPL") as stream:
+        [said["sse"]] = await stream.read_until("subscribed")
+    async with service.ndjson("channels=trades.AAPL") as lines:
+        [said["ndjson"]] = await lines.read_until("subscribed")
+    for path in ("channels", "channels/trades.AAPL", "channels/trades.AAPL/history"):
+        async with service.session.get(service.url(f"/v1/{path}")) as answer:
+            said[path] = await answer.json()
+    for path in ("/readyz", "/v1/stats"):
+        said[path] = await (await service.admin.get(path)).json()
+    assert {door: fields.get("simulated") for door, fields in said.items()} == dict.fromkeys(
+        said, True if is_simulated else None
+    )
 
 
 async def test_the_settings_reach_what_they_set(make_live: MakeLive) -> None:

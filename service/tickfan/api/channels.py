@@ -55,26 +55,26 @@ async def list_channels(request: web.Request) -> web.Response:
     else:
         for _ in steps:
             pass
-    return json_response(
-        {
-            "channels": [_summary(channel) for channel in page[:limit]],
-            "next": page[limit - 1].name if len(page) > limit else None,
-            "feeds": [_feed(feed) for feed in feeds],
-        }
-    )
+    fields = {
+        "channels": [_summary(channel) for channel in page[:limit]],
+        "next": page[limit - 1].name if len(page) > limit else None,
+        "feeds": [_feed(feed) for feed in feeds],
+    }
+    return json_response(context.marked(fields))
 
 
 async def latest_value(request: web.Request) -> web.Response:
     """The newest update of one channel, as the streams send it."""
     check_query(request)
-    channel = find_channel(request.app[CONTEXT].feeds, request.match_info["channel"])
+    context = request.app[CONTEXT]
+    channel = find_channel(context.feeds, request.match_info["channel"])
     if channel.latest is None:
         raise no_value(channel.name)
     fields = events.update(channel.latest)
     if not channel.feed.is_lossless and not channel.feed.is_confirmed(channel):
         # Not received since the last outage of the broker began.
         fields["unconfirmed"] = True
-    return json_response(fields)
+    return json_response(context.marked(fields))
 
 
 def _first(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
+from tickfan.wire import events
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 class Context:
     """The parts of the service that the endpoints show or use.
 
-    ``epoch`` names this run of the process.
+    ``epoch`` names this run of the process. ``is_simulated``: its prices are invented.
     ``publish_token``: None, anybody may publish (``memory://`` only); empty,
     nobody may. ``is_draining`` is asked, because it changes.
     """
@@ -44,8 +46,13 @@ class Context:
     broker: Broker
     encodings: Encodings
     epoch: str
+    is_simulated: bool
     publish_token: str | None
     is_draining: Callable[[], bool]
+
+    def marked(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an answer, and ``simulated: true`` where that is so."""
+        return events.marked(fields, is_simulated=self.is_simulated)
 
 
 CONTEXT = web.AppKey("context", Context)

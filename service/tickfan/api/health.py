@@ -33,7 +33,7 @@ async def readyz(request: web.Request) -> web.Response:
         "draining": is_draining,
         "feeds": {feed.name: _state(feed) for feed in context.feeds.values()},
     }
-    return json_response(body, 200 if is_ready else 503)
+    return json_response(context.marked(body), 200 if is_ready else 503)
 
 
 def _state(feed: Feed) -> dict[str, Any]:

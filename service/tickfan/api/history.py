@@ -43,7 +43,8 @@ async def history(request: web.Request) -> web.Response:
     before CSV: without it Excel does not know that it is UTF-8.
     """
     check_query(request, "limit", "format", "bom")
-    channel = find_channel(request.app[CONTEXT].feeds, request.match_info["channel"])
+    context = request.app[CONTEXT]
+    channel = find_channel(context.feeds, request.match_info["channel"])
     if not channel.feed.is_lossless:
         raise Refusal(
             "not_lossless",
@@ -57,13 +58,12 @@ async def history(request: web.Request) -> web.Response:
     updates = _newest(channel, limit)
     if format_ == "json":
         oldest = channel.feed.history.oldest
-        return json_response(
-            {
-                "channel": channel.name,
-                "history_start": None if oldest is None else oldest.seq,
-                "updates": [events.update(update) for update in updates],
-            }
-        )
+        fields = {
+            "channel": channel.name,
+            "history_start": None if oldest is None else oldest.seq,
+            "updates": [events.update(update) for update in updates],
+        }
+        return json_response(context.marked(fields))
     body, content_type = (
         (_ndjson(updates), "application/x-ndjson")
         if format_ == "ndjson"

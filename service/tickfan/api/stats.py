@@ -18,36 +18,35 @@ async def stats(request: web.Request) -> web.Response:
     """Everything that is counted, in one object."""
     context = request.app[CONTEXT]
     tally = context.tally
-    return json_response(
-        {
-            "epoch": context.epoch,
-            "connections": len(context.connections),
-            "by_format": Counter(c.subscriber.format.name for c in context.connections),
-            "audiences": len(context.directory),
-            "parked": len(context.pump),
-            "feeds": {
-                feed.name: {
-                    "upstream": feed.upstream.value,
-                    "channels": len(feed.channels),
-                    "messages_in": tally.messages_in[feed.name],
-                    "updates_in": tally.updates_in[feed.name],
-                    "folded": tally.folded[feed.name],
-                    "gaps": tally.gaps[feed.name],
-                    "history_updates": len(feed.history),
-                    "history_bytes": feed.history.size,
-                }
-                for feed in context.feeds.values()
-            },
-            "poison": _pairs(tally.poison),
-            "resets": _pairs(tally.resets),
-            "closes": _pairs(tally.closes),
-            "updates_out": tally.updates_out,
-            "writes": tally.writes,
-            "bytes_out": tally.bytes_out,
-            "encodings": context.encodings.total,
-            "longest_slice_ms": round(context.slices.longest_s * 1000, 3),
-        }
-    )
+    fields = {
+        "epoch": context.epoch,
+        "connections": len(context.connections),
+        "by_format": Counter(c.subscriber.format.name for c in context.connections),
+        "audiences": len(context.directory),
+        "parked": len(context.pump),
+        "feeds": {
+            feed.name: {
+                "upstream": feed.upstream.value,
+                "channels": len(feed.channels),
+                "messages_in": tally.messages_in[feed.name],
+                "updates_in": tally.updates_in[feed.name],
+                "folded": tally.folded[feed.name],
+                "gaps": tally.gaps[feed.name],
+                "history_updates": len(feed.history),
+                "history_bytes": feed.history.size,
+            }
+            for feed in context.feeds.values()
+        },
+        "poison": _pairs(tally.poison),
+        "resets": _pairs(tally.resets),
+        "closes": _pairs(tally.closes),
+        "updates_out": tally.updates_out,
+        "writes": tally.writes,
+        "bytes_out": tally.bytes_out,
+        "encodings": context.encodings.total,
+        "longest_slice_ms": round(context.slices.longest_s * 1000, 3),
+    }
+    return json_response(context.marked(fields))
 
 
 def _pairs(counter: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:

@@ -137,7 +137,9 @@ class Printer:
     def _event(self, event: Event) -> Text:
         body = event.body
         if event.name == "subscribed" and isinstance(body.get("channels"), list):
-            told = Text(", ".join(self._granted(one) for one in body["channels"]))
+            # First: a terminal cuts the end.
+            begin = "simulated, no price is real: " if body.get("simulated") else ""
+            told = Text(begin + ", ".join(self._granted(one) for one in body["channels"]))
         else:
             names = [name for name in _TELLING if name in body]
             names += [name for name in body if name not in names]

@@ -72,8 +72,12 @@ class Subscriptions:
         *,
         rules: Rules,
         epoch: str,
+        is_simulated: bool = False,
     ) -> None:
-        """``epoch`` names this run of the process: conflated ``seq`` counts from it."""
+        """``epoch`` names this run of the process: conflated ``seq`` counts from it.
+
+        ``is_simulated``: the prices are invented, and clients are told so.
+        """
         self._feeds = feeds
         self._directory = directory
         self._pump = pump
@@ -82,6 +86,7 @@ class Subscriptions:
         self._clock = clock
         self._planner = Planner(feeds, rules)
         self.epoch = epoch
+        self.is_simulated = is_simulated
 
     def plan(self, request: Request) -> Plan:
         """What of the request can be granted, whoever asks."""
@@ -227,7 +232,8 @@ class Subscriptions:
                 snapshot = survey.latest(selector)
             shared[feed] = in_feed
             channels.append(events.subscribed_pattern(pattern, in_feed, snapshot))
-        return events.subscribed(self.epoch, self._clock.wall_ms(), channels)
+        fields = events.subscribed(self.epoch, self._clock.wall_ms(), channels)
+        return events.marked(fields, is_simulated=self.is_simulated)
 
 
 def _states(channels: Iterable[Channel]) -> Iterator[Update]:

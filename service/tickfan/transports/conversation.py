@@ -111,7 +111,8 @@ class Conversation(Guest):
                 updates_bytes_max=admission.formats.updates_bytes_max,
                 channels_per_connection_max=admission.rules.channels_per_connection_max,
             )
-            self._say("welcome", welcome)
+            is_simulated = admission.subscriptions.is_simulated
+            self._say("welcome", events.marked(welcome, is_simulated=is_simulated))
         except Exception:
             log.exception("a conversation failed")
             self.goodbye(closing.INTERNAL)

@@ -188,5 +188,10 @@ def answering(command_id: str | int | None, fields: Fields) -> Fields:
     return fields if command_id is None else {"id": command_id, **fields}
 
 
+def marked(fields: Fields, *, is_simulated: bool) -> Fields:
+    """The fields, and ``simulated: true`` where the service itself invents the prices."""
+    return {**fields, "simulated": True} if is_simulated else fields
+
+
 def _upstream(feeds: Iterable[Feed]) -> dict[str, str]:
     return {feed.name: feed.upstream.value for feed in feeds}

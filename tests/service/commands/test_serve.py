@@ -48,7 +48,8 @@ async def test_greets_serves_stops(
                 assert line, "it ended before it was up"
         assert f"'http://localhost:{port}/v1/sse?channels=quotes.%23'" in line.decode()
         async with tickfan_client.connect(f"http://localhost:{port}") as client:
-            await client.subscribe(["quotes.#", "trades.#"])
+            granted = await client.subscribe(["quotes.#", "trades.#"])
+            assert granted.body["simulated"] is True
             assert len(await take(client, 10)) == 10
             process.send_signal(number)
             with pytest.raises(tickfan_client.Closed) as closed:

@@ -186,6 +186,9 @@ def test_subscribed_says_what_was_granted() -> None:
     told = plain(Event("subscribed", {"channels": granted}))
     assert "quotes.# (conflated every 100 ms), trades.A (lossless), odd" in told
     assert plain(Event("subscribed", {"channels": 5}))
+    assert "simulated" not in told
+    told = plain(Event("subscribed", {"channels": granted, "simulated": True}), 60)
+    assert told.startswith("-- subscribed  simulated, no price is real: quotes.# (")
 
 
 def test_clock_is_local_time() -> None:

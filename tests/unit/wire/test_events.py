@@ -21,7 +21,7 @@ from tickfan.wire.inbound import RESERVED_TYPES
 PROTOCOL = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 UPDATES = "updates"
 """The one event that is made elsewhere: its rows are encoded once, and joined."""
-HELPER = "answering"
+HELPERS = ("answering", "marked")
 
 
 def documented() -> list[str]:
@@ -36,7 +36,7 @@ def functions() -> list[str]:
     return [
         name
         for name, value in vars(events).items()
-        if inspect.isfunction(value) and not name.startswith("_") and name != HELPER
+        if inspect.isfunction(value) and not name.startswith("_") and name not in HELPERS
     ]
 
 
@@ -88,6 +88,13 @@ def test_what_is_granted_of_a_stale_feed_says_since_when() -> None:
     assert events.subscribed_conflated(feed, 250)["since"] == 1_700_000_000_000
     feed.upstream = Upstream.LIVE
     assert "since" not in events.subscribed_conflated(feed, 250)
+
+
+def test_invented_prices_are_marked_and_others_are_as_they_were() -> None:
+    """One field, and only where it is true."""
+    fields = {"epoch": "e"}
+    assert events.marked(fields, is_simulated=True) == {"epoch": "e", "simulated": True}
+    assert events.marked(fields, is_simulated=False) == fields == {"epoch": "e"}
 
 
 def test_an_update_by_delivery_and_type() -> None:
