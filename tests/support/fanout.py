@@ -333,6 +333,7 @@ class Fanout:
         self.formats = Formats()
         self.encodings = self.formats.encodings
         self.broker: Broker = MemoryBroker([], None)
+        self.is_simulated = False
         self.connections = Connections(
             self.directory, self.pump, self.slices, self.tally, clock, max_age_s=0
         )

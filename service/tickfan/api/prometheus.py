@@ -60,6 +60,7 @@ class Parts(Protocol):
     tally: Tally
     broker: Broker
     encodings: Encodings
+    is_simulated: bool
 
 
 def registry(parts: Parts) -> CollectorRegistry:
@@ -144,6 +145,9 @@ class ServiceCollector(Collector):
         )
         yield GaugeMetricFamily(
             "tickfan_broker_blocked", "1 if RabbitMQ takes none of our messages", health.is_blocked
+        )
+        yield GaugeMetricFamily(
+            "tickfan_simulated_market", "1 if the prices are invented", self._of.is_simulated
         )
 
     def _fan_out(self) -> Iterator[Metric]:

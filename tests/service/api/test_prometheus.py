@@ -294,6 +294,13 @@ async def test_changes_of_a_source_are_counted(service: Live) -> None:
     assert value(service, "tickfan_feed_changes_total", feed="quotes", state="live") == 1
 
 
+@pytest.mark.parametrize("is_simulated", [True, False])
+async def test_invented_prices_are_a_gauge(make_live: MakeLive, is_simulated: bool) -> None:
+    """1 with the simulated market, 0 without: an alert goes by it."""
+    service = await make_live(MARKET__ENABLED=str(is_simulated).lower())
+    assert value(service, "tickfan_simulated_market") == is_simulated
+
+
 async def test_what_the_broker_says_of_itself(service: Live) -> None:
     """Each feed from 0 on, and what has happened."""
     assert value(service, "tickfan_unbound_total", feed="trades") == 0
