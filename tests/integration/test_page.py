@@ -63,6 +63,24 @@ async def test_it_shows_prices_and_every_update_without_being_asked(service: Liv
         assert await browser.run(chips) == ["quotes live", "trades live"]
 
 
+@pytest.mark.parametrize("is_simulated", [True, False])
+async def test_invented_prices_are_not_taken_for_real_ones(
+    make_live: MakeLive, is_simulated: bool
+) -> None:
+    """A banner stands over them, and over no others."""
+    market = {"MARKET__ENABLED": "true", "MARKET__RATE": "50"} if is_simulated else {}
+    service = await make_live(**market)
+    if not is_simulated:
+        await service.publish("quotes.AAPL", {"bid": "1"})
+    banner = "document.querySelector('#simulated')"
+    async with page(service) as browser:
+        await browser.until(f"{LATEST}.length > 0")
+        assert await browser.run(f"{banner}.checkVisibility()") == is_simulated
+        assert await browser.run(f"{banner}.textContent") == (
+            "Simulated prices: nothing here is real"
+        )
+
+
 async def test_whatever_is_published_is_text(service: Live) -> None:
     """No value, field or type of a publisher becomes markup, and nothing else breaks it."""
     evil = "<img src=x onerror=alert(1)>"

@@ -42,6 +42,7 @@ const interval = find("#interval", HTMLSelectElement);
 const rate = find("#rate", HTMLElement);
 const chips = new Chips(find("#feeds", HTMLElement), channels, subscribe);
 const events = new Events(find("#events", HTMLOListElement), find("#events + .empty", HTMLElement));
+const simulated = find("#simulated", HTMLElement);
 const curl = find("#curl", HTMLElement);
 const legend = find("#legend", HTMLDetailsElement);
 const noValue = find("#latest + .empty", HTMLElement);
@@ -126,6 +127,8 @@ function hear(message) {
       // What comes while its feed is not live is from before.
       latest.take(row, feed, status.isLate(feed));
     }
+  } else if (message.t === "welcome") {
+    simulated.hidden = !message.simulated;
   } else if (message.t === "error") {
     events.tell(`${message.code}: ${message.message}`);
   } else if (message.t === "gap") {
