@@ -146,14 +146,15 @@ class Service:
         changes: ChangeLog[Channel] = ChangeLog()
         self.directory = Directory(loop, slices, self.background, changes, tally, clock)
         self.pace = parts.pace(loop.time, stream.replays_max, stream.replay_bytes_per_s)
+        epoch = os.urandom(6).hex()
         rules = Rules(stream.intervals_ms, stream.channels_per_connection_max)
         self.connections = parts.connections(
             self.directory, self.pump, slices, tally, clock,
-            max_age_s=stream.max_connection_age_s,
+            max_age_s=stream.max_connection_age_s, epoch=epoch,
         )  # fmt: skip
         self.subscriptions = parts.subscriptions(
             feeds, self.directory, self.pump, self.pace, tally, clock,
-            rules=rules, epoch=os.urandom(6).hex(), is_simulated=settings.market.enabled,
+            rules=rules, epoch=epoch, is_simulated=settings.market.enabled,
         )  # fmt: skip
         self.hub = Hub(changes, self.directory, tally, self.connections.announce)
         self.broker = parts.broker(

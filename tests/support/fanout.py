@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from tests.support.decoding import Event
     from tickfan.broker.base import Broker
     from tickfan.core.closing import Reason
+    from tickfan.core.errors import Bound
     from tickfan.core.feed import Channel, Feed
     from tickfan.session.subscribe import Granted
     from tickfan.wire.base import Format
@@ -304,6 +305,13 @@ class Client:
             self.pipe.write(self.format.event("closing", fields, cursor))
 
 
+def bound_of(client: Client) -> Bound:
+    """The bound that the client was ended for."""
+    bound = client.subscriber.bound
+    assert bound is not None, "it was not"
+    return bound
+
+
 class Fanout:
     """Everything between a broker's deliveries and the clients' pipes."""
 
@@ -335,7 +343,7 @@ class Fanout:
         self.broker: Broker = MemoryBroker([], None)
         self.is_simulated = False
         self.connections = Connections(
-            self.directory, self.pump, self.slices, self.tally, clock, max_age_s=0
+            self.directory, self.pump, self.slices, self.tally, clock, max_age_s=0, epoch="epoch"
         )
         self.subscriptions = Subscriptions(
             self.feeds, self.directory, self.pump, self.pace, self.tally, clock,

@@ -87,6 +87,7 @@ class Client:
         self._transport = transport
         self._options = options
         self._cursor = cursor
+        self._connection: str | None = None
         self._on_event = on_event
         self._http: aiohttp.ClientSession | None = None
         self._waiting: deque[Received] = deque()
@@ -105,6 +106,14 @@ class Client:
         stops inside a batch gets its beginning again, with the same ``seq``.
         """
         return self._cursor
+
+    @property
+    def connection(self) -> str | None:
+        """The service's name for this connection, as its log has it; None before it is told.
+
+        Say it to the operator, who finds the line of this client by it.
+        """
+        return self._connection
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._options.connect_timeout_s)
@@ -234,6 +243,8 @@ class Client:
 
     def _note(self, event: Event) -> None:
         """See to what an event means for this client itself."""
+        if self._connection is None and isinstance(name := event.body.get("connection"), str):
+            self._connection = name
         if event.name == "closing":
             self._end = closed_of(event.body)
         elif event.name in ("subscribed", "error") and self._asked:

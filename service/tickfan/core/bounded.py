@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tickfan.core.errors import QueueFull
+from tickfan.core.errors import Bound, QueueFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,8 @@ class BoundedQueue(Generic[T]):
     """First in, first out, bounded by a count and by bytes.
 
     An offer over either bound raises :class:`QueueFull` and leaves the queue
-    as it was; nothing is ever reordered or dropped.
+    as it was; nothing is ever reordered or dropped. The bounds have the names of the
+    settings that give them.
     """
 
     __slots__ = ("_items", "items_max", "size", "size_max")
@@ -42,7 +43,9 @@ class BoundedQueue(Generic[T]):
     def put(self, item: T, size: int) -> None:
         """Append one item of ``size`` bytes, or raise :class:`QueueFull`."""
         if len(self) >= self.items_max or self.size + size > self.size_max:
-            raise QueueFull(len(self), self.size)
+            is_count = len(self) >= self.items_max
+            name = "queue_updates_max" if is_count else "queue_bytes_max"
+            raise QueueFull(Bound(name, len(self), self.size))
         if self._items is None:
             self._items = deque()
         self._items.append((item, size))

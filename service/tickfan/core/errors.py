@@ -5,6 +5,8 @@ Must not know where an error is told (an HTTP body, a WebSocket message, a log l
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 
 class TickfanError(Exception):
     """The root of every error that this package raises on purpose."""
@@ -59,10 +61,22 @@ class Poison(TickfanError):
         self.channel = channel
 
 
+class Bound(NamedTuple):
+    """A bound that was reached, and what waited then.
+
+    ``name`` is that of its setting. One in capitals is a constant, which cannot be set.
+    ``size`` is in bytes.
+    """
+
+    name: str
+    updates: int = 0
+    size: int = 0
+
+
 class QueueFull(TickfanError):
     """A bounded queue was offered more than it may hold; nothing was taken."""
 
-    def __init__(self, updates: int, size: int) -> None:
-        super().__init__(f"the queue is full: {updates} updates, {size} bytes wait")
-        self.updates = updates
-        self.size = size
+    def __init__(self, bound: Bound) -> None:
+        name, updates, size = bound
+        super().__init__(f"{name} is reached: {updates} updates, {size} bytes wait")
+        self.bound = bound

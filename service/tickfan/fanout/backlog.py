@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tickfan.core.conflating import ConflatingQueue
 from tickfan.core.cursor import Trail
-from tickfan.core.errors import QueueFull
+from tickfan.core.errors import Bound, QueueFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -112,6 +112,13 @@ class Backlog:
         heads = [len(opening.head) + len(opening.resets) for opening in self.openings]
         return len(self.controls) + sum(count or 1 for count in heads)
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many values and updates wait; bytes of the lossless ones, and in the socket."""
+        queue = self.queue
+        updates, size = (0, 0) if queue is None else (len(queue), queue.size)
+        return len(self.marks) + updates, size + self.stuck_bytes
+
     def cursor(self) -> str | None:
         """What may be given as the reader's place now; None without one.
 
@@ -129,8 +136,8 @@ class Backlog:
         A reset goes before all openings: each of them ends with a cursor, which is one
         of the new stream. Raises :class:`~tickfan.core.errors.QueueFull` at CONTROLS_MAX.
         """
-        if (waiting := self.events_waiting) >= CONTROLS_MAX:
-            raise QueueFull(waiting, 0)
+        if self.events_waiting >= CONTROLS_MAX:
+            raise QueueFull(Bound("CONTROLS_MAX", *self.waiting))
         if is_reset:
             self.resets += (data,)
         head = self.openings[-1].head if self.openings and not is_reset else None
@@ -143,7 +150,7 @@ class Backlog:
         """
         self.openings.append(opening)
         if len(self.openings) > OPENINGS_MAX:
-            raise QueueFull(len(self.openings), 0)
+            raise QueueFull(Bound("OPENINGS_MAX", *self.waiting))
 
     def sent(self, parts: Iterable[bytes]) -> None:
         """These have been written: a reset among them waits no more."""

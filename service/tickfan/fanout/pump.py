@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tickfan.core import closing
+from tickfan.core.errors import Bound
 from tickfan.fanout.subscriber import ENDED, SHARED
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Pump:
         if subscriber.phase is SHARED:
             self._parked.pop(subscriber, None)
         elif not size and now - backlog.stuck_at > self._stall_timeout_s:
-            subscriber.end(closing.STALLED)
+            subscriber.end(closing.STALLED, bound=Bound("stall_timeout_s", *backlog.waiting))
         return size > 0
 
     def _poll(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickfan.core.errors import QueueFull
+from tickfan.core.errors import Bound, QueueFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -139,7 +139,7 @@ class HistoryReplay:
         channels, since = self._channels, self._since
         for feed, seq in self._behind.items():
             if not feed.history.is_unbroken_after(seq):
-                raise QueueFull(len(feed.history), feed.history.size)
+                raise QueueFull(Bound("history_bytes_max", len(feed.history), feed.history.size))
             for update in feed.history.after(seq):
                 if budget <= 0:
                     return updates, budget, False

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tickfan.core.closing import Reason
+    from tickfan.core.errors import Bound
     from tickfan.core.update import Update
     from tickfan.fanout.backlog import Backlog
     from tickfan.fanout.ports import Lossless
@@ -30,12 +31,14 @@ our side."""
 class Slice(NamedTuple):
     """``parts`` are to be written; ``updates`` counts the updates in them.
 
-    ``over`` says why the subscriber ends behind them; None: it goes on.
+    ``over`` says why the subscriber ends behind them; None: it goes on. ``bound`` is the one
+    that it has reached then, if that is why.
     """
 
     parts: list[bytes]
     updates: int
     over: Reason | None
+    bound: Bound | None = None
 
 
 def next_slice(
@@ -112,8 +115,8 @@ def _flow(
     if backlog.replay is not None:
         try:
             lossless, is_all = backlog.replay.next(STEP_BYTES)
-        except QueueFull:
-            return Slice(parts, 0, closing.SLOW)
+        except QueueFull as full:
+            return Slice(parts, 0, closing.SLOW, full.bound)
         if is_all and audience is not None:
             backlog.caught_up(audience)
     elif backlog.queue:

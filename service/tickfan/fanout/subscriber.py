@@ -6,8 +6,7 @@ a slice at a time as its socket drains. A client that joins or resumes leaves th
 shared path on purpose: slow, new and resuming clients are one mechanism.
 
 All that changes its phase is a method here; the shared path (sharing.py) counts what it
-writes in the subscriber itself. Must not know how an audience flushes, HTTP, WebSocket or
-who else is connected.
+writes in the subscriber itself. Must not know how audiences flush, wires, or other clients.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from tickfan.core.bounded import BoundedQueue
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place, Trail
+    from tickfan.core.errors import Bound
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.update import Update
     from tickfan.fanout.backlog import Opening, Replay
@@ -76,8 +76,8 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_clock", "_folded", "_on_end", "_serve", "audience", "backlog", "ended", "format",
-        "opened_at", "phase", "pipe", "until", "updates", "written_at",
+        "_clock", "_folded", "_on_end", "_serve", "audience", "backlog", "bound", "ended",
+        "format", "opened_at", "phase", "pipe", "until", "updates", "written_at",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one call, all by name
@@ -98,6 +98,7 @@ class Subscriber:
         self._clock = clock
         self.phase = SHARED
         self.ended: Reason | None = None
+        self.bound: Bound | None = None  # the one that it was ended for
         self.audience: Lossless | None = None  # the lossless one, if it has one
         self.backlog: Backlog | None = None  # none on the shared path
         self.updates = 0
@@ -152,8 +153,8 @@ class Subscriber:
             return
         try:
             backlog.owe(updates)
-        except QueueFull:
-            self.end(closing.SLOW)
+        except QueueFull as full:
+            self.end(closing.SLOW, bound=full.bound)
             return
         self._note_owed(backlog)
 
@@ -189,8 +190,8 @@ class Subscriber:
         backlog = self.step_aside()
         try:
             backlog.add_opening(opening)
-        except QueueFull:
-            self.end(closing.STALLED)
+        except QueueFull as full:
+            self.end(closing.STALLED, bound=full.bound)
             return
         self._note_owed(backlog)
 
@@ -202,15 +203,14 @@ class Subscriber:
     def join(self, audience: Lossless) -> None:
         """Belong to this lossless audience from now on, at the place that it has reached itself.
 
-        It has stepped aside, and has left the audience before. It is not due what is
-        pending here.
+        It has stepped aside, and has left the audience before. What is pending here is not due.
         """
         backlog = self.step_aside()
         self.audience = audience
         try:
             backlog.move_to(audience)
-        except QueueFull:
-            self.end(closing.SLOW)
+        except QueueFull as full:
+            self.end(closing.SLOW, bound=full.bound)
             return
         self._note_owed(backlog)
 
@@ -248,15 +248,15 @@ class Subscriber:
         if self.phase is not ENDED:
             self._add_event(self.step_aside(), data, is_reset=True)
 
-    def end(self, reason: Reason, place: Trail | None = None) -> None:
-        """Close for ``reason``; the first reason counts.
+    def end(self, reason: Reason, place: Trail | None = None, bound: Bound | None = None) -> None:
+        """Close for ``reason``; the first reason counts. ``bound`` is the one that it reached.
 
-        ``place`` is what the client has reached, if that is not what its audience has.
-        Nothing is written to it any more. It stays in its audiences until its
-        transport, told by ``on_end``, takes it out of the hub: an audience
-        that ends a member in the middle of a flush must not change under it.
+        ``place`` is what the client has reached, if that is not what its audience has. Nothing
+        is written to it any more. It stays in its audiences until its transport, told by
+        ``on_end``, takes it out of the hub: an audience must not change in the middle of a flush.
         """
         if self.phase is not ENDED:
+            self.bound = bound
             self.leave(reason, place)
             self._on_end(reason)
 
@@ -287,10 +287,10 @@ class Subscriber:
             if backlog.replay is not None and now - backlog.stuck_at > REPLAY_STALL_S:
                 backlog.replay.stop()  # others wait for its place
             return 0
-        parts, count, over = next_slice(backlog, self.format, self.until, self.audience)
+        parts, count, over, bound = next_slice(backlog, self.format, self.until, self.audience)
         self.updates += count
         if over is not None:
-            self.end(over)
+            self.end(over, bound=bound)
         data = b"".join(parts)
         if data:
             self.pipe.write(data)
@@ -322,8 +322,8 @@ class Subscriber:
     def _add_event(self, backlog: Backlog, data: bytes, *, is_reset: bool = False) -> None:
         try:
             backlog.add_event(data, is_reset=is_reset)
-        except QueueFull:
-            self.end(closing.STALLED)
+        except QueueFull as full:
+            self.end(closing.STALLED, bound=full.bound)
             return
         self._note_owed(backlog)
 

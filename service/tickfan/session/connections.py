@@ -47,14 +47,20 @@ class Connections:
         clock: Clock,
         *,
         max_age_s: float,
+        epoch: str,
     ) -> None:
-        """``max_age_s``: connections are asked to move on at about this age (0: never)."""
+        """``max_age_s``: connections are asked to move on at about this age (0: never).
+
+        ``epoch`` names this run of the process: no other has it.
+        """
         self._directory = directory
         self._pump = pump
         self._slices = slices
         self._tally = tally
         self._clock = clock
         self._max_age_s = max_age_s
+        self._epoch = epoch
+        self._count = 0  # of all that ever came
         self._all: dict[Connection, None] = {}
 
     def __len__(self) -> int:
@@ -75,11 +81,13 @@ class Connections:
     ) -> Connection:
         """Take a new connection in; ``on_end`` is called if the hub ends it.
 
-        ``ping`` are the bytes of its wire's ping; None: it has none.
+        ``remote`` is the client's address. ``ping`` are the bytes of its wire's ping; None: it
+        has none.
         """
         now = self._clock.time
         subscriber = Subscriber(format, pipe, on_end, self._pump.serve, clock=now, until=until)
-        connection = Connection(subscriber, remote, ping)
+        self._count += 1
+        connection = Connection(subscriber, f"{self._epoch}-{self._count}", remote, ping)
         if self._max_age_s:
             connection.leaves_at = now() + self._clock.spread(self._max_age_s, MAX_AGE_SPREAD)
         self._all[connection] = None

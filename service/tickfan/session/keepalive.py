@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tickfan.core import closing
+from tickfan.core.errors import Bound
 from tickfan.fanout.subscriber import Phase
+from tickfan.session.laggards import Laggards
 from tickfan.wire import events
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Keepalive:
         self._clock = clock
         self._connections = connections
         self._times = times
+        self._laggards = Laggards()
         self._timer: asyncio.TimerHandle | None = None
         # One encoding for all that are due the same heartbeat in one beat.
         self._frames: dict[tuple[Format, frozenset[Feed], LosslessAudience | None], bytes] = {}
@@ -72,6 +75,7 @@ class Keepalive:
         if now >= connection.leaves_at:
             subscriber.end(closing.MAX_AGE)
             return
+        self._laggards.look(connection, now)
         if connection.ping is not None:
             self._ping(connection, connection.ping, now)
         # A client that is owed bytes needs no sign of life: it has to read. One that waits
@@ -90,7 +94,7 @@ class Keepalive:
                 connection.pinged_at = now
         elif not is_answered:
             if since_ping >= self._times.pong_timeout_s:
-                connection.subscriber.end(closing.NO_PONG)
+                connection.subscriber.end(closing.NO_PONG, bound=Bound("pong_timeout_s"))
         elif since_ping >= self._times.ping_s:
             connection.pinged_at = now
             connection.subscriber.control(ping)

@@ -32,18 +32,26 @@ class Connection:
     """One connection's grants, and the audiences that it is in."""
 
     __slots__ = (
-        "conflated", "feeds", "grants", "heard_at", "leaves_at", "ping", "pinged_at", "remote",
-        "subscriber",
+        "behind_since", "conflated", "feeds", "grants", "heard_at", "id", "leaves_at", "ping",
+        "pinged_at", "remote", "subscriber",
     )  # fmt: skip
 
-    def __init__(self, subscriber: Subscriber, remote: str = "", ping: bytes | None = None) -> None:
-        """``ping`` are the bytes of its wire's ping; None: it has none."""
+    def __init__(
+        self, subscriber: Subscriber, id_: str, remote: str = "", ping: bytes | None = None
+    ) -> None:
+        """``id_`` is its own among all replicas. ``remote`` is the client's address.
+
+        ``ping`` are the bytes of its wire's ping; None: it has none.
+        """
         self.subscriber = subscriber
+        self.id = id_
         self.remote = remote
         self.ping = ping
         # When the last ping went out, and when something was last heard; the loop's clock.
         self.pinged_at = self.heard_at = subscriber.opened_at
         self.leaves_at = inf  # when it is asked to move on, on the loop's clock
+        # Since when it has been found behind at each look (inf: that is told); None: it was not.
+        self.behind_since: float | None = None
         # A later request for the same pattern replaces the earlier one.
         self.grants: dict[Pattern, tuple[Grant, ...]] = {}
         self.feeds: tuple[Feed, ...] = ()
@@ -55,6 +63,14 @@ class Connection:
         audience = self.subscriber.audience
         assert audience is None or isinstance(audience, LosslessAudience)
         return audience
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many values and updates wait for it, and how many bytes."""
+        backlog = self.subscriber.backlog
+        if backlog is None:
+            return 0, self.subscriber.pipe.get_write_buffer_size()
+        return backlog.waiting
 
     def is_due(self) -> Callable[[Channel], bool]:
         """Whether a channel, of those that exist now, is one that it gets."""

@@ -37,18 +37,22 @@ class Answer(NamedTuple):
     """What the transport adds to the answer of a subscription.
 
     ``command_id`` is the client's own, of the command. ``retry_ms``: the answer is
-    the first event of a stream, and says after what time to come back.
+    the first event of a stream, and says after what time to come back, and by ``connection``
+    which one it is.
     """
 
     command_id: str | int | None = None
     retry_ms: int | None = None
+    connection: str = ""
 
     def head(self, format_: Format, fields: dict[str, Any]) -> bytes:
         """The bytes of ``subscribed``."""
         fields = events.answering(self.command_id, fields)
         if self.retry_ms is None:
             return format_.event("subscribed", fields)
-        return format_.opening("subscribed", fields, self.retry_ms)
+        return format_.opening(
+            "subscribed", events.subscribed_first(self.connection, fields), self.retry_ms
+        )
 
 
 class Granted(NamedTuple):

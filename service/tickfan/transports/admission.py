@@ -9,7 +9,7 @@ import asyncio
 import math
 import socket
 from itertools import takewhile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from aiohttp import web
@@ -17,6 +17,7 @@ from aiohttp import web
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.core.feed import Upstream
+from tickfan.session.account import account
 from tickfan.transports.errors import error_response
 from tickfan.wire import events
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tickfan.clock import Clock
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place
+    from tickfan.core.errors import Bound
     from tickfan.core.feeds import Feeds
     from tickfan.core.tally import Tally
     from tickfan.fanout.background import Background
@@ -222,7 +224,7 @@ class Admission:
     def farewell(self, connection: Connection, transport: str) -> None:
         """Log the end of a connection: one line."""
         subscriber = connection.subscriber
-        reason = subscriber.ended or closing.LOST
+        reason, bound = subscriber.ended or closing.LOST, subscriber.bound
         self._log.info(
             "connection ended",
             transport=transport,
@@ -230,9 +232,18 @@ class Admission:
             duration_s=round(self.clock.time() - subscriber.opened_at, 3),
             updates=subscriber.updates,
             folded=subscriber.folded,
-            channels=len(connection.grants),
-            remote=connection.remote,
+            **account(connection),
+            **({} if bound is None else _reached(bound)),
         )
+
+
+def _reached(bound: Bound) -> dict[str, Any]:
+    """Which bound ended a connection, and what waited then."""
+    return {
+        "bound": bound.name,
+        "waiting_updates": bound.updates,
+        "waiting_bytes": bound.size,
+    }
 
 
 ADMISSION = web.AppKey("admission", Admission)

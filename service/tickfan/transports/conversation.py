@@ -104,6 +104,7 @@ class Conversation(Guest):
                 ping=PING_FRAME,
             )
             welcome = events.welcome(
+                self.connection.id,
                 self._protocol,
                 admission.subscriptions.epoch,
                 admission.clock.wall_ms(),
@@ -114,7 +115,7 @@ class Conversation(Guest):
             is_simulated = admission.subscriptions.is_simulated
             self._say("welcome", events.marked(welcome, is_simulated=is_simulated))
         except Exception:
-            log.exception("a conversation failed")
+            log.exception("a conversation failed", **self.account())
             self.goodbye(closing.INTERNAL)
 
     def data_received(self, data: bytes) -> None:
@@ -169,7 +170,7 @@ class Conversation(Guest):
             self._close(closing.BAD_REQUEST, error.code)
             return
         except Exception:
-            log.exception("a conversation failed")
+            log.exception("a conversation failed", **self.account())
             self.goodbye(closing.INTERNAL)
             return
         if self._task is not None:
@@ -208,7 +209,7 @@ class Conversation(Guest):
                 largest_update_bytes=feed.size_most,
                 channel=feed.largest.name,
                 updates_bytes_max=self.admission.formats.updates_bytes_max,
-                remote=self._remote,
+                **self.account(),
                 hint="raise the limit of its WebSocket library above both",
             )
 
@@ -305,7 +306,7 @@ class Conversation(Guest):
         except Refusal as refusal:
             self._refuse([refusal], command_id)
         except Exception:
-            log.exception("a conversation failed")
+            log.exception("a conversation failed", **self.account())
             self.goodbye(closing.INTERNAL)
         self._read()
 

@@ -6,11 +6,12 @@ know any of the three.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from tickfan.core import closing
+from tickfan.session.account import account
 from tickfan.transports.server import Taker
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ class Guest(Taker):
     def last_words(self, reason: Reason, cursor: str | None) -> None:
         """Write why it ends, and close. Raises :class:`OSError` if nobody is there."""
         raise NotImplementedError
+
+    def account(self) -> dict[str, Any]:
+        """What the log says of it; nothing once it has left."""
+        return {} if self.connection is None else account(self.connection)
 
     def leave(self, reason: Reason) -> None:
         """Leave the hub. Idempotent."""

@@ -174,10 +174,10 @@ class Stream(Guest):
             self.connection = admission.connections.connect(
                 format_, self.transport, self.on_end, until=plan.request.until, remote=remote
             )
-            answer = Answer(retry_ms=admission.retry_ms())
+            answer = Answer(retry_ms=admission.retry_ms(), connection=self.connection.id)
             admission.subscriptions.subscribe(self.connection, plan, prepared, answer)
         except Exception:
-            log.exception("a stream failed", transport=self.name)
+            log.exception("a stream failed", transport=self.name, **self.account())
             self.goodbye(closing.INTERNAL)
         return None
 

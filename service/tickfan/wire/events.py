@@ -35,6 +35,11 @@ def subscribed(epoch: str, server_time: int, channels: list[Fields]) -> Fields:
     return {"epoch": epoch, "server_time": server_time, "channels": channels}
 
 
+def subscribed_first(connection: str, fields: Fields) -> Fields:
+    """``subscribed`` as the first event of a stream; ``connection`` names that in the log, too."""
+    return {"connection": connection, **fields}
+
+
 def subscribed_lossless(feed: Feed, *, recovered: bool | None) -> Fields:
     """What is alike in all patterns of one lossless feed. ``recovered`` None: no cursor came."""
     oldest = feed.history.oldest
@@ -157,12 +162,18 @@ def closing(reason: Reason, retry_ms: int) -> Fields:
     }
 
 
-def welcome(protocol: str, epoch: str, server_time: int, **limits: int) -> Fields:
-    """The first message on a WebSocket. ``protocol`` is its subprotocol.
+def welcome(connection: str, protocol: str, epoch: str, server_time: int, **limits: int) -> Fields:
+    """The first message on a WebSocket. ``connection`` names it in the log, too.
 
-    ``limits`` have the names and the units of the settings.
+    ``protocol`` is its subprotocol. ``limits`` have the names and the units of the settings.
     """
-    return {"protocol": protocol, "epoch": epoch, "server_time": server_time, "limits": limits}
+    return {
+        "connection": connection,
+        "protocol": protocol,
+        "epoch": epoch,
+        "server_time": server_time,
+        "limits": limits,
+    }
 
 
 def unsubscribed(patterns: Iterable[Pattern]) -> Fields:

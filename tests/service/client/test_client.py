@@ -20,6 +20,8 @@ from tickfan_client.websocket import WebSocket
 if TYPE_CHECKING:
     from pytest_aiohttp.plugin import AiohttpClient
 
+    from tests.support.fixtures import MakeLive
+    from tests.support.live import Live
     from tickfan_client.events import Received
 
 QUOTE = {"channel": "quotes.A", "seq": 1, "ts": 1000, "data": {"last": "1.50"}}
@@ -36,6 +38,12 @@ def service() -> FakeService:
 async def url(service: FakeService, aiohttp_client: AiohttpClient) -> str:
     client = await aiohttp_client(service.app(), server_kwargs={"handler_cancellation": True})
     return str(client.make_url("/"))
+
+
+@pytest.fixture
+async def service_live(make_live: MakeLive) -> Live:
+    """The service itself."""
+    return await make_live()
 
 
 def sse(*events: tuple[str | None, str | None, dict[str, Any]]) -> list[bytes]:
@@ -445,3 +453,14 @@ async def test_back_pressure(service: FakeService, url: str) -> None:
         assert transport.taken == before + 1
         await asyncio.sleep(0)
         assert transport.taken == before + 1
+
+
+@pytest.mark.parametrize("transport", ["ws", "sse", "ndjson"])
+async def test_the_client_names_its_connection(service_live: Live, transport: Any) -> None:
+    """As the service's log does; an operator finds the line by it."""
+    url = service_live.url("/")
+    async with tickfan_client.connect(url, transport=transport) as client:
+        assert client.connection is None
+        await client.subscribe(["quotes.#"])
+        [connection] = service_live.service.connections
+        assert client.connection == connection.id

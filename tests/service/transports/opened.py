@@ -28,12 +28,12 @@ async def handshake(wire: Wire) -> dict[str, str]:
     return headers
 
 
-async def open_stream(wire: Wire, kind: str) -> None:
-    """Read a stream up to its snapshot_end."""
+async def open_stream(wire: Wire, kind: str) -> bytes:
+    """Read a stream up to its snapshot_end; what came behind the headers."""
     if kind == "ws.json":
         await wire.head()
         wire.send_frame(TEXT, SUBSCRIBE)
-    await wire.up_to(b"snapshot_end")
+    return await wire.up_to(b"snapshot_end")
 
 
 def transports(live: Live) -> list[asyncio.Transport]:

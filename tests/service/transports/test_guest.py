@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import resource
 from pathlib import Path
@@ -104,7 +105,7 @@ async def test_the_end_of_a_connection_is_one_line(make_live: MakeLive, kind: st
     secret = secret.replace(b"Host: x", b"Host: x\r\nAuthorization: Bearer hush")
     with capture_logs() as logs:
         async with connect(service, secret) as wire:
-            await open_stream(wire, kind)
+            first = await open_stream(wire, kind)
             for number in range(5):
                 await service.publish("trades.A", f"n{number}")
             await wire.up_to(b"n4")
@@ -118,9 +119,33 @@ async def test_the_end_of_a_connection_is_one_line(make_live: MakeLive, kind: st
     assert (away["event"], away["reason"], away["transport"]) == ("turned away", "overload", kind)
     assert (end["event"], end["reason"], end["transport"]) == ("connection ended", "drain", kind)
     assert (end["updates"], end["channels"], end["remote"]) == (6, 2, "127.0.0.1")
+    assert end["patterns"] == ["quotes.A", "trades.A"]
+    assert f'"connection":"{end["connection"]}"'.encode() in first, "the client can say which it is"
+    assert "bound" not in end, "no bound was in its way"
     assert 0 <= end["duration_s"] < 10
     assert "hush" not in str(logs)
     assert "channels=" not in str(logs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_client_that_was_too_slow_can_be_found(make_live: MakeLive, kind: str) -> None:
+    """Which bound it reached, what waited, who it is and from where, in the one line."""
+    feed = {"name": "trades", "bind": ["trades.#"], "delivery": "lossless", "queue_updates_max": 10}
+    quotes = {"name": "quotes", "bind": ["quotes.#"], "delivery": "conflated"}
+    service = await make_live(FEEDS=json.dumps([feed, quotes]))
+    with capture_logs() as logs:
+        async with connect(service, KINDS[kind], receive_bytes=4096) as wire:
+            first = await open_stream(wire, kind)
+            while service.service.connected:
+                await service.publish("trades.A", "x" * 50_000)
+                await asyncio.sleep(0.001)
+    (end,) = [line for line in logs if line["event"] == "connection ended"]
+    assert (end["reason"], end["bound"], end["waiting_updates"]) == (
+        "slow", "queue_updates_max", 10,
+    )  # fmt: skip
+    assert end["waiting_bytes"] > 10 * 50_000
+    assert end["patterns"] == ["quotes.A", "trades.A"]
+    assert f'"connection":"{end["connection"]}"'.encode() in first
 
 
 def sockets() -> int:

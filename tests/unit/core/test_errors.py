@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tickfan.core.errors import Poison, QueueFull, Refusal, TickfanError
+from tickfan.core.errors import Bound, Poison, QueueFull, Refusal, TickfanError
 
 
 def test_poison_names_its_reason() -> None:
@@ -14,6 +14,10 @@ def test_poison_names_its_reason() -> None:
 
 def test_all_have_one_root() -> None:
     """Whoever catches TickfanError catches what is raised on purpose."""
-    errors = [Refusal("no_feed", "b"), Poison("bad_json", "b"), QueueFull(1, 2)]
+    errors = [
+        Refusal("no_feed", "b"),
+        Poison("bad_json", "b"),
+        QueueFull(Bound("queue_bytes_max", 1, 2)),
+    ]
     assert all(isinstance(error, TickfanError) for error in errors)
-    assert str(errors[2]) == "the queue is full: 1 updates, 2 bytes wait"
+    assert str(errors[2]) == "queue_bytes_max is reached: 1 updates, 2 bytes wait"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fanout import Fanout, skips_time, timers
+from tests.support.fanout import Fanout, bound_of, skips_time, timers
 from tickfan.core import closing
 
 
@@ -18,9 +18,12 @@ async def test_no_progress_for_the_timeout_ends_a_client(channel: str) -> None:
     for _ in range(98):
         fanout.publish(channel)
         await fanout.settle(0.1)
-    assert client.reason is None
+    assert client.is_alive
     await fanout.settle(0.5)
     assert client.reason is closing.STALLED
+    bound = bound_of(client)
+    assert (bound.name, bound.updates) == ("stall_timeout_s", 98 if channel == "trades.a" else 1)
+    assert bound.size > 9_000, "with what the socket holds"
 
 
 @skips_time

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.fanout import WIRES, Client, Fanout, skips_time
+from tests.support.fanout import WIRES, Client, Fanout, bound_of, skips_time
 from tests.support.updates import LAW
 from tickfan.core import closing
 from tickfan.core.history import OVERHEAD_BYTES
@@ -97,6 +97,8 @@ async def test_a_reader_that_history_overtakes_is_ended_by_name() -> None:
     client.pipe.become("fast")
     await fanout.settle()
     assert client.reason is closing.SLOW
+    bound = bound_of(client)
+    assert (bound.name, bound.updates) == ("history_bytes_max", len(fanout.feeds["trades"].history))
     seqs = client.seqs("trades.a")
     assert seqs
     assert seqs == sent[: len(seqs)]

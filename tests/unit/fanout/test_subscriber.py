@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.fanout import WIRES, Client, Fanout, skips_time
+from tests.support.fanout import WIRES, Client, Fanout, bound_of, skips_time
 from tickfan.core import closing
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery, FeedSpec
@@ -129,6 +129,7 @@ async def test_controls_are_bounded() -> None:
         client.subscriber.control(b"a reply")
     assert client.reason is closing.STALLED
     assert len(client.backlog.controls) == CONTROLS_MAX
+    assert bound_of(client).name == "CONTROLS_MAX"
 
 
 @skips_time
@@ -285,6 +286,7 @@ async def test_openings_are_bounded() -> None:
             break
     assert client.reason is closing.STALLED
     assert len(client.backlog.openings) == OPENINGS_MAX + 1, "with the one that ended it"
+    assert bound_of(client).name == "OPENINGS_MAX"
 
 
 @skips_time
@@ -369,6 +371,9 @@ async def test_a_full_queue_ends_the_client_by_name_and_cursor(bound: str) -> No
         assert queue is None or (len(queue) <= queue.items_max and queue.size <= queue.size_max)
         assert len(sent) < 100, "never ended"
     assert client.reason is closing.SLOW
+    queue = client.backlog.queue
+    assert queue is not None
+    assert bound_of(client) == (bound, len(queue), queue.size)
     client.pipe.become("fast")
     await fanout.settle()
     assert client.events[-1]["event"] == "closing"

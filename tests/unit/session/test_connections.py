@@ -21,6 +21,17 @@ async def test_status_goes_to_the_feeds_subscribers_once_a_change() -> None:
 
 
 @skips_time
+async def test_each_connection_has_a_name_of_its_own() -> None:
+    """The process's, which no other has, and its number; also where others have left."""
+    fanout = Fanout()
+    first, second = fanout.client(), fanout.client("json")
+    first.leave()
+    third = fanout.client()
+    names = [client.connection.id for client in (first, second, third)]
+    assert names == ["epoch-1", "epoch-2", "epoch-3"]
+
+
+@skips_time
 async def test_a_broken_client_keeps_nobody_from_being_told() -> None:
     """A closed transport among many ends alone."""
     fanout = Fanout()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fanout import WIRES, Client, Fanout, skips_time, timers
+from tests.support.fanout import WIRES, Client, Fanout, bound_of, skips_time, timers
 from tickfan.core import closing
 from tickfan.core.feed import Upstream
 from tickfan.session.keepalive import BEAT_S, Keepalive, Times
@@ -159,6 +159,7 @@ async def test_a_websocket_is_pinged_and_must_answer() -> None:
     assert client.is_alive
     await fanout.settle(12.0)
     assert client.reason is closing.NO_PONG
+    assert bound_of(client) == ("pong_timeout_s", 0, 0)
     assert stream.reason is None
     keepalive.stop()
 

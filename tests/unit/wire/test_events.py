@@ -76,8 +76,12 @@ def test_subscribed() -> None:
         ("channel", "a.#"), ("feed", "quotes"), ("delivery", "conflated"),
         ("upstream", "starting"), ("interval_ms", 250), ("snapshot", "latest"),
     ]  # fmt: skip
-    assert list(events.subscribed("e", 5, [granted]).items()) == [
+    fields = events.subscribed("e", 5, [granted])
+    assert list(fields.items()) == [
         ("epoch", "e"), ("server_time", 5), ("channels", [granted]),
+    ]  # fmt: skip
+    assert list(events.subscribed_first("e-1", fields).items()) == [
+        ("connection", "e-1"), *fields.items(),
     ]  # fmt: skip
 
 
@@ -176,9 +180,9 @@ def test_an_error_names_the_item_where_there_is_one() -> None:
 
 def test_answers_on_a_websocket() -> None:
     """They begin with the command's id, if the client gave one; 0 and an empty text are some."""
-    welcome = events.welcome("p", "e", 5, message_bytes_max=1, updates_bytes_max=3)
+    welcome = events.welcome("e-1", "p", "e", 5, message_bytes_max=1, updates_bytes_max=3)
     assert list(welcome.items()) == [
-        ("protocol", "p"), ("epoch", "e"), ("server_time", 5),
+        ("connection", "e-1"), ("protocol", "p"), ("epoch", "e"), ("server_time", 5),
         ("limits", {"message_bytes_max": 1, "updates_bytes_max": 3}),
     ]  # fmt: skip
     assert events.unsubscribed([Pattern("a.*"), Pattern("b")]) == {"channels": ["a.*", "b"]}
