@@ -51,6 +51,7 @@ from tickfan.transports.middlewares import (
     lists_on_one_line,
 )
 from tickfan.transports.ndjson import ndjson
+from tickfan.transports.remotes import Remotes
 from tickfan.transports.sse import sse
 from tickfan.transports.websocket import websocket
 from tickfan.wire.formats import Formats
@@ -180,6 +181,7 @@ class Service:
                 stream.closing_timeout_s,
                 stream.snapshot,
             ),
+            remote_of=Remotes(http.trusted_proxies).of,
         )  # fmt: skip
         # Set when a part that must go on for ever has ended; ``failure`` says why.
         self.failed = asyncio.Event()

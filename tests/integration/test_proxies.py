@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from loadtest.rig.follower import Follower
 from loadtest.rig.survival import Publisher
@@ -115,6 +116,25 @@ async def test_a_rolling_restart_loses_no_update(
         for channel in follower.channels:
             assert follower.seen[channel] == sorted(everything[channel])
     assert sum("drain" in follower.closings for follower in followers) == len(followers)
+
+
+async def test_the_log_names_the_client_and_not_the_proxy(
+    proxy: Proxy, make_live: MakeLive, tmp_path: Path
+) -> None:
+    """On each wire; and what a client itself writes into the header changes nothing."""
+    live = await make_live(HTTP__TRUSTED_PROXIES='["127.0.0.1"]')
+    lies = {"X-Forwarded-For": "203.0.113.7"}
+    with proxy(tmp_path, _replicas(live)) as front, capture_logs() as logs:
+        away = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+        async with aiohttp.ClientSession(front.url, connector=away, headers=lies) as http:
+            for wire in ("sse", "ndjson"):
+                async with http.get(f"/v1/{wire}?channels=quotes.A") as response:
+                    await response.content.readline()
+            async with http.ws_connect("/v1/ws") as socket:
+                await socket.receive()
+        await until(lambda: not live.service.connected, "they have left")
+    ends = [line["remote"] for line in logs if line["event"] == "connection ended"]
+    assert ends == ["127.0.0.2"] * 3
 
 
 @contextlib.asynccontextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from pydantic import AfterValidator, SecretStr, Strict, ValidationError, WrapValidator
@@ -105,6 +106,18 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    allowed = "a network such as 10.0.0.0/8 or 2001:db8::/32, or one address"
+    try:
+        network = ip_network(value, strict=False)
+    except ValueError:
+        refuse(allowed)
+    try:
+        return str(ip_network(value))
+    except ValueError:
+        refuse(allowed, f"that network is {network}")
+
+
 def _readable(value: str) -> str:
     if value and not (os.path.isfile(value) and os.access(value, os.R_OK)):  # noqa: PTH113 - one check
         refuse('the path of a file that this process can read, or ""')
@@ -148,6 +161,7 @@ Host = Annotated[
     str, text("a host name or an IP address, such as 127.0.0.1 or ::", r"[A-Za-z0-9._:%-]{1,253}")
 ]
 Port = Annotated[int, whole(0, 65535, "a TCP port; 0 takes a free one")]
+Network = Annotated[str, AfterValidator(_network)]
 BindPattern = Annotated[str, AfterValidator(_pattern)]
 FeedName = Annotated[str, text("a small letter, then up to 31 of a-z 0-9 _ -", FEED_NAME.pattern)]
 Name = Annotated[str, text("a name of 1 to 127 characters", _NAME % 1)]

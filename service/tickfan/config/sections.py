@@ -17,6 +17,7 @@ from tickfan.config.kinds import (
     Flag,
     Host,
     Name,
+    Network,
     Port,
     Prefix,
     ReadableFile,
@@ -32,6 +33,9 @@ INTERVAL_MS_MAX = 60_000
 INTERVALS_MAX = 16
 """Each interval of the ladder has a timer, and each connection an audience for each it uses."""
 
+NETWORKS_MAX = 64
+"""Each is looked at for each address that is not remembered."""
+
 Interval = Annotated[int, whole(INTERVAL_MS_MIN, INTERVAL_MS_MAX, "milliseconds")]
 
 
@@ -39,6 +43,12 @@ def _ladder(steps: tuple[int, ...]) -> tuple[int, ...]:
     if not 1 <= len(steps) <= INTERVALS_MAX or any(a >= b for a, b in pairwise(steps)):
         refuse(f"1 to {INTERVALS_MAX} rising integers (milliseconds)")
     return steps
+
+
+def _few(networks: tuple[str, ...]) -> tuple[str, ...]:
+    if len(networks) > NETWORKS_MAX:
+        refuse(f"at most {NETWORKS_MAX} networks")
+    return networks
 
 
 class Section(BaseModel):
@@ -57,6 +67,7 @@ class HttpSettings(Section):
     admin_host: Host = "127.0.0.1"
     admin_port: Port = 8081
     reuse_port: Flag = False
+    trusted_proxies: Annotated[tuple[Network, ...], AfterValidator(_few)] = ()
     header_timeout_s: Annotated[float, real(1, 300, "seconds")] = 15
     keepalive_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 75
     body_bytes_max: Annotated[int, whole(1024, 2**26, "bytes")] = 262_144

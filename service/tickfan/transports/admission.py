@@ -22,7 +22,7 @@ from tickfan.transports.errors import error_response
 from tickfan.wire import events
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tickfan.clock import Clock
     from tickfan.core.closing import Reason
@@ -87,7 +87,9 @@ class Admission:
         formats: Formats,
         rules: Rules,
         limits: Limits,
+        remote_of: Callable[[web.Request], str],
     ) -> None:
+        """``remote_of`` says from what address a client comes."""
         self.loop = loop
         self.feeds = feeds
         self.slices = slices
@@ -99,6 +101,7 @@ class Admission:
         self.formats = formats
         self.rules = rules
         self.limits = limits
+        self.remote_of = remote_of
         # Bound once: a client that leaves costs a line, and to bind is half of it.
         self._log = log.bind()
         self.is_draining = False

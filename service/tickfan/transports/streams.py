@@ -122,7 +122,7 @@ async def run(  # noqa: PLR0913 - one call, by both wires
     reason: Reason | None = closing.INTERNAL
     is_chunked = web_request.version >= HttpVersion11
     stream = Stream(admission, transport_name, format_, is_chunked=is_chunked)
-    remote = web_request.remote or ""
+    remote = admission.remote_of(web_request)
     try:
         await admission.drained(transport)
         if admission.tune(transport):

@@ -35,7 +35,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     handler = handler_of(request)
     if handler.transport is not None:
         await admission.drained(handler.transport)
-    remote = request.remote or ""
+    remote = admission.remote_of(request)
     conversation = Conversation(admission, socket.ws_protocol, remote)
     refused = conversation.take(handler)
     if refused is None:

@@ -23,6 +23,7 @@ from tickfan.core.pattern import Pattern
 from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.session.grants import Planner
 from tickfan.transports.admission import Admission, Limits
+from tickfan.transports.remotes import Remotes
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive
@@ -175,7 +176,7 @@ async def test_a_search_ends_with_its_client(looks: float, *, is_whole: bool) ->
     admission = Admission(
         fanout.loop, fanout.feeds, fanout.slices, fanout.background, fanout.tally, fanout.clock,
         connections=fanout.connections, subscriptions=fanout.subscriptions,
-        formats=fanout.formats, rules=RULES, limits=LIMITS,
+        formats=fanout.formats, rules=RULES, limits=LIMITS, remote_of=Remotes(()).of,
     )  # fmt: skip
     plan = fanout.subscriptions.plan(asked("#"))
     prepared = fanout.subscriptions.prepare(plan, fanout.format("sse"))

@@ -148,6 +148,30 @@ async def test_a_client_that_was_too_slow_can_be_found(make_live: MakeLive, kind
     assert f'"connection":"{end["connection"]}"'.encode() in first
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("trusted", "remote"), [("[]", "127.0.0.1"), ('["127.0.0.0/8"]', "2001:db8::7")]
+)
+async def test_behind_a_trusted_proxy_the_log_names_the_client(
+    make_live: MakeLive, kind: str, trusted: str, remote: str
+) -> None:
+    """Also one that is turned away; and nobody is believed unless it is said so."""
+    service = await make_live(STREAM__CONNECTIONS_MAX="1", HTTP__TRUSTED_PROXIES=trusted)
+    lists = (
+        b"Host: x\r\nX-Forwarded-For: 203.0.113.1\r\nX-Forwarded-For: [2001:db8::7]:443, 127.1.1.1"
+    )
+    head = KINDS[kind].replace(b"Host: x", lists)
+    with capture_logs() as logs:
+        async with connect(service, head) as wire:
+            await open_stream(wire, kind)
+            async with connect(service, head) as other:
+                await other.up_to(b"overload")
+        await until(lambda: not service.service.connected)
+    assert [(line["event"], line["remote"]) for line in logs] == [
+        ("turned away", remote), ("connection ended", remote),
+    ]  # fmt: skip
+
+
 def sockets() -> int:
     """Sockets that this process has open."""
     count = 0

@@ -92,6 +92,27 @@ def test_a_token_may_be_empty_or_good() -> None:
     assert adapter.validate_python("x" * 16).get_secret_value() == "x" * 16
 
 
+@pytest.mark.parametrize(
+    ("value", "network"),
+    [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("192.0.2.1", "192.0.2.1/32"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+        ("::1", "::1/128"),
+    ],
+)
+def test_a_network_is_one_or_a_single_address(value: str, network: str) -> None:
+    """Written in one way."""
+    assert TypeAdapter(kinds.Network).validate_python(value) == network
+
+
+@pytest.mark.parametrize("value", ["", "10", "10.0.0.0/33", "proxy", "10.0.0.0-10.0.0.9", "*"])
+def test_what_is_no_network_is_refused(value: str) -> None:
+    """A name is none: who has it today may be another tomorrow."""
+    said = refusal(TypeAdapter(kinds.Network).validate_python, value)
+    assert said == "a network such as 10.0.0.0/8 or 2001:db8::/32, or one address"
+
+
 def test_a_file_must_be_readable(tmp_path: Path) -> None:
     """A path that leads nowhere is found at start, not at the first connection."""
     adapter = TypeAdapter(kinds.ReadableFile)

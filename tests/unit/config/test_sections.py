@@ -25,6 +25,13 @@ def test_sections_are_frozen() -> None:
         HttpSettings().port = 1  # type: ignore[misc]
 
 
+def test_few_networks_are_trusted() -> None:
+    """Each is looked at."""
+    with pytest.raises(ValidationError) as caught:
+        HttpSettings.model_validate({"trusted_proxies": ["10.0.0.0/8"] * 65})
+    assert caught.value.errors()[0]["ctx"] == {"allowed": "at most 64 networks"}
+
+
 def test_the_listeners_need_two_ports() -> None:
     """The same port on the same host cannot be listened on twice; 0 can."""
     assert problems(HttpSettings, port=8081) == [
