@@ -88,6 +88,7 @@ class Client:
         self._options = options
         self._cursor = cursor
         self._connection: str | None = None
+        self._retry_ms: int | None = None  # as the service has told it last
         self._on_event = on_event
         self._http: aiohttp.ClientSession | None = None
         self._waiting: deque[Received] = deque()
@@ -154,8 +155,8 @@ class Client:
         ``snapshot``: begin with the latest values. ``until``: the type of
         update after which the stream ends (SSE and NDJSON). Channels that the service
         refuses beside others that it grants are named by ``error`` events.
-        Raises :class:`Refused` if nothing was granted, :class:`Closed`, and
-        :class:`TickfanClientError` after ``connect_timeout_s`` without an answer.
+        Raises :class:`Refused` if nothing was granted, and :class:`Closed`, also
+        so after ``connect_timeout_s`` without an answer.
         """
         if isinstance(channels, str):
             raise TypeError("channels is a list of names, not one string")
@@ -173,7 +174,7 @@ class Client:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 event = await self._answer(answer)
         except TimeoutError:
-            raise TickfanClientError(
+            raise lost(
                 f"no answer to subscribe within {self._options.connect_timeout_s} s"
             ) from None
         finally:
@@ -231,9 +232,10 @@ class Client:
             async with asyncio.timeout(self._options.idle_timeout_s):
                 received = await self._transport.receive()
         except TimeoutError:
-            self._end = lost(f"silent for {self._options.idle_timeout_s} s")
+            self._end = lost(f"silent for {self._options.idle_timeout_s} s", self._retry_ms)
             raise self._end from None
         except TickfanClientError as error:
+            error.retry_ms = error.retry_ms or self._retry_ms
             self._end = error
             raise
         for one in received:
@@ -245,6 +247,8 @@ class Client:
         """See to what an event means for this client itself."""
         if self._connection is None and isinstance(name := event.body.get("connection"), str):
             self._connection = name
+        if isinstance(delay := event.body.get("retry_ms"), int):
+            self._retry_ms = delay
         if event.name == "closing":
             self._end = closed_of(event.body)
         elif event.name in ("subscribed", "error") and self._asked:

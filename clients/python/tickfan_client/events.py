@@ -93,9 +93,11 @@ def update_of(body: dict[str, Any], kind: str | None = None) -> Update:
         raise ProtocolError(f"an update without {error}: {str(body)[:80]!r}") from None
 
 
-def refused_of(body: dict[str, Any]) -> Refused:
-    """The refusal that an ``error`` body tells."""
-    return Refused(str(body.get("code", "unknown")), str(body.get("message", "")), body.get("item"))
+def refused_of(body: dict[str, Any], status: int | None = None) -> Refused:
+    """The refusal that an ``error`` body tells; ``status`` is that of its HTTP answer."""
+    return Refused(
+        str(body.get("code", "unknown")), str(body.get("message", "")), body.get("item"), status
+    )
 
 
 def closed_of(body: dict[str, Any]) -> Closed:

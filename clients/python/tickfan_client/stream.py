@@ -178,7 +178,7 @@ class HttpStream:
             response.close()
         error = body.get("error")
         said = error if isinstance(error, dict) else body
-        raise refused_of({"code": f"http_{response.status}", **said})
+        raise refused_of({"code": f"http_{response.status}", **said}, response.status)
 
 
 def _query(subscription: Subscription) -> dict[str, str]:

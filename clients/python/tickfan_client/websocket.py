@@ -47,7 +47,9 @@ class WebSocket:
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            raise Refused(f"http_{error.status}", f"{url}: {error.message}") from error
+            raise Refused(
+                f"http_{error.status}", f"{url}: {error.message}", status=error.status
+            ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"no connection to {url}: {why(error)}") from error
         if self._socket.protocol != SUBPROTOCOL:

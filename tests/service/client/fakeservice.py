@@ -70,8 +70,10 @@ class FakeService:
         finally:
             self.gone.set()
 
-    async def _ws(self, request: web.Request) -> web.WebSocketResponse:
+    async def _ws(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
+        if self.status != 200:
+            return web.json_response({"error": self.error}, status=self.status)
         socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
         await socket.prepare(request)
         await self._say(socket, [{"t": "welcome"}])

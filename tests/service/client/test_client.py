@@ -13,7 +13,7 @@ from yarl import URL
 import tickfan_client
 from loadtest.rig.waiting import DEADLINE_S
 from tests.service.client.fakeservice import FakeService, take
-from tickfan_client import Client, Closed, Event, ProtocolError, Refused, Update
+from tickfan_client import Client, Closed, Event, ProtocolError, Refused, Unreachable, Update
 from tickfan_client.transport import Options
 from tickfan_client.websocket import WebSocket
 
@@ -464,3 +464,36 @@ async def test_the_client_names_its_connection(service_live: Live, transport: An
         await client.subscribe(["quotes.#"])
         [connection] = service_live.service.connections
         assert client.connection == connection.id
+
+
+@pytest.mark.parametrize("transport", ["ws", "sse", "ndjson"])
+@pytest.mark.parametrize(("status", "may"), [(503, True), (502, True), (400, False), (404, False)])
+async def test_a_status_says_whether_to_come_back(
+    service: FakeService, url: str, transport: Any, status: int, may: bool
+) -> None:
+    """From 500 on it is no fault of the request."""
+    service.status, service.error = status, {"code": "starting", "message": "come back"}
+    with pytest.raises(Refused) as caught:
+        async with tickfan_client.connect(url, transport=transport) as client:
+            await client.subscribe(["quotes.A"])
+    assert caught.value.may_reconnect is may
+
+
+async def test_the_delay_that_was_told_holds_for_a_cut(service: FakeService, url: str) -> None:
+    """The first line has it; a service that is killed says nothing more."""
+    first = {"event": "subscribed", "channels": [], "retry_ms": 1234}
+    service.stream, service.ends = [orjson.dumps(first) + b"\n"], True
+    async with tickfan_client.connect(url, transport="ndjson") as client:
+        await client.subscribe(["quotes.A"])
+        with pytest.raises(Closed) as caught:
+            await take(client, 1)
+    assert (caught.value.reason, caught.value.retry_ms) == ("lost", 1234)
+    assert caught.value.may_reconnect
+
+
+async def test_nobody_there_may_be_there_later(unused_tcp_port: int) -> None:
+    """Without a delay: nobody has told one."""
+    with pytest.raises(Unreachable) as caught:
+        async with tickfan_client.connect(f"http://127.0.0.1:{unused_tcp_port}"):
+            pass
+    assert (caught.value.may_reconnect, caught.value.retry_ms) == (True, None)
