@@ -6,6 +6,7 @@ Must not know the service but by its client, nor any other command.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import sys
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from rich.console import Console
 
 import tickfan_client
 from tickfan.commands import FAILED, OK, WRONG
+from tickfan.commands.following import follow
 from tickfan.commands.printing import Printer, json_line
 from tickfan.commands.shared import leave_stdout, say, until_signal
 from tickfan.commands.summary import Summary
-from tickfan_client import Closed, Event, Refused, TickfanClientError, Update
+from tickfan_client import Client, Event, Refused, TickfanClientError, Update
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tickfan_client.client import Name
 
@@ -49,7 +51,10 @@ class Wish:
 
 
 def tail(wish: Wish) -> int:
-    """Print until the count, Ctrl-C, a closed pipe (all well) or an error."""
+    """Print until the count, Ctrl-C, a closed pipe (all well) or an error.
+
+    A connection that ends is none, as long as it makes sense to come back.
+    """
     show = _json if wish.as_json else _printer()
     summary = Summary()
 
@@ -76,9 +81,6 @@ def _watch(wish: Wish, take: Callable[[Update | Event], None]) -> int:
     except Refused as refused:
         say(f"refused: {refused}" + (f" ({refused.item})" if refused.item else ""))
         return WRONG
-    except Closed as closed:
-        say(str(closed) + ("; run the command again" if closed.may_reconnect else ""))
-        return FAILED
     except ValueError as error:  # connect's word for an address that is none
         say(str(error))
         return WRONG
@@ -94,15 +96,19 @@ async def _until_signal(wish: Wish, show: Callable[[Update | Event], None]) -> N
 
 async def _tail(wish: Wish, show: Callable[[Update | Event], None]) -> None:
     left = wish.count
+
+    def connect(cursor: str | None) -> Client:
+        return tickfan_client.connect(wish.url, transport=wish.transport, cursor=cursor)
+
+    def subscribe(client: Client) -> Awaitable[Event]:
+        return client.subscribe(wish.patterns, interval_ms=wish.interval_ms, snapshot=wish.snapshot)
+
     try:
         async with (
             asyncio.timeout(wish.timeout_s) as patience,
-            tickfan_client.connect(wish.url, transport=wish.transport) as client,
+            contextlib.aclosing(follow(connect, subscribe, say)) as items,
         ):
-            await client.subscribe(
-                wish.patterns, interval_ms=wish.interval_ms, snapshot=wish.snapshot
-            )
-            async for item in client.events():
+            async for item in items:
                 show(item)
                 if not isinstance(item, Update):
                     continue

@@ -179,15 +179,31 @@ async def test_refused(service: FakeService, url: str) -> None:
     assert err == "tickfan: refused: bad_pattern: write # as %23 (quotes.)\n"
 
 
-async def test_closing(service: FakeService, url: str) -> None:
-    """A service that goes away: its reason; status 1."""
+async def test_a_service_that_goes_away_and_comes_back(service: FakeService, url: str) -> None:
+    """After the time that it asks for, with the cursor; a line for going and one for coming."""
+    bye = {"t": "closing", "reason": "drain", "code": 4003, "message": "bye", "retry_ms": 100}
     service.answers = [
-        [ANSWER, {"t": "closing", "reason": "drain", "code": 4003, "message": "bye"}]
+        [ANSWER, {"t": "updates", "u": [row(1)], "c": "here"}, bye],
+        [ANSWER, {"t": "updates", "u": [row(2)]}],
+    ]
+    status, out, err = await finish(await start("quotes.A", "--url", url, "--count", "2"))
+    assert status == 0
+    assert "-- closing" in out
+    assert [command.get("cursor") for command in service.commands] == [None, "here"]
+    gone, back = err.splitlines()[:2]
+    assert gone == "tickfan: closed (drain, 4003): bye; coming back in 0.1 s"
+    assert re.fullmatch(r"tickfan: connected again after [0-9.]+ s", back)
+
+
+async def test_closing_for_good(service: FakeService, url: str) -> None:
+    """A service that asks not to come back: its reason; status 1."""
+    service.answers = [
+        [ANSWER, {"t": "closing", "reason": "bad_request", "code": 4501, "message": "no"}]
     ]
     status, out, err = await finish(await start("quotes.A", "--url", url))
     assert status == 1
     assert "-- closing" in out
-    assert err == "tickfan: closed (drain, 4003): bye; run the command again\n"
+    assert err.startswith("tickfan: closed (bad_request, 4501): no\n")
 
 
 @pytest.mark.parametrize("transport", ["ws", "sse"])
