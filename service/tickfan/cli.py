@@ -196,6 +196,10 @@ def publish(  # noqa: PLR0913 - one for each option
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="End after so many updates.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="End after so long.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0, help="Fail if RabbitMQ is away for so many seconds [wait for it]."),
+    ] = None,
 ) -> None:
     """Publish a file of market data, or a simulated market, to the configured RabbitMQ."""
     from tickfan.commands import WRONG
@@ -233,7 +237,9 @@ def publish(  # noqa: PLR0913 - one for each option
         )
         raise typer.Exit(WRONG)
     if replay is None:
-        raise typer.Exit(command(config, Order(None, rate, seed, count, seconds)))
+        raise typer.Exit(
+            command(config, Order(None, rate, seed, count, seconds, timeout_s=timeout))
+        )
 
     from tickfan.commands.replay import Playback
     from tickfan.files.columns import Layout
@@ -258,7 +264,8 @@ def publish(  # noqa: PLR0913 - one for each option
         skips=on_error is OnError.SKIP,
         is_now=now,
     )
-    raise typer.Exit(command(config, Order(playback, checks_only=check is True)))
+    order = Order(playback, checks_only=check is True, timeout_s=timeout)
+    raise typer.Exit(command(config, order))
 
 
 @cli.command()

@@ -122,9 +122,10 @@ class Publishing(Protocol):
         """Publish to the feed's exchange; return when the broker has confirmed.
 
         Messages leave in the order of the calls, also of those that had to
-        wait for a connection. Raises :class:`Unroutable`, :class:`Unconfirmed`,
-        :class:`BrokerDown`, :class:`BrokerBlocked`. Works beside :meth:`Broker.run`
-        and also without it (a publisher alone).
+        wait for a connection. Raises :class:`Unroutable`, :class:`Unconfirmed`
+        (:class:`Unanswered`, if it is not known), :class:`BrokerDown`,
+        :class:`BrokerBlocked`. Works beside :meth:`Broker.run` and also without it (a
+        publisher alone).
         """
 
 
@@ -165,6 +166,10 @@ class Unconfirmed(PublishError):
     """
 
     code = "unconfirmed"
+
+
+class Unanswered(Unconfirmed):
+    """No answer came: the broker was lost, or is silent."""
 
 
 class BrokerDown(PublishError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import sys
 import time
@@ -25,9 +26,8 @@ from rich.progress import (
 )
 
 from tickfan.app import build_broker
-from tickfan.broker.base import BrokerDown, TopologyError
 from tickfan.commands import FAILED, OK, WRONG
-from tickfan.commands.outbox import Outbox, Outcome
+from tickfan.commands.outbox import AWAY, Outbox, Outcome, Patience
 from tickfan.commands.replay import Playback, Player
 from tickfan.commands.shared import BROKER_URL, no_broker, say, settings_from, until_signal
 from tickfan.core.errors import Refusal
@@ -59,7 +59,8 @@ class Order:
     """What to publish: a file if ``playback`` is given, else the simulated market.
 
     ``rate`` is updates a second; ``count`` (updates) and ``seconds`` end the market.
-    ``checks_only`` reads the file through, and sends nothing.
+    ``checks_only`` reads the file through, and sends nothing. ``timeout_s`` is how long to
+    wait for a broker that has gone away; None: until it is back.
     """
 
     playback: Playback | None = None
@@ -68,6 +69,16 @@ class Order:
     count: int | None = None
     seconds: float | None = None
     checks_only: bool = False
+    timeout_s: float | None = None
+
+    @property
+    def patience(self) -> Patience:
+        """How long to wait for the broker. One that ends after a time waits no longer."""
+        seconds = self.seconds if self.playback is None else self.playback.pace.seconds
+        return Patience(
+            math.inf if self.timeout_s is None else self.timeout_s,
+            math.inf if seconds is None else seconds,
+        )
 
 
 def publish(config: Path | None, order: Order, build: Build = build_broker) -> int:
@@ -102,23 +113,24 @@ async def _publish(
     broker = build(settings, None)
     begin = time.monotonic()
     problem: str | None = None
-    outbox: Outbox | None = None
+    outcome = Outcome()
+    watch = Watch(outcome, player.total if player else order.count)
     try:
         async with asyncio.TaskGroup() as tasks:
-            outbox = Outbox(broker, tasks)
-            watch = Watch(outbox, player.total if player else order.count)
+            outbox = Outbox(broker, tasks, outcome, watch.say, order.patience)
             if player is None:
                 source = _market(settings, routes, order, outbox)
             else:
                 source = player.send(outbox, watch.say)
             try:
-                await until_signal(watch.over(source))
-            except (BrokerDown, TopologyError, ReplayError, Refusal) as error:
+                await until_signal(watch.over(_all_of(source, outbox)))
+            except (*AWAY, ReplayError, Refusal) as error:
                 # Caught in here: what is in flight may still be confirmed.
                 problem = str(error)
+            outbox.give_up()
+        outbox.close()
     finally:
         await broker.close()
-    outcome = outbox.outcome
     problem = problem or outcome.why
     if outcome.published:
         _sum_up(outcome, routes, time.monotonic() - begin)
@@ -127,6 +139,12 @@ async def _publish(
     if player is not None and (not player.is_done or outcome.unconfirmed_row is not None):
         say(player.where(outcome.unconfirmed_row))
     return OK if problem is None and _is_well(outcome, routes) else FAILED
+
+
+async def _all_of(source: Coroutine[object, object, None], outbox: Outbox) -> None:
+    """Until the source has ended and each message is answered, whatever outages come."""
+    await source
+    await outbox.settled()
 
 
 def _market(
@@ -146,9 +164,9 @@ def _market(
 class Watch:
     """Shows how far it is: as a bar on a terminal, as a line now and then in a pipe."""
 
-    def __init__(self, outbox: Outbox, total: int | None) -> None:
+    def __init__(self, outcome: Outcome, total: int | None) -> None:
         """``total`` is how many updates there will be, if that is known."""
-        self._outbox = outbox
+        self._outcome = outcome
         self._total = total
         self._progress = Progress(
             SpinnerColumn(),
@@ -184,7 +202,7 @@ class Watch:
         begin = clock()
         while True:
             await asyncio.sleep(LINE_S if self._progress.disable else REFRESH_S)
-            done = self._outbox.outcome.confirmed + self._outbox.outcome.unroutable
+            done = self._outcome.confirmed + self._outcome.unroutable
             rate = done / max(REFRESH_S, clock() - begin)
             if self._progress.disable:
                 of = "" if self._total is None else f" of {self._total:,}"
@@ -207,6 +225,10 @@ def _sum_up(outcome: Outcome, routes: Routes, seconds: float) -> None:
         f"unroutable  {outcome.unroutable:>12,}{_hint(outcome, routes)}",
         f"failures    {outcome.failed:>12,}",
     ]
+    if outcome.again:
+        lossless = sorted(filter(routes.is_lossless, outcome.again_feeds))
+        twice = f"  ({', '.join(lossless)}: these may be there twice)" if lossless else ""
+        lines.append(f"sent again  {outcome.again:>12,}{twice}")
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.broker import CONFLATED, LOSSLESS, source
-from tickfan.broker.base import BrokerDown, Message, Unconfirmed
+from tickfan.broker.base import BrokerDown, Message, Unanswered, Unconfirmed
 from tickfan.broker.memory import MemoryBroker
 from tickfan.commands import FAILED, OK, WRONG
 from tickfan.commands.publish import Order, publish
@@ -76,7 +76,7 @@ def publish_to(broker: Broker, order: Order) -> int:
 
 def account(out: str) -> dict[str, int]:
     """The figures of the summary by their names."""
-    rows = re.findall(r"^(\w+) +([0-9,]+)", out, re.MULTILINE)
+    rows = re.findall(r"^(?:sent )?(\w+) +([0-9,]+)", out, re.MULTILINE)
     return {name: int(figure.replace(",", "")) for name, figure in rows}
 
 
@@ -135,17 +135,45 @@ def test_one_unconfirmed_message_fails_it(capsys: pytest.CaptureFixture[str]) ->
     assert printed.err == "tickfan: no confirm in 5 s\n"
 
 
-def test_a_broker_that_goes_away_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """It does not try a thousand times what cannot work; one sentence, status 1."""
+def test_a_broker_that_goes_away_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """All is confirmed at last; one line for going and one for coming, and what came twice."""
+    broker = Publisher()
+    broker.failures = {number: BrokerDown("the connection was lost") for number in (10, 11, 12)}
+    assert publish_to(broker, Order(rate=1900, seed=1, count=500)) == OK
+    printed = capsys.readouterr()
+    told = account(printed.out)
+    assert told["confirmed"] + told["unroutable"] == told["published"] == 500
+    assert told["again"] > 0
+    gone, back = printed.err.splitlines()
+    assert gone == "tickfan: the connection was lost; waiting for the broker"
+    assert back.startswith("tickfan: the broker is back after ")
+
+
+@pytest.mark.parametrize("bound", [{"timeout_s": 0.5}, {"seconds": 0.7}])
+def test_a_broker_that_stays_away_ends_it(
+    capsys: pytest.CaptureFixture[str], bound: dict[str, float]
+) -> None:
+    """After --timeout, or --seconds: a sentence, the account, status 1."""
     broker = Publisher()
     broker.failures = dict.fromkeys(range(10, 1001), BrokerDown("the connection was lost"))
-    assert publish_to(broker, Order(rate=1900, seed=1, count=1000)) == FAILED
+    assert publish_to(broker, Order(rate=1900, seed=1, count=1000, **bound)) == FAILED  # type: ignore[arg-type]
     printed = capsys.readouterr()
     told = account(printed.out)
     assert told["confirmed"] == 9
     assert told["published"] == 9 + told["failures"] < 1000
-    assert printed.err == "tickfan: the connection was lost\n"
+    assert printed.err == (
+        "tickfan: the connection was lost; waiting for the broker\n"
+        "tickfan: the broker has been away for too long: the connection was lost\n"
+    )
     assert broker.is_closed
+
+
+def test_a_broker_that_never_was_there_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its address or password may be wrong: nobody waits for that."""
+    broker = Publisher()
+    broker.failures = dict.fromkeys(range(1, 1001), BrokerDown("no connection"))
+    assert publish_to(broker, Order(rate=1900, seed=1, count=1000)) == FAILED
+    assert capsys.readouterr().err == "tickfan: no connection\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -210,6 +238,19 @@ def test_a_file_is_only_checked(
     assert publish_to(broker, Order(playback(tmp_path, bad), checks_only=True)) == FAILED
     assert not broker.messages
     assert "1 row; 2020-01-01 UTC" in capsys.readouterr().err
+
+
+def test_a_replay_outlives_its_broker(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It goes on by itself; on a lossless feed it says that rows may have come twice."""
+    broker = Publisher()
+    broker.failures = {2: Unanswered("lost before its confirm")}
+    text = "".join(f"A,2020-01-01,{n}\n" for n in range(3000))
+    assert publish_to(broker, Order(playback(tmp_path, text))) == OK
+    printed = capsys.readouterr()
+    assert account(printed.out)["confirmed"] == 3000
+    assert re.search(r"sent again +[0-9,]+  \(trades: these may be there twice\)", printed.out)
+    assert "lost before its confirm; waiting for the broker\n" in printed.err
+    assert "it ended" not in printed.err
 
 
 def test_a_replay_that_loses_its_broker(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from loadtest.rig.waiting import DEADLINE_S
 from tests.support.updates import LAW
 from tickfan.broker.base import BrokerDown, Message
 from tickfan.clock import now_ms
-from tickfan.commands.outbox import Outbox
+from tickfan.commands.outbox import Outbox, Outcome, Patience
 from tickfan.commands.replay import BAD_NAMED_MAX, BATCH_BYTES_MAX, Playback, Player
 from tickfan.config import Settings
 from tickfan.core.update import MESSAGE_UPDATES_MAX
@@ -72,7 +72,7 @@ def send(player: Player, broker: Broker | None = None) -> tuple[Broker, Outbox]:
 
     async def go() -> Outbox:
         async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
-            outbox = Outbox(broker, tasks)
+            outbox = Outbox(broker, tasks, Outcome(), print, Patience(outage_s=0))
             try:
                 await player.send(outbox, print)
             except (ReplayError, BrokerDown) as error:
@@ -251,7 +251,9 @@ def test_a_long_wait_says_when_the_next_row_is_due(tmp_path: Path) -> None:
     async def go() -> str:
         told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
-            sending = tasks.create_task(daily.send(Outbox(Broker(), tasks), told.set_result))
+            sending = tasks.create_task(
+                daily.send(Outbox(Broker(), tasks, Outcome(), print), told.set_result)
+            )
             said = await told
             sending.cancel()
         return said

@@ -20,6 +20,7 @@ from tickfan.broker.base import (
     BrokerDown,
     MessageIds,
     TopologyError,
+    Unanswered,
     Unconfirmed,
     Unroutable,
     check_routing_key,
@@ -111,12 +112,12 @@ class Publisher:
                 # Nothing at all was confirmed meanwhile: the connection may
                 # be half-open, and the next message shall not wait for it.
                 await self._drop(channel)
-            raise Unconfirmed(
+            raise Unanswered(
                 f"no confirm within publish_timeout_s ({self._options.publish_timeout_s:g})"
             ) from None
         except Exception as error:
             # A dying channel ends every call in flight, with any error.
-            raise Unconfirmed(f"lost the broker before its confirm: {reason(error)}") from error
+            raise Unanswered(f"lost the broker before its confirm: {reason(error)}") from error
         self._confirmed += 1
 
     @property
