@@ -13,12 +13,12 @@ from tickfan.api import channels, history
 from tickfan.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, load
 from tickfan.config.complaints import sections
 from tickfan.config.feeds import BINDINGS_MAX, FEEDS_MAX
-from tickfan.config.sections import INTERVAL_MS_MAX, INTERVALS_MAX
+from tickfan.config.sections import INTERVAL_MS_MAX, INTERVALS_MAX, NETWORKS_MAX
 from tickfan.core import closing, cursor, feed, pattern, update
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES
 from tickfan.fanout import backlog
 from tickfan.ingest import SOURCES_MAX
-from tickfan.transports import admission, commands, conversation, frames, middlewares
+from tickfan.transports import admission, commands, conversation, frames, middlewares, remotes
 from tickfan.wire import inbound
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("poisoned channels", SOURCES_MAX),
         ("feeds", FEEDS_MAX),
         ("feeds", cursor.LOSSLESS_FEEDS_MAX),
+        ("networks in", NETWORKS_MAX),
+        ("addresses of", remotes.HOPS_MAX),
         ("patterns in", BINDINGS_MAX),
         ("`stream.intervals_ms`", INTERVALS_MAX),
         ("`stream.intervals_ms`", INTERVAL_MS_MAX),
