@@ -150,7 +150,7 @@ async def test_a_conflated_channel_comes_at_its_interval_and_is_always_the_newes
     await publishing
 
     assert 2 < len(updates) <= seconds * 10 + 3, "one an interval, whatever comes in"
-    # seq counts what came in, so the client sees how many were folded ...
+    # seq counts what came in, so the client sees how many were conflated ...
     assert updates[-1]["seq"] == sent + 1
     # ... and an update is the newest of its moment: data and seq agree.
     assert all(update["data"] == update["seq"] - 1 for update in updates[:-1])
@@ -221,7 +221,7 @@ async def test_a_client_that_stops_reading_is_noticed_by_no_other(
     broker: Broker,
     clients: Clients,
 ) -> None:
-    """Its conflated values fold, its lossless queue fills to its bound; others get all."""
+    """Values that it is late for are conflated, its lossless queue fills to its bound."""
     service = make_service(amqp).start()
     stalled = [_stalled(service, query) for query in ("channels=quotes.X", "channels=trades.X")]
     await until(lambda: service.stats()["connections"] == 2)

@@ -108,7 +108,7 @@ class ServiceCollector(Collector):
         yield _by_feed(
             "tickfan_updates_conflated",
             "Updates replaced by a newer one before any tick could send them",
-            tally.folded,
+            tally.conflated,
             feeds,
         )
         yield _histograms(

@@ -30,7 +30,7 @@ async def stats(request: web.Request) -> web.Response:
                 "channels": len(feed.channels),
                 "messages_in": tally.messages_in[feed.name],
                 "updates_in": tally.updates_in[feed.name],
-                "folded": tally.folded[feed.name],
+                "conflated": tally.conflated[feed.name],
                 "gaps": tally.gaps[feed.name],
                 "history_updates": len(feed.history),
                 "history_bytes": feed.history.size,

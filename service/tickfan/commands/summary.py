@@ -25,7 +25,7 @@ class Summary:
         self._first = self._last = 0
         self._seqs: dict[str, int | None] = {}
         self._has_more = False
-        self._folded = 0
+        self._conflated = 0
         self._events: Counter[str] = Counter()
 
     def note(self, item: Update | Event) -> None:
@@ -45,7 +45,7 @@ class Summary:
         before = self._seqs.get(item.channel)
         # Only a conflated channel has no prev a second time, and its seq counts by one.
         if item.prev is None and before is not None:
-            self._folded += max(0, item.seq - before - 1)
+            self._conflated += max(0, item.seq - before - 1)
         self._seqs[item.channel] = item.seq
 
     def sentence(self, now_s: float | None = None) -> str:
@@ -53,8 +53,8 @@ class Summary:
         parts = [self._of_updates(now_s)]
         parts += [_count(self._events[name], word) for name, word in _COUNTED.items()
                   if self._events[name]]  # fmt: skip
-        if self._folded:
-            parts.append(f"{_count(self._folded, 'older value')} folded (conflated)")
+        if self._conflated:
+            parts.append(f"{_count(self._conflated, 'older value')} conflated")
         return "; ".join(parts)
 
     def _of_updates(self, now_s: float | None) -> str:

@@ -41,14 +41,14 @@ class ChangeLog(Generic[V]):
         return len(self._order)
 
     def mark(self, channel: V) -> bool:
-        """Note a change; returns whether it folded into one of this run."""
+        """Note a change; returns whether it replaced one of this run."""
         self.version = version = self.version + 1
-        folded = channel.version > self._sealed
+        is_replaced = channel.version > self._sealed
         channel.version = version
-        if not folded:
+        if not is_replaced:
             self._order[channel] = None
             self._order.move_to_end(channel)
-        return folded
+        return is_replaced
 
     def seal(self) -> int:
         """End the run: the moment to ask :meth:`since` for at the next visit."""

@@ -18,18 +18,18 @@ K = TypeVar("K")
 class ConflatingQueue(Generic[K]):
     """Marks, each key at most once, in the order of first change.
 
-    It is bounded by the number of different keys. ``folded`` counts the
+    It is bounded by the number of different keys. ``conflated`` counts the
     marks that fell on a key that was waiting already: the updates that this
     reader will never see one by one.
     """
 
-    __slots__ = ("_marks", "folded")
+    __slots__ = ("_marks", "conflated")
 
     def __init__(self) -> None:
         # A key keeps its first place when it is written again. An OrderedDict
         # gives up its first key in constant time; a dict looks for it.
         self._marks: OrderedDict[K, None] = OrderedDict()
-        self.folded = 0
+        self.conflated = 0
 
     def __len__(self) -> int:
         return len(self._marks)
@@ -46,7 +46,7 @@ class ConflatingQueue(Generic[K]):
         for key in keys:
             marks[key] = None
             offered += 1
-        self.folded += offered - (len(marks) - before)
+        self.conflated += offered - (len(marks) - before)
 
     def forget(self, keys: Iterable[K]) -> None:
         """Remove the marks of ``keys``: their newest values were taken elsewhere."""

@@ -46,18 +46,18 @@ class Histogram:
 
 
 class Tally:
-    """Counts of one process. Every drop, fold, gap and close is in one of them."""
+    """Counts of one process. Every drop, conflation, gap and close is in one of them."""
 
     __slots__ = (
         "abandoned",
         "bytes_out",
         "closes",
+        "conflated",
         "conflated_age",
         "connects",
         "durations",
         "feed_changes",
         "first_update",
-        "folded",
         "gaps",
         "loop_lag",
         "lossless_age",
@@ -78,7 +78,7 @@ class Tally:
     def __init__(self) -> None:
         self.messages_in: Counter[str] = Counter()  # by feed
         self.updates_in: Counter[str] = Counter()  # by feed
-        self.folded: Counter[str] = Counter()  # by feed: replaced before any tick sent it
+        self.conflated: Counter[str] = Counter()  # by feed: replaced before any tick sent it
         # By feed, in seconds from the publisher's ts to the receipt.
         self.upstream_lag: defaultdict[str, Histogram] = defaultdict(partial(Histogram, AGES_S))
         self.feed_changes: Counter[tuple[str, str]] = Counter()  # by feed and its new state

@@ -79,7 +79,7 @@ class Hub:
         seq = channel.seq = (channel.seq or 0) + 1
         channel.latest = Update(channel, seq, ts, data, type_, None, None, size)
         if self._changes.mark(channel):
-            self._tally.folded[feed.name] += 1
+            self._tally.conflated[feed.name] += 1
 
     def gap(  # noqa: PLR0913 - as publish
         self, feed: Feed, name: str, reason: str, ts: int, seq: int, fingerprint: str | None

@@ -76,7 +76,7 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_clock", "_folded", "_on_end", "_serve", "audience", "backlog", "bound", "ended",
+        "_clock", "_conflated", "_on_end", "_serve", "audience", "backlog", "bound", "ended",
         "format", "opened_at", "phase", "pipe", "until", "updates", "written_at",
     )  # fmt: skip
 
@@ -102,7 +102,7 @@ class Subscriber:
         self.audience: Lossless | None = None  # the lossless one, if it has one
         self.backlog: Backlog | None = None  # none on the shared path
         self.updates = 0
-        self._folded = 0
+        self._conflated = 0
         self.opened_at = self.written_at = clock()
 
     @property
@@ -122,9 +122,9 @@ class Subscriber:
         return 0 if self.backlog is None else self.backlog.events_waiting
 
     @property
-    def folded(self) -> int:
+    def conflated(self) -> int:
         """Updates that it was not sent one by one: newer ones replaced them."""
-        return self._folded + (0 if self.backlog is None else self.backlog.marks.folded)
+        return self._conflated + (0 if self.backlog is None else self.backlog.marks.conflated)
 
     def control(self, data: bytes) -> None:
         """Send an event outside the flow of updates, now or after what waits."""
@@ -300,7 +300,7 @@ class Subscriber:
         if self.phase is not ENDED:
             self._enter(_first_owed(backlog))
             if self.phase is SHARED:
-                self._folded += backlog.marks.folded
+                self._conflated += backlog.marks.conflated
                 self.backlog = None
         return len(data)
 

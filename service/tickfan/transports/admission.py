@@ -234,7 +234,7 @@ class Admission:
             reason=reason.name,
             duration_s=round(self.clock.time() - subscriber.opened_at, 3),
             updates=subscriber.updates,
-            folded=subscriber.folded,
+            conflated=subscriber.conflated,
             **account(connection),
             **({} if bound is None else _reached(bound)),
         )

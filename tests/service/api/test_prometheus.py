@@ -67,7 +67,7 @@ async def test_names_follow_the_rules(service: Live) -> None:
 
 
 async def test_updates_are_counted_from_broker_to_client(service: Live) -> None:
-    """In, folded, encoded once for each wire format, out."""
+    """In, conflated, encoded once for each wire format, out."""
     async with service.sse("channels=trades.A") as one, service.ndjson("channels=trades.A") as two:
         for stream in (one, two):
             await stream.read_until("snapshot_end")

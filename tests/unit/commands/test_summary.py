@@ -58,24 +58,26 @@ def test_gaps_and_resets_are_counted() -> None:
     assert told(*events) == "no updates; 2 gaps; 1 reset"
 
 
-def test_folded_values_are_counted() -> None:
+def test_conflated_values_are_counted() -> None:
     """A conflated channel's seq says how many there were; an equal one may come twice."""
     found = told(conflated(4), conflated(5), conflated(5), conflated(9), conflated(9, "quotes.B"))
-    assert found.endswith("; 3 older values folded (conflated)")
-    assert "folded" not in told(conflated(4), conflated(5))
+    assert found.endswith("; 3 older values conflated")
+    assert "older value" not in told(conflated(4), conflated(5))
 
 
-def test_a_lossless_seq_says_nothing_about_folding() -> None:
+def test_a_lossless_seq_says_nothing_about_conflation() -> None:
     """It has holes of its own, and its chain has a prev."""
-    assert "folded" not in told(lossless(1024, None), lossless(9216, 1024), lossless(10_240, 9216))
+    assert "older value" not in told(
+        lossless(1024, None), lossless(9216, 1024), lossless(10_240, 9216)
+    )
     again = (lossless(0, None), Event("reset", {}), lossless(7168, None))
-    assert "folded" not in told(*again)
+    assert "older value" not in told(*again)
 
 
 def test_another_connection_counts_from_anew() -> None:
     """Another replica has numbers of its own."""
     found = told(conflated(4), Event("subscribed", {}), conflated(900), conflated(902))
-    assert found.endswith("; 1 older value folded (conflated)")
+    assert found.endswith("; 1 older value conflated")
 
 
 def test_channels_are_counted_up_to_a_bound() -> None:
@@ -87,4 +89,4 @@ def test_channels_are_counted_up_to_a_bound() -> None:
     summary.note(conflated(1, "q.one.more"))
     summary.note(conflated(7, "q.one.more"))
     assert f"of more than {CHANNELS_COUNTED_MAX:,} channels" in summary.sentence()
-    assert "folded" not in summary.sentence()
+    assert "older value" not in summary.sentence()

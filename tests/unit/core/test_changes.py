@@ -27,9 +27,9 @@ class Naive:
         self.run = 0
 
     def mark(self, channel: int) -> bool:
-        folded = (self.run, channel) in self.marks
+        is_replaced = (self.run, channel) in self.marks
         self.marks.append((self.run, channel))
-        return folded
+        return is_replaced
 
     def since(self, place: int) -> list[int]:
         """Oldest run first; within a run by first mark; each in its newest run."""

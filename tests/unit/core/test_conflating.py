@@ -35,14 +35,14 @@ def test_newest_once_in_order_of_first_change(operations: list[tuple[str, str | 
     queue: ConflatingQueue[Channel] = ConflatingQueue()
     waiting: list[str] = []
     newest: dict[str, int] = {}
-    folded = 0
+    conflated = 0
     for number, (operation, argument) in enumerate(operations):
         if operation == "publish":
             name = str(argument)
             queue.mark(update(feed, name, number).channel)
             newest[name] = number
             if name in waiting:
-                folded += 1
+                conflated += 1
             else:
                 waiting.append(name)
         else:
@@ -52,7 +52,7 @@ def test_newest_once_in_order_of_first_change(operations: list[tuple[str, str | 
             assert values == [(name, newest[name]) for name in waiting[:most]]
             del waiting[:most]
         assert len(queue) == len(waiting)
-        assert queue.folded == folded
+        assert queue.conflated == conflated
     assert [channel.name for channel in taken(queue)] == waiting
     assert not queue
 
@@ -67,7 +67,7 @@ def test_marking_many_is_marking_each(groups: list[list[str]]) -> None:
         together.mark_all(iter(group))
         for name in group:
             singly.mark(name)
-        assert together.folded == singly.folded
+        assert together.conflated == singly.conflated
     assert taken(together) == taken(singly)
 
 
@@ -88,10 +88,10 @@ def test_forget_moves_no_other() -> None:
 
 
 def test_clear_forgets_marks_alone() -> None:
-    """What was folded stays counted."""
+    """What was conflated stays counted."""
     queue: ConflatingQueue[str] = ConflatingQueue()
     queue.mark_all("aab")
     queue.clear()
-    assert (len(queue), queue.folded) == (0, 1)
+    assert (len(queue), queue.conflated) == (0, 1)
     with pytest.raises(KeyError):
         queue.pop()

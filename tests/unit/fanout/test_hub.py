@@ -133,7 +133,7 @@ async def test_a_burst_is_one_write_each_and_calm_one_write_an_update() -> None:
 
 @skips_time
 async def test_a_busy_conflated_channel_is_encoded_once_a_tick() -> None:
-    """A thousand updates between two ticks are one encoding, and seq counts the folds."""
+    """A thousand updates between two ticks are one encoding, and seq counts what was conflated."""
     fanout = Fanout()
     clients = [fanout.client("sse", "fast", "quotes.#") for _ in range(50)]
     await fanout.settle(0.001)
@@ -144,7 +144,7 @@ async def test_a_busy_conflated_channel_is_encoded_once_a_tick() -> None:
     for client in clients:
         (update,) = client.named("update")
         assert (update["seq"], update["data"]) == (1_000, 999)
-    assert fanout.tally.folded["quotes"] == 999
+    assert fanout.tally.conflated["quotes"] == 999
 
 
 @skips_time

@@ -96,7 +96,7 @@ def test_an_update_twice_is_a_fault_of_a_lossless_channel() -> None:
 
 
 def test_a_conflated_channel_may_skip_but_not_go_back() -> None:
-    """Folded values are no loss; an older one is a fault."""
+    """Conflated values are no loss; an older one is a fault."""
     ledger = Ledger(lossless=False)
     for seq, n in ((1, 1), (7, 7), (7, 7)):
         ledger.take("a", seq, None, {"n": n}, 0)

@@ -47,7 +47,7 @@ def test_costs_are_related_to_the_peer_on_the_same_wire() -> None:
 
 
 def test_a_peer_that_lost_something_does_not_count() -> None:
-    """It folds what it cannot hold: cheaper, and not what was asked of it."""
+    """It conflates what it cannot hold: cheaper, and not what was asked of it."""
     ours = row(shape="B", cpu_us=1.25)
     weak = row(shape="B", server="nchan WebSocket", cpu_us=2.0, checked="lost: 5")
     relate([ours, weak, row(server="nchan WebSocket", cpu_us=5.0)])
