@@ -287,7 +287,10 @@ def tail(  # noqa: PLR0913 - one for each option
         float | None, typer.Option(min=0.1, help="Fail after this many seconds without an update.")
     ] = None,
 ) -> None:
-    """Print what a running service sends; at the end a sum of it goes to stderr."""
+    """Print what a running service sends; at the end a sum of it goes to stderr.
+
+    Times are local; --json has ms since 1970 UTC.
+    """
     from tickfan.commands.tail import Wish
     from tickfan.commands.tail import tail as command
 

@@ -43,6 +43,9 @@ and tells up from down."""
 _TELLING = ("reason", "upstream", "code")
 """The fields of an event that stand first, as the end of a line may be cut."""
 
+_TIMES = frozenset({"since", "heard", "ts", "server_time"})
+"""Fields of events that are times, in ms since 1970 UTC."""
+
 _QUIET = frozenset({"welcome", "heartbeat", "pong", "snapshot_end"})
 """Events that say nothing to a person who watches; --json has them."""
 
@@ -135,7 +138,10 @@ class Printer:
         return self._short(first), self._short(data[first]), style, rest
 
     def _event(self, event: Event) -> Text:
-        body = event.body
+        body = {
+            name: clock(value) if name in _TIMES and type(value) is int else value
+            for name, value in event.body.items()
+        }
         if event.name == "subscribed" and isinstance(body.get("channels"), list):
             # First: a terminal cuts the end.
             begin = "simulated, no price is real: " if body.get("simulated") else ""

@@ -176,6 +176,16 @@ def test_events_are_dimmed_and_quiet_ones_left_out() -> None:
     assert Printer().line(Event("heartbeat", {})) is None
 
 
+def test_times_of_events_are_times() -> None:
+    """When a feed became stale is read as a time, and not counted since 1970."""
+    since, heard = 1_795_731_391_523, 1_795_731_390_000
+    told = plain(Event("status", {"upstream": "stale", "since": since, "heard": heard}))
+    assert told.endswith(f"upstream stale  since {clock(since)}  heard {clock(heard)}")
+    assert str(since) not in told
+    assert plain(Event("status", {"since": 0, "heard": None})).endswith("heard null")
+    assert plain(Event("gap", {"since": True, "ts": "odd"})).endswith("since true  ts odd")
+
+
 def test_subscribed_says_what_was_granted() -> None:
     """Patterns with their delivery and interval; other shapes do not fail."""
     granted = [
