@@ -7,6 +7,7 @@ name.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 
 from tickfan.config import brokerurl
 from tickfan.config.feeds import ConflatedFeed, LosslessFeed
+from tickfan.core.cursor import FEED_NAME
 from tickfan.core.spec import Delivery
 
 if TYPE_CHECKING:
@@ -47,26 +49,53 @@ def sections(settings: type[BaseModel]) -> dict[str, type[BaseModel]]:
     }
 
 
+def feed_names(feeds: object) -> dict[int, str]:
+    """The name of each feed that can be told by it; ``feeds`` is what somebody has written."""
+    listed = feeds if isinstance(feeds, list | tuple) else ()
+    names = {
+        index: feed["name"]
+        for index, feed in enumerate(listed)
+        if isinstance(feed, dict) and isinstance(feed.get("name"), str)
+    }
+    counts = Counter(names.values())
+    return {
+        index: name
+        for index, name in names.items()
+        if counts[name] == 1 and FEED_NAME.fullmatch(name)
+    }
+
+
 def complaints(
-    settings: type[BaseModel], fault: ErrorDetails, variables: Mapping[str, str]
+    settings: type[BaseModel],
+    fault: ErrorDetails,
+    variables: Mapping[str, str],
+    names: Mapping[int, str],
 ) -> list[str]:
-    """One of pydantic's faults as sentences; ``variables`` names what came from where."""
+    """One of pydantic's faults as sentences.
+
+    ``variables`` names what came from where, ``names`` the feeds by their places.
+    """
     where, tag = _place(fault)
+    if len(where) > 1 and where[0] == "feeds" and where[1] in names:
+        where = [_Feed(names[int(where[1])]), *where[2:]]
     path = _path(where)
     context = fault.get("ctx", {})
     kind = fault["type"]
     if kind == "problems":
-        return [_joined(path, below, sentence) for below, sentence in context["problems"]]
+        return [
+            f"{_path([*where, *below.split('.')] if below else where)}: {sentence}"
+            for below, sentence in context["problems"]
+        ]
     if kind == "extra_forbidden":
         return [_unknown_name(settings, where, tag)]
     if kind == "missing":
         return [f"{path}: missing; a feed needs a name, bind and delivery"]
     if kind == "union_tag_not_found":
-        return [f'{path}.delivery: missing, allowed: "conflated" or "lossless"']
+        return [f'{_path([*where, "delivery"])}: missing, allowed: "conflated" or "lossless"']
     value: Any = fault["input"]
     allowed = context.get("allowed") or _ALLOWED.get(kind)
     if kind == "union_tag_invalid":
-        path, value = f"{path}.delivery", value["delivery"]
+        path, value = _path([*where, "delivery"]), value["delivery"]
         allowed = '"conflated" or "lossless"'
     elif kind == "literal_error":
         allowed = str(context["expected"]).replace("'", '"')
@@ -85,21 +114,27 @@ def _place(fault: ErrorDetails) -> tuple[list[str | int], str | None]:
     return where, None
 
 
+class _Feed(str):
+    """A step of a place: a feed by its name."""
+
+    __slots__ = ()
+
+
 def _path(where: list[str | int]) -> str:
-    path = ""
+    path, joint = "", ""
     for step in where:
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+        if isinstance(step, _Feed):
+            path, joint = f"feed {str(step)!r}", ": "
+        elif isinstance(step, int):
+            path, joint = f"{path}[{step}]", "."
+        else:
+            path, joint = f"{path}{joint}{step}", "."
     return path
-
-
-def _joined(path: str, below: str, sentence: str) -> str:
-    whole = f"{path}.{below}" if path and below else path or below
-    return f"{whole}: {sentence}"
 
 
 def _unknown_name(settings: type[BaseModel], where: list[str | int], tag: str | None) -> str:
     path, name = _path(where), str(where[-1])
-    parent = path.removesuffix(name)
+    parent = "" if isinstance(where[0], _Feed) else path.removesuffix(name)
     names = _names(settings, where, tag)
     if tag is not None and name in _names(settings, where, _other(tag)):
         return f"{path}: is a setting of {_other(tag)} feeds, and this feed is {tag}"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_settings import InitSettingsSource
 
 from tickfan.config import environment
-from tickfan.config.complaints import complaints
+from tickfan.config.complaints import complaints, feed_names
 from tickfan.config.settings import Settings
 from tickfan.core.errors import TickfanError
 
@@ -61,8 +61,9 @@ def load(path: Path | None, environ: Mapping[str, str], *, is_demo: bool = False
     try:
         settings = Settings(_build_sources=(tuple(sources), {}))
     except ValidationError as error:
+        feeds = next((values["feeds"] for one in sources if "feeds" in (values := one())), ())
         for fault in error.errors(include_url=False):
-            problems += complaints(Settings, fault, given.variables)
+            problems += complaints(Settings, fault, given.variables, feed_names(feeds))
     # Raised outside of the handler: pydantic's error holds the values.
     if settings is None or problems:
         raise ConfigError(problems)

@@ -119,8 +119,8 @@ class Settings(BaseSettings):
         longest = self.stream.intervals_ms[-1]
         why = f"above the longest of stream.intervals_ms ({longest}), to which it must round up"
         found = [
-            (f"feeds[{index}].interval_ms", f"is {feed.interval_ms}, {why}")
-            for index, feed in enumerate(self.feeds)
+            (f"feed {feed.name!r}: interval_ms", f"is {feed.interval_ms}, {why}")
+            for feed in self.feeds
             if feed.delivery is Delivery.CONFLATED and feed.interval_ms > longest
         ]
         if found:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from tickfan.config.complaints import SECRETS, complaints, sections
+from tickfan.config.complaints import SECRETS, complaints, feed_names, sections
 from tickfan.config.settings import Settings
 
 
@@ -19,7 +19,7 @@ def told(**values: Any) -> list[str]:
     return [
         sentence
         for fault in caught.value.errors()
-        for sentence in complaints(Settings, fault, variables)
+        for sentence in complaints(Settings, fault, variables, feed_names(values.get("feeds")))
     ]
 
 
@@ -67,7 +67,7 @@ def feed(**more: object) -> dict[str, Any]:
         ),
         (
             {"feeds": [feed(), feed(name="b", bind=["b"], interval_ms=-5)]},
-            "feeds[1].interval_ms: got -5, allowed: an integer from 10 to 60000 (milliseconds)",
+            "feed 'b': interval_ms: got -5, allowed: an integer from 10 to 60000 (milliseconds)",
         ),
         (
             {"feeds": [feed(name="Quotes")]},
@@ -79,11 +79,11 @@ def feed(**more: object) -> dict[str, Any]:
         ),
         (
             {"feeds": [{"name": "a"}]},
-            'feeds[0].delivery: missing, allowed: "conflated" or "lossless"',
+            """feed 'a': delivery: missing, allowed: "conflated" or "lossless\"""",
         ),
         (
             {"feeds": [feed(delivery="best")]},
-            'feeds[0].delivery: got "best", allowed: "conflated" or "lossless"',
+            """feed 'a': delivery: got "best", allowed: "conflated" or "lossless\"""",
         ),
         (
             {"feeds": [feed(), feed(name="b")]},
@@ -120,15 +120,15 @@ def test_a_sentence_has_the_path_the_value_and_what_is_allowed(
         ),
         (
             {"feeds": [feed(intervalms=1)]},
-            "feeds[0].intervalms: there is no such setting; did you mean feeds[0].interval_ms?",
+            "feed 'a': intervalms: there is no such setting; did you mean interval_ms?",
         ),
         (
             {"feeds": [feed(flush_ms=1)]},
-            "feeds[0].flush_ms: is a setting of lossless feeds, and this feed is conflated",
+            "feed 'a': flush_ms: is a setting of lossless feeds, and this feed is conflated",
         ),
         (
             {"feeds": [feed(delivery="lossless", interval_ms=1)]},
-            "feeds[0].interval_ms: is a setting of conflated feeds, and this feed is lossless",
+            "feed 'a': interval_ms: is a setting of conflated feeds, and this feed is lossless",
         ),
     ],
 )
@@ -137,6 +137,18 @@ def test_an_unknown_name_gets_the_nearest_that_exists(
 ) -> None:
     """Or what belongs there."""
     assert told(**values) == [expected]
+
+
+def test_a_feed_is_told_by_its_name() -> None:
+    """Where it has a valid one of its own; else by its place, from 0 on."""
+    named = [feed(), feed(name="B"), feed(name="c"), feed(name="c"), 5, feed(name=5), {}]
+    assert feed_names(named) == {0: "a"}
+    assert feed_names({"name": "a"}) == feed_names(None) == {}
+    lossless = feed(name="d", delivery="lossless", segment_bytes=2**30, retention_bytes=2**20)
+    [sentence] = told(feeds=[feed(), lossless])
+    assert sentence.startswith("feed 'd': segment_bytes: is 1073741824, above retention_bytes")
+    [sentence] = told(feeds=[feed(interval_ms=1), feed()])
+    assert sentence.startswith("feeds[0].interval_ms: got 1,")
 
 
 @pytest.mark.parametrize(

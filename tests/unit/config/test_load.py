@@ -97,6 +97,16 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_wrong_setting_of_a_feed_is_told_with_the_feeds_name(tmp_path: Path) -> None:
+    """Of the file, and of the variable that replaces the file's feeds."""
+    table = '[[feeds]]\nname = "fills"\nbind = ["fills.#"]\ndelivery = "lossless"\nwarm = 5\n'
+    path = write(tmp_path, table)
+    assert [problem.split(": got")[0] for problem in problems(path)] == ["feed 'fills': warm"]
+    json = '[{"name": "b", "bind": ["b"], "delivery": "conflated", "queue": 5}]'
+    [problem] = problems(path, TICKFAN_FEEDS=json)
+    assert problem.startswith("feed 'b': queue: got 5")
+
+
 def test_a_broken_file_is_told_with_its_line(tmp_path: Path) -> None:
     """An editor can jump there."""
     path = write(tmp_path, "[http]\nport = 80 80\n")

@@ -91,7 +91,7 @@ def test_a_feeds_interval_must_fit_the_ladder() -> None:
         Settings.model_validate({"stream": {"intervals_ms": [20, 50]}})
     assert caught.value.errors()[0]["ctx"]["problems"] == [
         (
-            "feeds[0].interval_ms",
+            "feed 'quotes': interval_ms",
             "is 100, above the longest of stream.intervals_ms (50), to which it must round up",
         )
     ]
