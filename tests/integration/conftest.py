@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadtest.rig.process import ServiceProcess
+from loadtest.rig.rabbitmq import RabbitNode
+from tests.conftest import require_rabbitmq
 from tests.support.fixtures import make_live, service
+from tests.support.furnished import furnish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
     MakeService = Callable[..., ServiceProcess]
 
-__all__ = ["amqp", "make_live", "make_service", "service"]
+__all__ = ["amqp", "furnished", "make_live", "make_service", "service"]
 
 
 @pytest.fixture
@@ -44,3 +47,16 @@ def make_service(tmp_path: Path) -> Iterator[MakeService]:
             return service
 
         yield make
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    """A node in which not all is as it should be; a test changes nothing in it."""
+    require_rabbitmq()
+    node = RabbitNode(tmp_path_factory.mktemp("furnished"))
+    try:
+        node.start()
+        furnish(node)
+        yield node
+    finally:
+        node.close()

@@ -127,6 +127,15 @@ async def test_who_made_a_message_is_seen_in_rabbitmq(rabbitmq: Rabbit) -> None:
     await delete(rabbitmq.url, queue=feed.queue)
 
 
+async def test_publisher_without_a_binding_that_nobody_here_may_make(rabbitmq: Rabbit) -> None:
+    """No replica would help: the one who has left streams out is to bind it."""
+    feed = source(LOSSLESS)
+    publisher = AmqpBroker([feed], None, options(rabbitmq.url, declare=("exchange",)))
+    with pytest.raises(Unroutable, match=f"bind stream '{feed.queue}' to it"):
+        await publisher.publish(feed.spec.name, Message(f"{feed.spec.name}.a", b"1"))
+    await publisher.close()
+
+
 async def test_publisher_after_a_cut(rabbitmq: Rabbit) -> None:
     """A publisher's connection that was cut is opened again by the next message."""
     feed, sink = source(LOSSLESS), Recorder()

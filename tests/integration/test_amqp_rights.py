@@ -80,7 +80,7 @@ async def test_a_user_with_few_rights(own_rabbitmq: RabbitNode) -> None:
         async with running(AmqpBroker(feeds, sink, options(url, probe_interval_s=0.2))):
             await until(lambda: sink.is_live(lossless.spec.name))
             await until(lambda: "does not exist" in sink.why(missing.spec.name))
-            assert "a user that may configure it" in sink.why(missing.spec.name)
+            assert "or grant the broker's user" in sink.why(missing.spec.name)
             await until(lambda: "ACCESS_REFUSED" in sink.why(conflated.spec.name))
             assert "Grant the permission" in sink.why(conflated.spec.name)
             await publisher.publish(lossless.spec.name, Message(f"{lossless.spec.name}.a", b"1"))

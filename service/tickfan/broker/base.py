@@ -11,6 +11,7 @@ import itertools
 import os
 from collections.abc import Mapping  # noqa: TC003 - a named tuple's field
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
@@ -108,11 +109,13 @@ class Health(NamedTuple):
     """What a broker says of itself when it is asked, beside what it tells its sink.
 
     ``is_blocked``: it takes no messages of ours. ``unbound``: by feed, how often its
-    exchange was gone while the feed used it.
+    exchange was gone while the feed used it. ``causes``: by feed, in a few words why it is
+    not read (:class:`SourceError`); "": it is read; None: that is not known yet.
     """
 
     is_blocked: bool
     unbound: Mapping[str, int]
+    causes: Mapping[str, str | None]
 
 
 class Publishing(Protocol):
@@ -187,8 +190,39 @@ class BrokerBlocked(BrokerDown):
     code = "broker_blocked"
 
 
-class TopologyError(TickfanError):
+class SourceError(TickfanError):
+    """Why a feed is not read.
+
+    ``cause`` names it in a few words, which are the same for all feeds that it concerns.
+    """
+
+    cause = "not read"
+
+    def __init__(self, text: str, cause: str = "") -> None:
+        super().__init__(text)
+        if cause:
+            self.cause = cause
+
+
+class TopologyError(SourceError):
     """What the broker has is not what the settings say. Says which and what to do."""
+
+
+class Verdict(StrEnum):
+    """What somebody thinks of a finding."""
+
+    OK = "ok"
+    LATER = "will be made"  # by the service, when it runs
+    UNSEEN = "not seen"  # nobody can tell without a change to the broker
+    WARNING = "warning"  # it works, and not all is well
+    WRONG = "wrong"  # it would not work
+
+
+class Finding(NamedTuple):
+    """One thing that a broker has, or lacks, and whether the service works with it."""
+
+    verdict: Verdict
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,11 @@ class MemoryBroker:
 
     def health(self) -> Health:
         """See :meth:`tickfan.broker.base.Broker.health`; there is nothing to be lost."""
-        return Health(is_blocked=False, unbound={})
+        return Health(
+            is_blocked=False,
+            unbound={},
+            causes=dict.fromkeys(self._sources, "" if self._is_running else None),
+        )
 
     async def close(self) -> None:
         """See :meth:`tickfan.broker.base.Broker.close`; there is nothing to close."""

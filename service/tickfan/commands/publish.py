@@ -237,8 +237,7 @@ def _hint(outcome: Outcome, routes: Routes) -> str:
         return ""
     lossless = sorted(filter(routes.is_lossless, outcome.unroutable_feeds))
     if lossless:
-        return (
-            f"  ({', '.join(lossless)}: no stream is bound; with broker.declare = true it is made)"
-        )
+        feeds = ", ".join(lossless)
+        return f"  ({feeds}: no stream is bound; the next start makes it, if broker.declare may)"
     feeds = ", ".join(sorted(outcome.unroutable_feeds))
     return f"  ({feeds}: no queue is bound; no `tickfan serve` is connected)"

@@ -66,6 +66,6 @@ class Laggards:
             behind_s=round(now - connection.behind_since, 1),
             waiting_updates=updates,
             waiting_bytes=size,
-            folded=subscriber.folded,
+            conflated=subscriber.conflated,
             **account(connection),
         )

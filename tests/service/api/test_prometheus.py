@@ -305,7 +305,7 @@ async def test_what_the_broker_says_of_itself(service: Live) -> None:
     """Each feed from 0 on, and what has happened."""
     assert value(service, "tickfan_unbound_total", feed="trades") == 0
     assert value(service, "tickfan_broker_blocked") == 0
-    health = Health(is_blocked=True, unbound={"trades": 2})
+    health = Health(is_blocked=True, unbound={"trades": 2}, causes={})
     service.service.broker.health = lambda: health  # type: ignore[method-assign]
     assert value(service, "tickfan_broker_blocked") == 1
     assert value(service, "tickfan_unbound_total", feed="trades") == 2

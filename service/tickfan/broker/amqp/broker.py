@@ -6,14 +6,17 @@ Must not know what the sink does.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 
 from tickfan.broker.amqp.classic import ConflatedFeed
 from tickfan.broker.amqp.incoming import TURN_S
+from tickfan.broker.amqp.outages import Outages
 from tickfan.broker.amqp.publisher import Publisher
 from tickfan.broker.amqp.stream import LosslessFeed
 from tickfan.broker.amqp.supervisor import Supervisor
 from tickfan.broker.base import Health
+from tickfan.clock import Clock
 from tickfan.core.errors import TickfanError
 
 if TYPE_CHECKING:
@@ -39,9 +42,12 @@ class AmqpBroker:
             {source.spec.name: source for source in sources}, options, is_alone=sink is None
         )
         self.feeds: list[AmqpFeed] = []
+        self._outages = Outages([source.spec.name for source in sources], Clock(monotonic))
         if sink is not None:
             self.feeds = [
-                (LosslessFeed if source.spec.is_lossless else ConflatedFeed)(source, sink, options)
+                (LosslessFeed if source.spec.is_lossless else ConflatedFeed)(
+                    source, sink, options, self._outages
+                )
                 for source in sources
             ]
 
@@ -52,6 +58,7 @@ class AmqpBroker:
         # All feeds together may hold the loop for no longer than one could.
         turn_s = TURN_S / len(self.feeds)
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._outages.run())
             for feed in self.feeds:
                 group.create_task(Supervisor(feed, self.options, turn_s).run())
         raise AssertionError("no supervisor ends by itself")
@@ -65,6 +72,7 @@ class AmqpBroker:
         return Health(
             is_blocked=self._publisher.is_blocked,
             unbound={feed.name: feed.watch.losses for feed in self.feeds},
+            causes=self._outages.causes(),
         )
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aiormq.exceptions import AMQPError
 
-from tickfan.broker.amqp.connection import reason
+from tickfan.broker.amqp.causes import reason
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 from tickfan.broker.amqp.feed import ATTACH_TIMEOUT_S, AmqpFeed
 from tickfan.broker.amqp.readback import read_back
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel
 
     from tickfan.broker.amqp.connection import AmqpOptions, Link
+    from tickfan.broker.amqp.outages import Outages
     from tickfan.broker.base import FeedSource, Received, Sink
 
 STUCK_PROBES = 3
@@ -56,8 +57,14 @@ class ConflatedFeed(AmqpFeed):
     the feed goes live without it: fresh values come first.
     """
 
-    def __init__(self, source: FeedSource, sink: Sink, options: AmqpOptions) -> None:
-        super().__init__(source, sink, options)
+    def __init__(
+        self,
+        source: FeedSource,
+        sink: Sink,
+        options: AmqpOptions,
+        outages: Outages | None = None,
+    ) -> None:
+        super().__init__(source, sink, options, outages)
         self._queue = ""
         self._stuck = 0
         self._seen = 0
@@ -184,7 +191,7 @@ class ConflatedFeed(AmqpFeed):
         if is_crash and self._is_reading_back:
             self._crashes += 1
         self._is_reading_back = False
-        super().cut(why)
+        super().cut(why, is_crash=is_crash)
 
     def _take(self, message: Received) -> None:
         """One message of the past."""

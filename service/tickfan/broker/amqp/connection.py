@@ -15,11 +15,12 @@ import structlog
 from aio_pika import Connection
 from aio_pika.connection import make_url
 from aiormq.connection import TransportFactory
-from aiormq.exceptions import AMQPError, ConnectionInternalError
+from aiormq.exceptions import ConnectionInternalError
 from yarl import URL
 
+from tickfan.broker.amqp.causes import LOST, NOT_CONNECTED, cause, ended, reason
 from tickfan.broker.amqp.incoming import TURN_S, Incoming
-from tickfan.core.errors import TickfanError
+from tickfan.broker.base import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel, AbstractConnection
 
 _log = structlog.get_logger()
-_BLOCKED, _UNBLOCKED = b"\x00\x0a\x00\x3c", b"\x00\x0a\x00\x3d"  # class 10, methods 60, 61
+# Methods of class 10: close, blocked, unblocked.
+_CLOSE, _BLOCKED, _UNBLOCKED = b"\x00\x0a\x00\x32", b"\x00\x0a\x00\x3c", b"\x00\x0a\x00\x3d"
 CLOSE_TIMEOUT_S = 1.0
 """How long a peer may take over the closing handshake before it is cut off."""
 
@@ -81,8 +83,10 @@ class AmqpOptions:
         return context
 
 
-class LinkLost(TickfanError):
+class LinkLost(SourceError):
     """There is no connection, or no longer; the text says why."""
+
+    cause = LOST
 
 
 class Backoff:
@@ -116,6 +120,9 @@ class Dialer(TransportFactory):
         self._timeout_s = timeout_s
         self._transport: asyncio.WriteTransport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self.refusal: LinkLost | None = None
+        """What RabbitMQ has said while the connection was being opened."""
+        self.incoming.on_control = self._on_control
 
     async def create(
         self, url: URL, **_kwargs: Any
@@ -133,6 +140,13 @@ class Dialer(TransportFactory):
             )
         self._deadline = loop.call_later(self._timeout_s, self._transport.abort)
         return reader, asyncio.StreamWriter(self._transport, protocol, reader, loop)
+
+    def _on_control(self, method: bytes) -> None:
+        """Note the words of a refusal: the library does not tell all of them."""
+        if method.startswith(_CLOSE):
+            code = int.from_bytes(method[4:6], "big")
+            text = str(method[7 : 7 + method[6]], "utf-8", "replace")
+            self.refusal = LinkLost(f"{text} (AMQP reply code {code})", ended(code, text))
 
     def established(self) -> None:
         """The handshake is done: no deadline any more."""
@@ -169,6 +183,17 @@ class Link:
         """Why RabbitMQ takes no messages now; "": it does."""
         self.incoming.on_broken = self.abort
         self.incoming.on_control = self._on_control
+
+    @property
+    def peer(self) -> str:
+        """What answers there: ``RabbitMQ 3.10.8``."""
+        told = self._amqp.server_properties
+        return " ".join(str(told[name]) for name in ("product", "version") if name in told)
+
+    @property
+    def channels_max(self) -> int:
+        """How many channels it takes at a time."""
+        return self._amqp.connection_tune.channel_max or 65_535
 
     @property
     def is_lost(self) -> bool:
@@ -239,7 +264,8 @@ class Hosts:
 
         Raises :class:`LinkLost` with what each of them said.
         """
-        said = []
+        said: list[str] = []
+        causes: set[str] = set()
         for _ in self._options.urls:
             url = URL(self._options.urls[self._next])
             self._next = (self._next + 1) % len(self._options.urls)
@@ -248,19 +274,27 @@ class Hosts:
                 return await self._open(url, host)
             except Exception as error:  # noqa: BLE001 - any failure means: the next host
                 said.append(f"{host}: {reason(error)}")
-        raise LinkLost("; ".join(said))
+                causes.add(cause(error))
+        raise LinkLost("; ".join(said), f"{NOT_CONNECTED}: {', '.join(sorted(causes))}")
 
     async def _open(self, url: URL, host: str) -> Link:
         options = self._options
-        tls = await asyncio.to_thread(options.tls_context) if url.scheme == "amqps" else None
+        tls = None
+        if url.scheme == "amqps":
+            try:
+                tls = await asyncio.to_thread(options.tls_context)
+            except OSError as error:
+                raise LinkLost(f"{reason(error)} (a file of broker.tls_*)", "TLS files") from error
         dialer = Dialer(tls, options.connect_timeout_s, self._turn_s)
         full_url = make_url(url, heartbeat=options.heartbeat_s)
         connection = _Connection(full_url, dialer, tls, self._name)
         try:
             await connection.connect()
-        except BaseException:
+        except BaseException as error:
             dialer.abort()
             await connection.close()
+            if isinstance(error, Exception) and dialer.refusal is not None:
+                raise dialer.refusal from error
             raise
         dialer.established()
         return Link(connection, dialer, host)
@@ -302,16 +336,3 @@ def raise_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-def reason(error: BaseException | None) -> str:
-    """An error as the end of a sentence."""
-    if error is None or isinstance(error, asyncio.CancelledError):
-        return "the connection was closed"
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    match error.args:
-        # To Python the first of two arguments of a ConnectionError is an errno.
-        case (int(code), str(text)) if isinstance(error, AMQPError):
-            return f"{text} (AMQP reply code {code})"
-    return str(error) or type(error).__name__

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import structlog
 from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
 
+from tickfan.broker.amqp.advice import refused
 from tickfan.broker.amqp.properties import OFFSET_HEADER
-from tickfan.broker.amqp.topology import refused
-from tickfan.core.errors import TickfanError
+from tickfan.broker.base import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,10 @@ DETACH_TIMEOUT_S = 1.0
 _log = structlog.get_logger()
 
 
-class ConsumerLost(TickfanError):
+class ConsumerLost(SourceError):
     """The consumer gets nothing any more; the text says why."""
+
+    cause = "consumer lost"
 
 
 class Consumer:

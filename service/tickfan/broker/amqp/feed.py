@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import structlog
 
-from tickfan.broker.amqp.connection import Backoff, raise_if_cancelled, reason
+from tickfan.broker.amqp.advice import NoCopy
+from tickfan.broker.amqp.causes import LOST, cause, reason
+from tickfan.broker.amqp.connection import Backoff, raise_if_cancelled
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
-from tickfan.broker.amqp.topology import NoCopy, bind
+from tickfan.broker.amqp.outages import Outages
+from tickfan.broker.amqp.topology import bind
 from tickfan.broker.amqp.watch import ExchangeWatch
-from tickfan.broker.base import SinkFailures
+from tickfan.broker.base import SinkFailures, SourceError
+from tickfan.clock import Clock
 from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
@@ -36,7 +42,14 @@ _log = structlog.get_logger()
 class AmqpFeed(ABC):
     """One feed over any number of connections, one after the other."""
 
-    def __init__(self, source: FeedSource, sink: Sink, options: AmqpOptions) -> None:
+    def __init__(
+        self,
+        source: FeedSource,
+        sink: Sink,
+        options: AmqpOptions,
+        outages: Outages | None = None,
+    ) -> None:
+        """``outages``: what is told in the log of all feeds together."""
         self.source = source
         self.name = source.spec.name
         # The one at work, or being attached; ``_is_attached`` says which.
@@ -44,16 +57,18 @@ class AmqpFeed(ABC):
         self._is_attached = False
         self.received = 0
         self.attach_timeout_s = ATTACH_TIMEOUT_S
-        self.watch = ExchangeWatch(
-            source.exchange,
-            may_make=options.may_make("exchange"),
-            may_witness=options.may_make("exchange") or options.may_make("witness"),
-        )
         self._sink = sink
         self._options = options
         self._state = Upstream.STARTING
         self._said: tuple[Upstream, str] | None = None
         self._failures = SinkFailures()
+        self._outages = outages or Outages((self.name,), Clock(monotonic))
+        self.watch = ExchangeWatch(
+            source.exchange,
+            may_make=options.may_make("exchange"),
+            may_witness=options.may_make("exchange") or options.may_make("witness"),
+            warn=partial(self._outages.warn, self.name),
+        )
 
     @property
     def is_stepping(self) -> bool:
@@ -79,12 +94,12 @@ class AmqpFeed(ABC):
                 if isinstance(error, NoCopy):
                     link.abort(reason(error))  # the next connection may be to another node
                 elif not link.is_lost:
-                    self.down(reason(error))
+                    self.down(reason(error), cause(error))
             except asyncio.CancelledError as error:
                 # aiormq ends the pending calls of a dying channel with this,
                 # which is no wish of ours to stop.
                 raise_if_cancelled()
-                self.down(reason(error))
+                self.down(reason(error), cause(error))
             finally:
                 await self._detach(link)
             raise_if_cancelled()
@@ -111,7 +126,7 @@ class AmqpFeed(ABC):
                 await self.check(link, channel, consumer)
             except Exception as error:  # noqa: BLE001 - as above
                 raise_if_cancelled()
-                consumer.lose(ConsumerLost(reason(error)))
+                consumer.lose(ConsumerLost(reason(error), cause(error)))
 
     @abstractmethod
     async def attach(self, link: Link) -> None:
@@ -144,28 +159,34 @@ class AmqpFeed(ABC):
         self._state = Upstream.LIVE
         self._tell(why)
 
-    def down(self, why: str) -> None:
-        """Report, once for each change, that the feed is not read, and why."""
+    def down(self, why: str, cause: str = SourceError.cause) -> None:
+        """Report, once for each change, that the feed is not read, and why.
+
+        ``cause`` is the same in a few words (:class:`SourceError`).
+        """
         if self._state is Upstream.LIVE:
             self._state = Upstream.STALE
-        self._tell(why)
+        self._tell(why, cause)
 
     def cut(self, why: str, *, is_crash: bool = False) -> None:
         """Take the loss of the connection: what still lies in its buffers is not read.
 
         ``is_crash``: RabbitMQ has closed it for an error of its own.
         """
-        del is_crash
         if self.consumer is not None:
             self.consumer.lose(ConsumerLost(why))
-        self.down(why)
+        self.down(why, "RabbitMQ failed" if is_crash else LOST)
 
-    def _tell(self, why: str) -> None:
+    def _tell(self, why: str, cause: str = "") -> None:
         if self._said == (self._state, why):
             return
         self._said = (self._state, why)
-        say = _log.warning if why else _log.info
-        say("feed", feed=self.name, state=self._state.value, why=why)
+        if self._state is not Upstream.LIVE:
+            self._outages.down(self.name, cause, why)
+        else:
+            self._outages.up(self.name)
+            if why:
+                self._outages.warn(self.name, why)
         self._sink.upstream(self.name, self._state, why)
 
     def hand_over(self, message: Received, fingerprint: str | None = None) -> None:

@@ -13,7 +13,8 @@ from aiormq.exceptions import DeliveryError
 from aiormq.exceptions import PublishError as Returned
 from pamqp.commands import Basic
 
-from tickfan.broker.amqp.connection import Hosts, reason
+from tickfan.broker.amqp.causes import reason
+from tickfan.broker.amqp.connection import Hosts
 from tickfan.broker.amqp.topology import prepare_exchange, prepare_stream
 from tickfan.broker.base import (
     BrokerBlocked,
@@ -98,7 +99,7 @@ class Publisher:
             self._confirmed += 1
             raise Unroutable(
                 f"no queue is bound to exchange {source.exchange!r} for {message.routing_key!r}: "
-                "is a replica with this feed running?"
+                f"{self._hint(source)}"
             ) from None
         except DeliveryError as error:
             raise Unconfirmed(f"the broker refused the message: {error}") from error
@@ -131,6 +132,12 @@ class Publisher:
             link, self._link, self._channel = self._link, None, None
             if link is not None:
                 await link.close()
+
+    def _hint(self, source: FeedSource) -> str:
+        """What to look at where no queue is bound."""
+        if not source.spec.is_lossless or self._options.may_make("streams"):
+            return "is a replica with this feed running?"
+        return f"bind stream {source.queue!r} to it, as broker.declare leaves streams out"
 
     def _properties(self, source: FeedSource, message: Message) -> Basic.Properties:
         headers: FieldTable = {}

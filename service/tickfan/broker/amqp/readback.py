@@ -10,9 +10,9 @@ from collections import Counter, deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tickfan.broker.amqp.advice import not_a_stream
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 from tickfan.broker.amqp.tail import find_tail
-from tickfan.broker.amqp.topology import not_a_stream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

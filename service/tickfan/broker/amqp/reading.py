@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tickfan.broker.amqp.advice import not_a_stream
 from tickfan.broker.amqp.consumer import ConsumerLost
 from tickfan.broker.amqp.feed import AmqpFeed
 from tickfan.broker.amqp.obstacle import Obstacle
 from tickfan.broker.amqp.tail import Seen
-from tickfan.broker.amqp.topology import not_a_stream
 
 if TYPE_CHECKING:
     from tickfan.broker.amqp.connection import AmqpOptions
+    from tickfan.broker.amqp.outages import Outages
     from tickfan.broker.base import FeedSource, Received, Sink
 
 
@@ -27,12 +28,14 @@ class Changed(ConsumerLost):
     """The stream is not the one that was read, or lost what was not read yet."""
 
     def __init__(self, word: str) -> None:
-        super().__init__(f"the stream was {word}")
+        super().__init__(f"the stream was {word}", f"stream {word}")
         self.word = word
 
 
 class Doubt(ConsumerLost):
     """Messages may have been dropped before they were read."""
+
+    cause = "messages may be missing"
 
 
 class WarmTooLate(ConsumerLost):
@@ -42,8 +45,14 @@ class WarmTooLate(ConsumerLost):
 class StreamReader(AmqpFeed):
     """Hands over each offset once, in order; the rest of a lossless feed says where it begins."""
 
-    def __init__(self, source: FeedSource, sink: Sink, options: AmqpOptions) -> None:
-        super().__init__(source, sink, options)
+    def __init__(
+        self,
+        source: FeedSource,
+        sink: Sink,
+        options: AmqpOptions,
+        outages: Outages | None = None,
+    ) -> None:
+        super().__init__(source, sink, options, outages)
         self._last: Seen | None = None
         # The offset of ``_last`` as a plain number, for the hot path.
         self._offset = -1
@@ -143,7 +152,7 @@ class StreamReader(AmqpFeed):
 
     def _reset(self, word: str) -> None:
         """Forget the stream that was, and tell."""
-        self.down(f"the stream was {word}")
+        self.down(f"the stream was {word}", f"stream {word}")
         self._last = self._hole = None
         self._owed = ""
         self._offset = -1

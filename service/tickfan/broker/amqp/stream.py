@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel
 
     from tickfan.broker.amqp.connection import AmqpOptions, Link
+    from tickfan.broker.amqp.outages import Outages
     from tickfan.broker.base import FeedSource, Sink
 
 _log = structlog.get_logger()
@@ -49,8 +50,14 @@ class Silent(ConsumerLost):
 class LosslessFeed(StreamReader):
     """Every message of one stream, each offset once, in order."""
 
-    def __init__(self, source: FeedSource, sink: Sink, options: AmqpOptions) -> None:
-        super().__init__(source, sink, options)
+    def __init__(
+        self,
+        source: FeedSource,
+        sink: Sink,
+        options: AmqpOptions,
+        outages: Outages | None = None,
+    ) -> None:
+        super().__init__(source, sink, options, outages)
         # Whether its bindings are ours to look after.
         self._binds = False
         # Whether messages have been asked for: before that RabbitMQ fails at something else,
@@ -107,7 +114,8 @@ class LosslessFeed(StreamReader):
         elif is_lost and not self._binds:
             self.down(
                 f"exchange {self.source.exchange!r} was deleted: bind queue "
-                f"{self.source.queue!r} to it again. The feed is live with its next message"
+                f"{self.source.queue!r} to it again. The feed is live with its next message",
+                "a stream is not bound",
             )
 
     def bound_queues(self) -> tuple[str, ...]:
@@ -138,16 +146,17 @@ class LosslessFeed(StreamReader):
     def cut(self, why: str, *, is_crash: bool = False) -> None:
         """As the base says; at a crash a message of the stream is suspected."""
         if is_crash and self.has_asked:
+            where = f"Stream {self.source.queue!r}, after offset {self._offset}"
             if self.is_reading:
                 self.obstacle.hit(self._offset)
+                where = f"{where}, try {self.obstacle.tries + 1}"
             self.obstacle.is_near = True
             why = (
-                f"{why}: as RabbitMQ does at a message that it cannot deliver over AMQP 0.9.1. "
-                f"Stream {self.source.queue!r}, after offset {self._offset}, "
-                f"try {self.obstacle.tries + 1}"
+                f"{why}: RabbitMQ is ill, or at a message that it cannot deliver over "
+                f"AMQP 0.9.1. {where}"
             )
         self.is_reading = False
-        super().cut(why)
+        super().cut(why, is_crash=is_crash)
 
     @property
     def is_stepping(self) -> bool:

@@ -14,14 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 
-from tickfan.broker.amqp.connection import (
-    Backoff,
-    Hosts,
-    LinkLost,
-    answer,
-    raise_if_cancelled,
-    reason,
-)
+from tickfan.broker.amqp.causes import reason
+from tickfan.broker.amqp.connection import Backoff, Hosts, LinkLost, answer, raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -52,7 +46,7 @@ class Supervisor:
                 link = await self._hosts.dial()
             except LinkLost as lost:
                 raise_if_cancelled()
-                self._feed.down(str(lost))
+                self._feed.down(str(lost), lost.cause)
                 await asyncio.sleep(backoff.next())
                 continue
             began = loop.time()
@@ -85,8 +79,8 @@ class Supervisor:
                 group.create_task(self._probe(link))
                 group.create_task(self._feed.serve(link))
                 group.create_task(self._feed.guard(link))
-        except* LinkLost as lost:
-            _log.warning("connection lost", feed=self._feed.name, why=str(lost.exceptions[0]))
+        except* LinkLost:
+            pass  # the watch has told the feed
         finally:
             await link.close()
 

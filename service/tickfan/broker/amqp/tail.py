@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
+from tickfan.broker.amqp.advice import not_a_stream
 from tickfan.broker.amqp.consumer import Consumer
-from tickfan.broker.amqp.topology import not_a_stream
 
 if TYPE_CHECKING:
     from tickfan.broker.amqp.connection import Link

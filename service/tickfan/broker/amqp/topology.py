@@ -1,23 +1,21 @@
-"""What must exist in RabbitMQ, how it is declared, and what to say if it differs.
+"""What must exist in RabbitMQ, and how it is declared or looked for.
 
 Must not know connections, consumers or publishers.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import structlog
 from aiormq.exceptions import (
     ChannelAccessRefused,
     ChannelClosed,
-    ChannelLockedResource,
     ChannelNotFoundEntity,
     ChannelPreconditionFailed,
 )
 
-from tickfan.broker.base import TopologyError
+from tickfan.broker.amqp.advice import EXCHANGE, STREAM, explained, left_out, not_permitted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,13 +27,6 @@ if TYPE_CHECKING:
     OpenChannel = Callable[[], Awaitable[AbstractChannel]]
 
 _log = structlog.get_logger()
-_SETTINGS = {
-    "x-max-age": "retention_age",
-    "x-max-length-bytes": "retention_bytes",
-    "x-stream-max-segment-size-bytes": "segment_bytes",
-}
-# RabbitMQ: inequivalent arg 'x' for queue 'q' in vhost '/': received … but current is …
-_INEQUIVALENT = re.compile(r"inequivalent arg '([^']+)' for .*: received (.*) but current is (.*)")
 
 
 def stream_arguments(source: FeedSource) -> dict[str, str | int]:
@@ -71,12 +62,12 @@ async def prepare_exchange(open_channel: OpenChannel, exchange: str, *, declare:
         await channel.exchange_declare(
             exchange, exchange_type="topic", durable=True, passive=not declare
         )
-    except (ChannelPreconditionFailed, ChannelAccessRefused) as error:
-        if not was_there or "inequivalent arg 'type'" in str(error):
-            raise _explained(error, f"exchange {exchange!r}", "a durable topic exchange") from error
-        return True
     except ChannelClosed as error:
-        raise _explained(error, f"exchange {exchange!r}", "a durable topic exchange") from error
+        is_refused = isinstance(error, ChannelPreconditionFailed | ChannelAccessRefused)
+        if was_there and is_refused and "inequivalent arg 'type'" not in str(error):
+            return True
+        if_missing = "" if declare else left_out(EXCHANGE, "exchange")
+        raise explained(error, f"exchange {exchange!r}", EXCHANGE, if_missing) from error
     await channel.close()
     return was_there
 
@@ -116,7 +107,10 @@ async def prepare_stream(
                 return False
         await channel.close()
     except ChannelClosed as error:
-        raise _explained(error, what, "a durable stream") from error
+        if_missing = "" if declare else left_out(STREAM, "streams")
+        if is_refused:
+            if_missing = not_permitted(STREAM)
+        raise explained(error, what, STREAM, if_missing) from error
     return declare and binds
 
 
@@ -142,77 +136,5 @@ async def own_queue(channel: AbstractChannel, source: FeedSource) -> str:
         name = answer.queue or ""
         await bind(channel, source, name)
     except ChannelClosed as error:
-        raise _explained(error, f"feed {source.spec.name!r}: its own queue", "bound") from error
+        raise explained(error, f"feed {source.spec.name!r}: its own queue", "bound") from error
     return name
-
-
-class NoCopy(TopologyError):
-    """The node that was asked has no copy of the stream that runs: another one may have."""
-
-
-def refused(source: FeedSource, error: ChannelPreconditionFailed) -> TopologyError:
-    """Why the feed's stream cannot be read over this connection."""
-    if "replica on the local node" not in str(error):
-        return not_a_stream(source)
-    return NoCopy(
-        f"feed {source.spec.name!r}: this node of RabbitMQ has no running copy of stream "
-        f"{source.queue!r}. If that lasts, add one (rabbitmq-streams add_replica), and name "
-        "all nodes in broker.url"
-    )
-
-
-def not_a_stream(source: FeedSource) -> TopologyError:
-    """The error for a queue that exists, but is of another type."""
-    return TopologyError(
-        f"feed {source.spec.name!r}: queue {source.queue!r} exists and is not a stream. "
-        "Name another queue for the feed, or delete this one so that a stream can be made"
-    )
-
-
-def _explained(error: ChannelClosed, what: str, wanted: str) -> TopologyError:
-    """Say what exists, what the settings say, and what to do."""
-    text = str(error)
-    if isinstance(error, ChannelNotFoundEntity):
-        return TopologyError(
-            f"{what} does not exist. Create it ({wanted}), or let the service do so "
-            "with broker.declare = true and a user that may configure it"
-        )
-    if isinstance(error, ChannelAccessRefused):
-        return TopologyError(f"{what}: the broker's user may not: {text}. Grant the permission")
-    if isinstance(error, ChannelLockedResource):
-        return TopologyError(f"{what} belongs to another connection: {text}. Name another")
-    if isinstance(error, ChannelPreconditionFailed):
-        return TopologyError(_mismatch(text, what, wanted))
-    return TopologyError(f"{what} could not be made {wanted}: {text}")
-
-
-def _mismatch(text: str, what: str, wanted: str) -> str:
-    match = _INEQUIVALENT.search(text)
-    if match is None:
-        return f"{what} exists, but not as {wanted}: {text}"
-    argument, received, current = match[1], _value(match[2]), _value(match[3])
-    remedy = (
-        "delete what exists (with its messages) so that it is made anew, or set "
-        "broker.declare = false to use it as it is"
-    )
-    setting = _SETTINGS.get(argument)
-    if setting is None:
-        return (
-            f"{what} exists, but not as {wanted}: its {argument} is {current}, not {received}. "
-            f"Choose another name, or {remedy}"
-        )
-    if current == "none":
-        return (
-            f"{what} exists without {argument}: it was not made by this service, and may be no "
-            f"stream at all; {setting} says {received}. Choose another name, or {remedy}"
-        )
-    return (
-        f"{what} exists with {argument} {current}, the settings say {received}. Set {setting} to "
-        f"what exists, or {remedy}"
-    )
-
-
-def _value(text: str) -> str:
-    """``'1h'`` of ``the value '1h' of type 'longstr'``; other texts as they are."""
-    quoted = re.search(r"'[^']*'", text)
-    return quoted[0] if quoted else text

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import structlog
 from aiormq.exceptions import ChannelClosed
 
 from tickfan.broker.amqp.consumer import ConsumerLost
@@ -20,16 +19,19 @@ from tickfan.broker.amqp.topology import has_exchange, prepare_exchange
 from tickfan.broker.base import TopologyError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiormq.abc import AbstractChannel
 
     from tickfan.broker.amqp.connection import Link
 
 WITNESS_PREFIX = "tickfan.watch."
-_log = structlog.get_logger()
 
 
 class Unbound(ConsumerLost):
     """The exchange or a binding is gone: what is published does not reach the queue."""
+
+    cause = "exchange deleted"
 
 
 class ExchangeWatch:
@@ -39,13 +41,24 @@ class ExchangeWatch:
     own, because another replica may not have looked yet, and must find it gone, too.
     """
 
-    def __init__(self, exchange: str, *, may_make: bool, may_witness: bool) -> None:
-        """``may_make``: the exchange may be made here; ``may_witness``: so may its witness."""
+    def __init__(
+        self,
+        exchange: str,
+        *,
+        may_make: bool,
+        may_witness: bool,
+        warn: Callable[[str], None] = lambda _why: None,
+    ) -> None:
+        """``may_make``: the exchange may be made here; ``may_witness``: so may its witness.
+
+        ``warn`` is told why there can be no witness.
+        """
         self.was_lost = False
         """Whether the exchange was gone since this was last set to False."""
         self.losses = 0
         """How often it was gone."""
         self._exchange = exchange
+        self._warn = warn
         self._may_make = may_make
         self._may_witness = may_witness
         self._is_known = False
@@ -97,9 +110,7 @@ class ExchangeWatch:
             await channel.close()
         except ChannelClosed as error:
             self._may_witness = False
-            _log.warning(
-                "the exchange cannot be watched: one that is deleted and made again at once "
-                "may go unnoticed",
-                exchange=self._exchange,
-                why=str(error),
+            self._warn(
+                f"exchange {self._exchange!r} cannot be watched: one that is deleted and made "
+                f"again at once may go unnoticed ({error})"
             )

@@ -6,14 +6,12 @@ import asyncio
 import itertools
 
 import pytest
-from aiormq.exceptions import AMQPError, ChannelClosed, ConnectionClosed
 
 from tests.support import amqp
 from tickfan.broker.amqp.connection import (
     Backoff,
     LinkLost,
     answer,
-    reason,
 )
 from tickfan.config import BrokerSettings
 
@@ -53,23 +51,6 @@ async def test_a_busy_link_is_alive() -> None:
     """As long as something else is received, the answer may take longer."""
     count = itertools.count()
     assert await answer(asyncio.sleep(0.2, "late"), 0.05, lambda: next(count)) == "late"
-
-
-def test_reasons_are_never_empty() -> None:
-    """An error without a text is named by its type."""
-    assert reason(ValueError()) == "ValueError"
-    assert reason(TimeoutError()) == "timed out"
-    assert reason(None) == "the connection was closed"
-    assert reason(OSError("no route")) == "no route"
-    assert reason(OSError(111, "refused")) == "[Errno 111] refused"
-
-
-@pytest.mark.parametrize("kind", [ConnectionClosed, ChannelClosed])
-def test_a_reply_code_is_no_errno(kind: type[AMQPError]) -> None:
-    """What RabbitMQ says comes first, and its code is called by its name."""
-    said = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
-    assert reason(kind(320, said)) == f"{said} (AMQP reply code 320)"
-    assert reason(kind("only words")) == "only words"
 
 
 def test_the_longest_wait_is_short() -> None:

@@ -13,7 +13,9 @@ from tests.support import amqp
 from tests.support.broker import CONFLATED, Failing, Recorder, source
 from tests.unit.broker.amqp.fakes import FakeChannel, FakeLink
 from tickfan.broker.amqp.classic import ConflatedFeed
+from tickfan.broker.amqp.outages import Outages
 from tickfan.broker.base import Received
+from tickfan.clock import Clock
 from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
@@ -39,6 +41,26 @@ def test_each_state_is_told_once() -> None:
         ("f", Upstream.STALE, "away"),
         ("f", Upstream.LIVE, "without its past"),
     ]
+
+
+def test_what_is_said_of_all_feeds_together() -> None:
+    """Each change of a feed with its cause; live without its past is no outage."""
+    outages = Outages(("f",), Clock(lambda: 0.0))
+    feed = ConflatedFeed(source(CONFLATED, "f"), Recorder(), OPTIONS, outages)
+    assert outages.causes() == {"f": None}
+    feed.down("a sentence", "host unknown")
+    assert outages.causes() == {"f": "host unknown"}
+    feed.cut("another sentence")
+    assert outages.causes() == {"f": "connection lost"}
+    feed.cut("another one", is_crash=True)
+    assert outages.causes() == {"f": "RabbitMQ failed"}
+    feed.live("without its past")
+    assert outages.causes() == {"f": ""}
+    with capture_logs() as logs:
+        outages.say()
+    assert [line["why"] for line in logs if line["log_level"] == "warning"] == [
+        "another one", "without its past",
+    ]  # fmt: skip
 
 
 def test_a_sink_that_raises_does_not_reach_the_consumer() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
-from structlog.testing import capture_logs
 
 from tickfan.broker.amqp.watch import ExchangeWatch, Unbound
 from tickfan.broker.base import TopologyError
@@ -36,7 +35,7 @@ class Exchanges:
         if name.startswith(self._refused) and not passive:
             raise ChannelAccessRefused("ACCESS_REFUSED")
         if passive and name not in self.names:
-            raise ChannelNotFoundEntity("NOT_FOUND")
+            raise ChannelNotFoundEntity(f"NOT_FOUND - no exchange {name!r} in vhost '/'")
         self.names.add(name)
 
 
@@ -112,10 +111,12 @@ async def test_where_only_a_witness_may_be_made() -> None:
 async def test_a_witness_that_is_refused_is_named_once() -> None:
     """The feed goes on without."""
     link: Any = Exchanges(WITNESS)
-    watch = ExchangeWatch("prices", may_make=True, may_witness=True)
-    with capture_logs() as logs:
-        for _ in range(2):
-            await watch.begin(link)
-            await watch.check(link)
-    assert [line["exchange"] for line in logs] == ["prices"]
+    told: list[str] = []
+    watch = ExchangeWatch("prices", may_make=True, may_witness=True, warn=told.append)
+    for _ in range(2):
+        await watch.begin(link)
+        await watch.check(link)
+    [sentence] = told
+    assert sentence.startswith("exchange 'prices' cannot be watched")
+    assert sentence.endswith("(ACCESS_REFUSED)")
     assert not watch.was_lost
