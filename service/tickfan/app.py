@@ -73,12 +73,13 @@ CHANNEL = "/v1/channels/{channel:(?!.+/history/?$).+}"
 __all__ = ["Parts", "Service", "StartError", "build_broker", "serve"]
 
 
-async def serve(settings: Settings, *, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT; ``on_ready`` is called when it listens.
+async def serve(settings: Settings, *, on_ready: Callable[[Broker], None]) -> None:
+    """Serve until SIGTERM or SIGINT; ``on_ready`` gets the broker when it listens.
 
     Raises :class:`StartError` if it cannot start.
     """
-    await run(Service(settings), settings, on_ready)
+    service = Service(settings)
+    await run(service, settings, lambda: on_ready(service.broker))
 
 
 def _slash_or_not(*routes: web.RouteDef) -> list[web.RouteDef]:
@@ -96,10 +97,15 @@ def _slash_or_not(*routes: web.RouteDef) -> list[web.RouteDef]:
 def build_broker(settings: Settings, sink: Sink | None) -> Broker:
     """The broker that the settings name; without a sink it can only publish."""
     sources = settings.feed_sources()
-    broker = settings.broker
-    if broker.is_memory:
+    if settings.broker.is_memory:
         return MemoryBroker(sources, sink)
-    options = AmqpOptions(
+    return AmqpBroker(sources, sink, amqp_options(settings))
+
+
+def amqp_options(settings: Settings) -> AmqpOptions:
+    """How to reach the RabbitMQ that the settings name."""
+    broker = settings.broker
+    return AmqpOptions(
         urls=broker.urls,
         declare=broker.declare,
         tls_ca_file=broker.tls_ca_file or None,
@@ -113,7 +119,6 @@ def build_broker(settings: Settings, sink: Sink | None) -> Broker:
         probe_timeout_s=broker.probe_timeout_s,
         publish_timeout_s=broker.publish_timeout_s,
     )
-    return AmqpBroker(sources, sink, options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Must not know how the service is built.
 from __future__ import annotations
 
 from io import StringIO
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ from rich.text import Text
 from tickfan.config.brokerurl import MEMORY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tickfan.config import Settings
 
 WIDTH = 200
@@ -23,6 +26,9 @@ WIDTH = 200
 
 DEFAULT_URL = "http://localhost:8080"
 """Where `tickfan tail` looks if it is not told."""
+
+CONNECTING = "connecting"
+_SPEAK_FOR_THEMSELVES = ("not connected", CONNECTING)
 
 _ANY_HOST = ("127.0.0.1", "0.0.0.0", "::", "::1", "")  # noqa: S104 - compared, not bound
 
@@ -34,8 +40,17 @@ def base_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def banner(settings: Settings, *, colour: bool = False, command: str = "tickfan") -> str:
-    """The addresses of the service and a ``curl`` line that works when pasted."""
+def banner(
+    settings: Settings,
+    causes: Mapping[str, str | None] = MappingProxyType({}),
+    *,
+    colour: bool = False,
+    command: str = "tickfan",
+) -> str:
+    """The addresses of the service and a ``curl`` line that works when pasted.
+
+    ``causes``: of each feed why it is not read (:class:`tickfan.broker.base.Health`).
+    """
     http = settings.http
     url = base_url(http.host, http.port)
     admin = base_url(http.admin_host, http.admin_port)
@@ -47,7 +62,7 @@ def banner(settings: Settings, *, colour: bool = False, command: str = "tickfan"
         ("streams", f"{url}/v1/sse  /v1/ws  /v1/ndjson", "cyan"),
         ("channels", f"{url}/v1/channels", "cyan"),
         ("health", f"{admin}/readyz  /livez  /metrics", "cyan"),
-        ("broker", _source(settings), ""),
+        ("broker", *_broker(settings, causes)),
         *_prices(settings),
         ("", "", ""),
         ("try", f"curl -N '{url}/v1/sse?channels={quote(pattern, safe='*')}'", "bold green"),
@@ -65,6 +80,22 @@ def banner(settings: Settings, *, colour: bool = False, command: str = "tickfan"
     console.print(grid)
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     return "\n".join([*lines, "", ""])
+
+
+def _broker(settings: Settings, causes: Mapping[str, str | None]) -> tuple[str, str]:
+    """The broker's address, with what is wrong before it, and the style of both."""
+    troubles: dict[str, list[str]] = {}
+    for feed, cause in causes.items():
+        if cause != "":
+            troubles.setdefault(CONNECTING if cause is None else cause, []).append(feed)
+    if not troubles:
+        return _source(settings), ""
+    parts = []
+    for cause, feeds in troubles.items():
+        text = cause if cause.startswith(_SPEAK_FOR_THEMSELVES) else f"not read: {cause}"
+        parts.append(text if len(feeds) == len(causes) else f"{text} ({', '.join(feeds)})")
+    style = "yellow" if list(troubles) == [CONNECTING] else "bold red"
+    return f"{'; '.join(parts)} ({_source(settings)})", style
 
 
 def _source(settings: Settings) -> str:

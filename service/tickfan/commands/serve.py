@@ -6,6 +6,7 @@ Must not know how the service is built, nor any other command.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import shutil
@@ -26,19 +27,25 @@ if sys.platform != "win32":
     import uvloop
 
 if TYPE_CHECKING:
+    from tickfan.broker.base import Broker
     from tickfan.config import Settings
 
 log = structlog.get_logger("tickfan")
+
+KNOWN_WITHIN_S = 3.0
+"""So long the greeting waits for the broker: a RabbitMQ that is there has answered by then."""
+POLL_S = 0.02
 
 
 def serve(config: Path | None, *, is_demo: bool = False) -> int:
     """Serve under uvloop; one sentence and status 1 if it cannot start."""
     settings = settings_to_serve(config, is_demo=is_demo)
     logs.configure(settings.log.level, settings.log.format)
+    tasks: list[asyncio.Task[None]] = []
     factory = uvloop.new_event_loop if sys.platform != "win32" else None
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(run(settings, on_ready=lambda: _on_ready(settings)))
+            runner.run(run(settings, on_ready=lambda broker: _on_ready(settings, broker, tasks)))
     except StartError as error:
         say(str(error))
         return FAILED
@@ -47,7 +54,7 @@ def serve(config: Path | None, *, is_demo: bool = False) -> int:
     return OK
 
 
-def _on_ready(settings: Settings) -> None:
+def _on_ready(settings: Settings, broker: Broker, tasks: list[asyncio.Task[None]]) -> None:
     # Not before: a port that is taken should be the one thing that is said.
     raise_file_limit(settings.stream.connections_max)
     _warn(settings)
@@ -58,10 +65,20 @@ def _on_ready(settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)
+    if sys.stderr.isatty() or settings.log.format == "console":
+        tasks.append(asyncio.get_running_loop().create_task(_greet(settings, broker)))
+
+
+async def _greet(settings: Settings, broker: Broker) -> None:
+    """Say where the service is when it is known how the broker does, or after a while."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(KNOWN_WITHIN_S):
+            while None in broker.health().causes.values():  # noqa: ASYNC110 - once in a life
+                await asyncio.sleep(POLL_S)
     is_terminal = sys.stderr.isatty()
-    if is_terminal or settings.log.format == "console":
-        sys.stderr.write(banner(settings, colour=is_terminal, command=_own_name()))
-        sys.stderr.flush()
+    causes = broker.health().causes
+    sys.stderr.write(banner(settings, causes, colour=is_terminal, command=_own_name()))
+    sys.stderr.flush()
 
 
 def _warn(settings: Settings) -> None:

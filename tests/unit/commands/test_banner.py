@@ -40,6 +40,40 @@ def test_a_long_pattern_does_not_wrap() -> None:
     assert f"{pattern[:-1]}%23'" in text
 
 
+RABBITMQ = Settings(broker=BrokerSettings(url=SecretStr("amqp://me:hunter2@mq.example/")))
+SHOWN = "amqp://me:***@mq.example/"
+
+
+@pytest.mark.parametrize(
+    ("causes", "words"),
+    [
+        ({}, SHOWN),
+        ({"a": "", "b": ""}, SHOWN),
+        ({"a": None, "b": None}, f"connecting ({SHOWN})"),
+        (
+            dict.fromkeys("ab", "not connected: login refused"),
+            f"not connected: login refused ({SHOWN})",
+        ),
+        (dict.fromkeys("ab", "wrong exchange type"), f"not read: wrong exchange type ({SHOWN})"),
+        (
+            {"a": "", "b": "not a stream", "c": None, "d": "not a stream"},
+            f"not read: not a stream (b, d); connecting (c) ({SHOWN})",
+        ),
+    ],
+)
+def test_the_broker_is_shown_with_what_is_wrong(causes: dict[str, str | None], words: str) -> None:
+    """Once for each cause, with the feeds if it is not of all."""
+    [line] = [line for line in banner(RABBITMQ, causes).splitlines() if line.startswith("broker")]
+    assert line.split(maxsplit=1)[1] == words
+
+
+def test_a_broker_that_is_away_is_red() -> None:
+    """On a terminal; it is the one line that matters."""
+    causes = {"a": "not connected: login refused"}
+    assert "\x1b[1;31mnot connected" in banner(RABBITMQ, causes, colour=True)
+    assert "\x1b[1;31m" not in banner(RABBITMQ, {"a": ""}, colour=True)
+
+
 def test_secrets_are_not_shown() -> None:
     """The broker's address is shown without its password."""
     broker = BrokerSettings(url=SecretStr("amqp://someone:hunter2@mq.example/prices"))
