@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from tickfan.commands import WRONG
 from tickfan.commands.banner import DEFAULT_URL
 
 cli = typer.Typer(
@@ -98,11 +99,32 @@ def serve(config: Config = None, demo: Demo = False) -> None:
 
 
 @cli.command()
-def check(config: Config = None, demo: Demo = False) -> None:
+def check(
+    config: Config = None,
+    demo: Demo = False,
+    connect: Annotated[
+        bool,
+        typer.Option(
+            "--connect",
+            help="Connect to RabbitMQ instead, and say what it has, lacks and forbids. "
+            "Nothing is changed there. Status 1 if something would not work.",
+        ),
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="With --connect: end after so many seconds [15]."),
+    ] = None,
+) -> None:
     """Print the settings of `serve`, secrets masked, or all that is wrong with them."""
-    from tickfan.commands.check import check as command
+    from tickfan.commands import check as command
+    from tickfan.commands.shared import say
 
-    raise typer.Exit(command(config, is_demo=demo))
+    if connect:
+        raise typer.Exit(command.connect(config, timeout or command.WITHIN_S, is_demo=demo))
+    if timeout is not None:
+        say("--timeout goes with --connect")
+        raise typer.Exit(WRONG)
+    raise typer.Exit(command.check(config, is_demo=demo))
 
 
 @cli.command()
@@ -202,7 +224,6 @@ def publish(  # noqa: PLR0913 - one for each option
     ] = None,
 ) -> None:
     """Publish a file of market data, or a simulated market, to the configured RabbitMQ."""
-    from tickfan.commands import WRONG
     from tickfan.commands.publish import Order
     from tickfan.commands.publish import publish as command
     from tickfan.commands.shared import say

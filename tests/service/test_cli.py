@@ -89,6 +89,19 @@ def test_check_says_that_a_disk_is_full() -> None:
     assert done.stderr == ("tickfan: what it prints cannot be written: No space left on device\n")
 
 
+def test_check_connects_if_it_is_asked_to() -> None:
+    """A port that nobody listens on: one line with the cause, and status 1."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"amqp://someone:hunter2@127.0.0.1:{taken.getsockname()[1]}/"
+        result = call("check", "--connect", TICKFAN_BROKER__URL=url)
+    assert result.exit_code == 1
+    assert "not connected: connection refused" in result.stdout
+    assert "hunter2" not in result.output
+    assert call("check", "--timeout", "5").exit_code == 2
+    assert "--timeout goes with --connect" in call("check", "--timeout", "5").stderr
+
+
 @pytest.mark.parametrize("command", [["check"], ["serve"], ["publish", "--simulated"]])
 def test_wrong_settings(command: list[str], tmp_path: Path) -> None:
     """Every complaint on its own line of stderr, status 2, for each command."""

@@ -15,10 +15,9 @@ from pamqp import commands
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from pamqp.base import Frame
+
 _OPENING = [
-    commands.Connection.Start(
-        mechanisms="PLAIN", locales="en_US", server_properties={"capabilities": {}}
-    ),
     commands.Connection.Tune(channel_max=2047, frame_max=131_072, heartbeat=0),
     commands.Connection.OpenOk(),
 ]
@@ -27,8 +26,17 @@ _OPENING = [
 class FakeBroker:
     """Answers each method by the first answer that the specification has for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, product: str = "", cut_at: type[Frame] | None = None) -> None:
+        """``product``: what it says that it is. It cuts the connection at a ``cut_at``."""
         self.port = 0
+        self.asked: list[str] = []
+        """The names of all methods that it was asked for."""
+        self._cut_at = cut_at
+        self._start = commands.Connection.Start(
+            mechanisms="PLAIN",
+            locales="en_US",
+            server_properties={"capabilities": {}} | ({"product": product} if product else {}),
+        )
         self.connections = 0
         self.consumers: list[tuple[asyncio.StreamWriter, int]] = []
         """Where somebody consumes: the connection, and the channel."""
@@ -39,11 +47,14 @@ class FakeBroker:
         opening = iter(_OPENING)
         try:
             await reader.readexactly(8)  # the protocol's header
-            writer.write(pamqp.frame.marshal(next(opening), 0))
+            writer.write(pamqp.frame.marshal(self._start, 0))
             while True:
                 head = await reader.readexactly(7)
                 rest = await reader.readexactly(int.from_bytes(head[3:7], "big") + 1)
                 _, channel, asked = pamqp.frame.unmarshal(head + rest)
+                self.asked.append(asked.name)
+                if self._cut_at is not None and isinstance(asked, self._cut_at):
+                    return
                 answer = self._answer(asked, opening)
                 if answer is not None:
                     writer.write(pamqp.frame.marshal(answer, channel))
@@ -70,9 +81,9 @@ class FakeBroker:
 
 
 @asynccontextmanager
-async def fake_broker() -> AsyncIterator[FakeBroker]:
+async def fake_broker(broker: FakeBroker | None = None) -> AsyncIterator[FakeBroker]:
     """One that listens."""
-    broker = FakeBroker()
+    broker = broker or FakeBroker()
     server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
     broker.port = server.sockets[0].getsockname()[1]
     try:

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from tickfan.commands import OK, WRONG
-from tickfan.commands.check import check
+from tickfan.commands.check import check, connect
 from tickfan.config import load
 
 if TYPE_CHECKING:
@@ -84,6 +84,15 @@ def test_no_secret_is_printed(
     assert "a-token" not in out
     assert "someone:***@mq.example" in out
     assert tomllib.loads(out)["publish"]["token"] == "***"
+
+
+def test_the_embedded_broker_has_what_the_feeds_need(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to connect to, and that is well."""
+    assert connect(None, is_demo=True) == OK
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("ok ")
+    assert "memory://: the broker is in the service" in first
+    assert last == "1 ok"
 
 
 def test_wrong_settings_print_nothing_but_the_complaints(
