@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     MakeProcess = Callable[..., Awaitable[ServiceProcess]]
 
 TRACES = ("Traceback", "was destroyed", "never retrieved", "Unclosed", "Exception", "Error ")
-# Fewer connections than any machine's limit of open files: no warning about that.
+# Fewer connections than any machine's limit of open files: no line about that.
 QUIET = {"LOG__FORMAT": "json", "STREAM__CONNECTIONS_MAX": "100"}
 SSE = request("/v1/sse?channels=quotes.A&_token=hush")
 

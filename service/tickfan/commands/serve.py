@@ -21,7 +21,13 @@ from tickfan.app import StartError
 from tickfan.app import serve as run
 from tickfan.commands import FAILED, OK
 from tickfan.commands.banner import banner
-from tickfan.commands.shared import BROKER_URL, raise_file_limit, say, settings_to_serve
+from tickfan.commands.shared import (
+    BROKER_URL,
+    FILES_BESIDE_CLIENTS,
+    raise_file_limit,
+    say,
+    settings_to_serve,
+)
 
 if sys.platform != "win32":
     import uvloop
@@ -39,13 +45,23 @@ POLL_S = 0.02
 
 def serve(config: Path | None, *, is_demo: bool = False) -> int:
     """Serve under uvloop; one sentence and status 1 if it cannot start."""
-    settings = settings_to_serve(config, is_demo=is_demo)
+    wanted = settings_to_serve(config, is_demo=is_demo)
+    settings = wanted.with_connections_max(raise_file_limit(wanted.stream.connections_max))
     logs.configure(settings.log.level, settings.log.format)
     tasks: list[asyncio.Task[None]] = []
+
+    def on_ready(broker: Broker) -> None:
+        # Not before: a port that is taken should be the one thing that is said.
+        _warn(settings)
+        _say_room(settings.stream.connections_max, wanted.stream.connections_max)
+        _settle()
+        if sys.stderr.isatty() or settings.log.format == "console":
+            tasks.append(asyncio.get_running_loop().create_task(_greet(settings, broker)))
+
     factory = uvloop.new_event_loop if sys.platform != "win32" else None
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(run(settings, on_ready=lambda broker: _on_ready(settings, broker, tasks)))
+            runner.run(run(settings, on_ready=on_ready))
     except StartError as error:
         say(str(error))
         return FAILED
@@ -54,10 +70,18 @@ def serve(config: Path | None, *, is_demo: bool = False) -> int:
     return OK
 
 
-def _on_ready(settings: Settings, broker: Broker, tasks: list[asyncio.Task[None]]) -> None:
-    # Not before: a port that is taken should be the one thing that is said.
-    raise_file_limit(settings.stream.connections_max)
-    _warn(settings)
+def _say_room(room: int, wanted: int) -> None:
+    """Say that there is less room than was asked for: it matters where so many clients come."""
+    if room < wanted:
+        log.info(
+            "the limit of open files leaves room for fewer connections",
+            connections_max=room,
+            wanted=wanted,
+            hint=f"ulimit -n {wanted + FILES_BESIDE_CLIENTS}",
+        )
+
+
+def _settle() -> None:
     # What is there now stays, so the collector need not look at it again. And updates in
     # histories make the collector's rounds long, so it makes fewer of them: a
     # sixth of the ingest's cost for batches at most (docs/benchmarks.md). A round over
@@ -65,8 +89,6 @@ def _on_ready(settings: Settings, broker: Broker, tasks: list[asyncio.Task[None]
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)
-    if sys.stderr.isatty() or settings.log.format == "console":
-        tasks.append(asyncio.get_running_loop().create_task(_greet(settings, broker)))
 
 
 async def _greet(settings: Settings, broker: Broker) -> None:
@@ -83,15 +105,15 @@ async def _greet(settings: Settings, broker: Broker) -> None:
 
 def _warn(settings: Settings) -> None:
     """Say in one line what runs in the place of RabbitMQ."""
-    mend = f"set {BROKER_URL}, and leave --demo and market.enabled out"
+    hint = f"set {BROKER_URL}, and leave --demo and market.enabled out"
     if settings.market.enabled:
         log.warning(
-            "the market is simulated: no price here is real", rate=settings.market.rate, mend=mend
+            "the market is simulated: no price here is real", rate=settings.market.rate, hint=hint
         )
     elif settings.broker.is_memory:
         log.warning(
             "the broker is inside of this process: it has what HTTP publishes, and nothing else",
-            mend=mend,
+            hint=hint,
         )
 
 

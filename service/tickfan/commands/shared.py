@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
 import typer
 
 from tickfan.commands import WRONG
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
     from tickfan.config import Settings
 
-
-log = structlog.get_logger("tickfan")
 
 BROKER_URL = "TICKFAN_BROKER__URL"
 
@@ -81,36 +78,31 @@ FILES_BESIDE_CLIENTS = 100
 """Descriptors for listeners, the broker, logs and the loop."""
 
 
-def raise_file_limit(connections: int) -> None:
-    """Let the process open as many files as ``connections`` need, or warn that it may not.
+def raise_file_limit(connections: int) -> int:
+    """Let the process open as many files as ``connections`` need; how many it has room for.
 
-    Many systems start a process with 1,024, far below what they would allow;
-    each connection takes one.
+    Many systems start a process with 1,024, far below what they would allow; each
+    connection takes one. Fewer than were asked for is no fault on a laptop: who comes when
+    there is no room is told ``overload``, and the broker still finds a file.
     """
     try:
         import fcntl  # noqa: PLC0415 - not on Windows
         import resource  # noqa: PLC0415
     except ImportError:
-        return
+        return connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + FILES_BESIDE_CLIENTS
     if soft != resource.RLIM_INFINITY and soft < needed:
         wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        log.warning(
-            "the limit of open files is too low for stream.connections_max",
-            files=soft,
-            connections_max=connections,
-            mend=f"ulimit -n {needed}",
-        )
+    files = needed if soft == resource.RLIM_INFINITY else min(needed, soft)
     # Linux doubles a process's table of files when it is full, and stops a process with
     # threads for 10 to 25 ms each time (fs/file.c, expand_fdtable). So this is done now,
     # and not in the middle of a rush of clients.
-    highest = (needed if soft == resource.RLIM_INFINITY else min(needed, soft)) - 1
     with contextlib.suppress(OSError), Path(os.devnull).open("rb") as file:
-        os.close(fcntl.fcntl(file, fcntl.F_DUPFD, highest))
+        os.close(fcntl.fcntl(file, fcntl.F_DUPFD, files - 1))
+    return max(files - FILES_BESIDE_CLIENTS, files // 2)
 
 
 async def until_signal(work: Coroutine[object, object, None]) -> bool:

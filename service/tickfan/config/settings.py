@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         """Whether nothing says where prices come from: no broker, and no simulated market."""
         return not (self.broker.url.get_secret_value() or self.market.enabled)
 
+    def with_connections_max(self, connections: int) -> Settings:
+        """The same settings, with another ``stream.connections_max``."""
+        stream = self.stream.model_copy(update={"connections_max": connections})
+        return self.model_copy(update={"stream": stream})
+
     def feed_specs(self) -> tuple[FeedSpec, ...]:
         """The feeds as the hub knows them, in the file's order."""
         return tuple(feed.spec() for feed in self.feeds)

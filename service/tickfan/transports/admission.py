@@ -222,7 +222,9 @@ class Admission:
     def turned_away(self, format_: Format, reason: Reason, transport: str, remote: str) -> None:
         """Count and log a client that could not come in: one line."""
         self.tally.closes[format_.name, reason.name] += 1
-        log.info("turned away", transport=transport, reason=reason.name, remote=remote)
+        limit = {"connections_max": self.limits.connections_max}
+        more = limit if reason is closing.OVERLOAD else {}
+        log.info("turned away", transport=transport, reason=reason.name, remote=remote, **more)
 
     def farewell(self, connection: Connection, transport: str) -> None:
         """Log the end of a connection: one line."""

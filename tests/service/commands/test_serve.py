@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -122,7 +122,53 @@ async def test_the_log_says_what_runs_in_the_place_of_rabbitmq(
     assert said == (warned is not None)
     if warned is not None:
         assert (second["level"], second["event"]) == ("warning", warned)
-        assert "set TICKFAN_BROKER__URL" in second["mend"]
+        assert "set TICKFAN_BROKER__URL" in second["hint"]
+
+
+async def test_few_files_are_no_warning_and_no_failure(
+    unused_tcp_port_factory: Callable[[], int],
+) -> None:
+    """It takes as many clients as there is room for; the next is told, and the rest works."""
+    port, admin_port = unused_tcp_port_factory(), unused_tcp_port_factory()
+    env = _environment(
+        HTTP__PORT=str(port), HTTP__ADMIN_PORT=str(admin_port), LOG__FORMAT="json",
+        STOP__DRAIN_S="0",
+    )  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", 'ulimit -n 100; exec "$@"', "-", sys.executable, "-m", "tickfan", "serve",
+        "--demo",
+        cwd=ROOT, env=env, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    said: list[dict[str, Any]] = []
+    streams: list[asyncio.StreamWriter] = []
+    try:
+        async with asyncio.timeout(ENOUGH_S):
+            while "connections_max" not in (said[-1] if said else {}):
+                said.append(json.loads(await process.stderr.readline()))
+            for number in range(51):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                streams.append(writer)
+                writer.write(b"GET /v1/sse?channels=quotes.%23 HTTP/1.1\r\nHost: x\r\n\r\n")
+                words = b'"reason":"overload"' if number == 50 else b"event: subscribed"
+                assert (await reader.readuntil(words)).startswith(b"HTTP/1.1 200 ")
+            _, admin = await asyncio.open_connection("127.0.0.1", admin_port)
+            streams.append(admin)
+            said.append(json.loads(await process.stderr.readline()))
+            process.send_signal(signal.SIGTERM)
+            await process.communicate()
+    finally:
+        for writer in streams:
+            writer.close()
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    warned = [line["event"] for line in said if line["level"] != "info"]
+    assert warned == ["the market is simulated: no price here is real"]
+    room, away = said[-2:]
+    assert (room["connections_max"], room["wanted"]) == (50, 20_000)
+    assert room["hint"] == "ulimit -n 20100"
+    assert (away["reason"], away["connections_max"]) == ("overload", 50)
 
 
 async def _read_on(client: tickfan_client.Client) -> None:
