@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("tickfan")
 
-KNOWN_WITHIN_S = 3.0
-"""So long the greeting waits for the broker: a RabbitMQ that is there has answered by then."""
+KNOWN_WITHIN_S = 6.0
+"""So long the greeting waits for the broker: after 5 s a host that does not answer is named."""
 POLL_S = 0.02
 
 
