@@ -37,9 +37,12 @@ class Search:
 
     def __init__(self, selectors: Collection[Selector]) -> None:
         self._selectors = selectors
-        self._feeds = {feed for feed, _ in selectors}
+        self._feeds: set[Feed] = set()
         # How many of the selectors have wildcards.
-        self.wild = sum([pattern.is_wild for _, pattern in selectors])
+        self.wild = 0
+        for feed, pattern in selectors:
+            self._feeds.add(feed)
+            self.wild += pattern.is_wild
         # How many channels the feeds had when the last full look at them began.
         self._since: dict[Feed, int] = {}
         self._is_paced = False
@@ -117,7 +120,8 @@ class Reach(Search):
         known = self._ask()
         if known is not None:
             self._known, self.channels = known, set()
-            self._since = self._lengths()
+            if self.wild:
+                self._since = self._lengths()
         return known is not None
 
     def steps(self) -> Iterator[None]:
@@ -163,7 +167,7 @@ class Survey(Search):
     def finish(self) -> None:
         """As any search's; it says what is there now."""
         super().finish()
-        if any(feed.state_size for feed in self._feeds):
+        if self._looked_at:
             looked_at = self._looked_at
             self.states = [channel for channel in looked_at if channel.state is not None]
             self._gained = [channel for channel in self.states if not looked_at[channel]]
@@ -190,10 +194,14 @@ class Survey(Search):
             return self._selectors
         # Where no channel has a full state now, none has to be looked for. A search that
         # pauses cannot know: a full state may come meanwhile.
-        vain = {feed for feed in self._feeds if feed.is_lossless and not feed.state_size}
-        if not vain:
-            return self._selectors
-        return [selector for selector in self._selectors if selector.feed not in vain]
+        for feed in self._feeds:
+            if feed.is_lossless and not feed.state_size:
+                return [
+                    selector
+                    for selector in self._selectors
+                    if selector.feed.state_size or not selector.feed.is_lossless
+                ]
+        return self._selectors
 
     def _found(self, selector: Selector, some: list[Channel]) -> None:
         if selector.feed.is_lossless:
@@ -233,7 +241,9 @@ class Prepared:
     @property
     def is_large(self) -> bool:
         """Whether it should take its steps before it is used, or it holds the loop."""
-        wild = sum([search.wild for search in self._searches()])
+        wild = self.survey.wild
+        for reach in self.reaches.values():
+            wild += reach.wild
         if not wild:  # a name is looked up
             return False
         return wild > WILD_AT_ONCE or self._looks > LOOKS_AT_ONCE

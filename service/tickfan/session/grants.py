@@ -93,8 +93,11 @@ class Plan:
     @property
     def is_lossless(self) -> bool:
         """Whether something lossless is granted."""
-        granted = self.granted.values()
-        return None in [interval_ms for grants in granted for _, interval_ms in grants]
+        for grants in self.granted.values():
+            for _, interval_ms in grants:
+                if interval_ms is None:
+                    return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +128,7 @@ def parse_request(fields: Mapping[str, Any], channels_max: int) -> Request:
     (``bad_field``) that names the field, what it must be, and what came.
     """
     channels = fields.get("channels")
-    if (
-        not isinstance(channels, (list, tuple))
-        or not channels
-        or not all(isinstance(entry, str) for entry in channels)
-    ):
+    if not isinstance(channels, (list, tuple)) or not channels or set(map(type, channels)) != {str}:
         raise _bad("channels", "a list of one or more channel names or patterns", channels)
     interval_ms = fields.get("interval_ms")
     if interval_ms is not None and (type(interval_ms) is not int or interval_ms < 0):
@@ -145,7 +144,7 @@ def parse_request(fields: Mapping[str, Any], channels_max: int) -> Request:
     texts = dict.fromkeys(channels) if len(channels) <= channels_max else ()
     return Request(
         tuple(channels),
-        tuple([_pattern_or_refusal(text) for text in texts]),
+        tuple(map(_pattern_or_refusal, texts)),
         interval_ms,
         snapshot,
         None if cursor is None else _places_or_refusal(cursor),

@@ -112,8 +112,8 @@ class Subscriptions:
             plan = self._planner.fit(plan, held)
             if connection.lossless is not None:
                 had = connection.lossless.channels
-        asked = plan.grants if plan.request.snapshot else ()
-        survey = Survey([selector for selector, _ in asked], had)
+        asked = plan.granted.values() if plan.request.snapshot else ()
+        survey = Survey([selector for grants in asked for selector, _ in grants], had)
         return self._prepared(format_, until, {**held, **plan.granted}, survey)
 
     def prepare_unsubscribe(self, connection: Connection, patterns: Iterable[Pattern]) -> Prepared:

@@ -72,7 +72,7 @@ def instead(admission: Admission, web_request: web.Request, plan: Plan) -> web.R
     """
     if plan.refusals:
         return error_response(plan.refusals)
-    if _is_finished(admission.feeds, plan):
+    if plan.request.until is not None and _is_finished(admission.feeds, plan):
         return web.Response(status=HTTPStatus.NO_CONTENT, headers=HEADERS)
     return admission.ask_next(web_request, lossless=plan.is_lossless)
 
