@@ -17,7 +17,7 @@ from tickfan.core.pattern import Pattern
 from tickfan.core.update import MESSAGE_UPDATES_MAX, SNAPSHOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from tickfan.core.cursor import Place
     from tickfan.core.spec import FeedSpec
@@ -76,9 +76,9 @@ class Feed:
     """The state of one feed: its channels, its history, its source."""
 
     __slots__ = (
-        "channels", "confirmed_after", "first_seq", "heard_ms", "history", "index", "is_lossless",
-        "largest", "name", "newest", "patterns", "since_ms", "size_most", "spec", "state_size",
-        "upstream", "why",
+        "_beginnings", "channels", "confirmed_after", "first_seq", "heard_ms", "history", "index",
+        "is_lossless", "largest", "name", "newest", "patterns", "since_ms", "size_most", "spec",
+        "state_size", "upstream", "why",
     )  # fmt: skip
 
     def __init__(self, spec: FeedSpec) -> None:
@@ -86,6 +86,13 @@ class Feed:
         self.name = spec.name
         self.is_lossless = spec.is_lossless
         self.patterns = tuple(Pattern(text) for text in spec.bind)
+        # The first words of what can match here, where these decide; None: they do not.
+        self._beginnings: frozenset[str] | None = frozenset()
+        for pattern in self.patterns:
+            if pattern.beginnings is None or self._beginnings is None:
+                self._beginnings = None
+            else:
+                self._beginnings |= pattern.beginnings
         self.channels: dict[str, Channel] = {}
         # The same channels, by their words.
         self.index: ChannelIndex[Channel] = ChannelIndex()
@@ -120,6 +127,8 @@ class Feed:
 
     def overlaps(self, pattern: Pattern) -> bool:
         """Whether the pattern can match any of the feed's channels."""
+        if self._beginnings is not None:
+            return pattern.words[0] in self._beginnings
         if not pattern.is_wild:
             return self.covers(pattern.text)
         for own in self.patterns:  # noqa: SIM110 - any() takes twice as long, for one pattern
@@ -219,7 +228,7 @@ class Feed:
         """How many channels :meth:`find` would look at; a name is looked up."""
         return self.index.looks(pattern, since) if pattern.is_wild else 0
 
-    def find(self, pattern: Pattern, since: int = 0) -> Iterator[list[Channel]]:
+    def find(self, pattern: Pattern, since: int = 0) -> Iterable[list[Channel]]:
         """The feed's channels that match, as :meth:`~ChannelIndex.find` gives them.
 
         A channel that is named comes whenever it came.
@@ -227,4 +236,4 @@ class Feed:
         if pattern.is_wild:
             return self.index.find(pattern, since)
         channel = self.channels.get(pattern.text)
-        return iter(() if channel is None else ([channel],))
+        return () if channel is None else ([channel],)

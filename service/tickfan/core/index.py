@@ -67,7 +67,7 @@ class ChannelIndex(Generic[C]):
         _, start, end = self._of_rarest_word(pattern, since)
         return end - start
 
-    def find(self, pattern: Pattern, since: int = 0) -> Iterator[list[C]]:
+    def find(self, pattern: Pattern, since: int = 0) -> Iterable[list[C]]:
         """The channels that match, in the order in which they came.
 
         ``since`` leaves out the channels that were there when the index was so
@@ -75,9 +75,11 @@ class ChannelIndex(Generic[C]):
         were looked at. Between two of them the index may grow: what came after
         the first is not looked at.
         """
+        for word in pattern.literals:
+            if word not in self._places:
+                return ()  # as most wildcards that nobody has asked for yet
         held, start, end = self._of_rarest_word(pattern, since)
-        # Most wildcards that nobody has asked for yet find nothing.
-        return iter(()) if start == end else self._matching(pattern, held, start, end)
+        return self._matching(pattern, held, start, end)
 
     def _matching(
         self, pattern: Pattern, held: Sequence[int], start: int, end: int

@@ -63,15 +63,14 @@ class Pattern(str):
     ``__hash__`` and ``__eq__`` in Python took a third of a large command.
     """
 
-    __slots__ = ("_beginnings", "is_wild", "literals", "matches", "text", "words")
+    __slots__ = ("beginnings", "is_wild", "literals", "matches", "text", "words")
 
     def __init__(self, text: str) -> None:
         """Parse ``text``; raises :class:`Refusal` (``bad_pattern``, ``bad_channel``)."""
-        super().__init__()
         self.text = text
         self.words = self.literals = words = _words(text)
         self.is_wild = "*" in text or "#" in text
-        self._beginnings: frozenset[str] | None = None
+        self.beginnings: frozenset[str] | None = None
         if not self.is_wild:
             self.matches: Callable[[str], bool] = text.__eq__
             return
@@ -80,15 +79,15 @@ class Pattern(str):
         self.matches = _matcher(text, words)
         if len(words) == 2 and words[1] == "#" and self.literals:
             # quotes.#, as feeds mostly bind: the first words of what overlaps it.
-            self._beginnings = frozenset((words[0], "*", "#"))
+            self.beginnings = frozenset((words[0], "*", "#"))
 
     def __repr__(self) -> str:
         return f"<Pattern {self.text}>"
 
     def overlaps(self, other: Pattern) -> bool:
         """Whether some channel name matches both patterns."""
-        if self._beginnings is not None:
-            return other.words[0] in self._beginnings
+        if self.beginnings is not None:
+            return other.words[0] in self.beginnings
         return _overlap(self.words, other.words)
 
 

@@ -33,15 +33,15 @@ out in the same turn: each of the two takes some 6 us a wildcard."""
 class Search:
     """Looks for the channels of some selectors."""
 
-    __slots__ = ("_feeds", "_is_paced", "_selectors", "_since", "wild")
+    __slots__ = ("_is_paced", "_selectors", "_since", "feeds", "wild")
 
     def __init__(self, selectors: Collection[Selector]) -> None:
         self._selectors = selectors
-        self._feeds: set[Feed] = set()
+        self.feeds: set[Feed] = set()  # those of the selectors
         # How many of the selectors have wildcards.
         self.wild = 0
         for feed, pattern in selectors:
-            self._feeds.add(feed)
+            self.feeds.add(feed)
             self.wild += pattern.is_wild
         # How many channels the feeds had when the last full look at them began.
         self._since: dict[Feed, int] = {}
@@ -92,7 +92,7 @@ class Search:
 
     def _lengths(self) -> dict[Feed, int]:
         """How many channels each feed has now."""
-        return {feed: len(feed.index) for feed in self._feeds}
+        return {feed: len(feed.index) for feed in self.feeds}
 
     def _found(self, selector: Selector, some: list[Channel]) -> None:
         raise NotImplementedError
@@ -194,7 +194,7 @@ class Survey(Search):
             return self._selectors
         # Where no channel has a full state now, none has to be looked for. A search that
         # pauses cannot know: a full state may come meanwhile.
-        for feed in self._feeds:
+        for feed in self.feeds:
             if feed.is_lossless and not feed.state_size:
                 return [
                     selector
@@ -237,6 +237,10 @@ class Prepared:
         self.survey = survey
         self.keys = keys
         self.reaches = reaches
+
+    def feeds(self) -> set[Feed]:
+        """The feeds that the connection gets something of after it."""
+        return set().union(*[reach.feeds for reach in self.reaches.values()])
 
     @property
     def is_large(self) -> bool:

@@ -79,23 +79,30 @@ class Connection:
             sets.append(self.lossless.channels)
         return lambda channel: any(channel in channels for channels in sets)
 
-    def take_grants(self, granted: Mapping[Pattern, tuple[Grant, ...]]) -> set[Feed]:
-        """Add grants; returns the lossless feeds that are new to the connection."""
+    def take_grants(
+        self, granted: Mapping[Pattern, tuple[Grant, ...]], feeds: Iterable[Feed]
+    ) -> set[Feed]:
+        """Add grants; returns the lossless feeds that are new to the connection.
+
+        ``feeds`` are those of all of its grants then.
+        """
         had = self.feeds
         self.grants.update(granted)
-        self._note_feeds()
+        self.feeds = tuple(feeds)
         return {feed for feed in self.feeds if feed.is_lossless and feed not in had}
 
-    def drop_grants(self, patterns: Iterable[Pattern]) -> bool:
-        """Remove the grants of these patterns; returns whether there were any."""
+    def drop_grants(self, patterns: Iterable[Pattern], feeds: Iterable[Feed]) -> bool:
+        """Remove the grants of these patterns; returns whether there were any.
+
+        ``feeds`` are those of the grants that are left.
+        """
         before = len(self.grants)
         for pattern in patterns:
             self.grants.pop(pattern, None)
-        self._note_feeds()
-        return len(self.grants) < before
-
-    def _note_feeds(self) -> None:
-        self.feeds = tuple({feed for grants in self.grants.values() for (feed, _), _ in grants})
+        if len(self.grants) == before:
+            return False
+        self.feeds = tuple(feeds)
+        return True
 
 
 def keys_of(

@@ -177,14 +177,14 @@ class Subscriptions:
         self, connection: Connection, patterns: Iterable[Pattern], prepared: Prepared
     ) -> None:
         """Take patterns back; what waits of them is not sent any more."""
-        if connection.drop_grants(patterns):
+        if connection.drop_grants(patterns, prepared.feeds()):
             regroup(connection, self._directory, prepared)
             connection.subscriber.keep_only(connection.is_due())
 
     def _join(self, connection: Connection, plan: Plan, prepared: Prepared) -> set[Feed]:
         """Put it into the audiences of its grants; returns the lossless feeds new to it."""
         prepared.survey.finish()
-        fresh = connection.take_grants(plan.granted)
+        fresh = connection.take_grants(plan.granted, prepared.feeds())
         regroup(connection, self._directory, prepared)
         return fresh
 

@@ -44,6 +44,19 @@ def test_a_feed_covers_what_any_of_its_patterns_matches() -> None:
     assert not feed.overlaps(Pattern("quotes.#"))
 
 
+patterns = st.lists(st.sampled_from(["a", "b", "*", "#"]), min_size=1, max_size=4).map(".".join)
+
+
+@LAW
+@given(bind=st.lists(st.one_of(st.sampled_from(["a.#", "b.#"]), patterns), min_size=1, max_size=3),
+       asked=patterns)  # fmt: skip
+def test_a_feed_overlaps_with_what_one_of_its_patterns_does(bind: list[str], asked: str) -> None:
+    """The look at first words, which is for what feeds mostly bind, says the same."""
+    feed = lossless_feed(bind=tuple(bind))
+    pattern = Pattern(asked)
+    assert feed.overlaps(pattern) is any(pattern.overlaps(own) for own in feed.patterns)
+
+
 @LAW
 @given(
     before=st.lists(CHANNEL_NAMES, unique=True, max_size=8),
