@@ -179,6 +179,23 @@ async def test_a_lost_connection_is_shown_and_goes_on_where_it_was(
         assert [values(line)[-1] for line in await browser.run(TAPE)] == ["0", "1", "2", "3"]
 
 
+async def test_its_connection_can_be_named_to_an_operator(make_live: MakeLive) -> None:
+    """The name that the log has stands there, also once the connection is lost; then the next."""
+    live = await make_live(STREAM__RETRY_MS="1000")
+    name = "document.querySelector('#connection').innerText"
+    async with page(live, "?channels=quotes.*") as browser:
+        [first] = live.service.connections
+        assert await browser.run(name) == first.id
+        assert await browser.run("document.querySelector('#named').checkVisibility()")
+
+        first.subscriber.end(closing.DRAIN)
+        await browser.until(f"{STATE} == 'waiting'")
+        assert await browser.run(name) == first.id
+        await browser.until(f"{STATE} == 'live'")
+        [second] = live.service.connections
+        assert await browser.run(name) == second.id != first.id
+
+
 async def test_what_would_be_refused_again_is_not_asked_again(service: Live) -> None:
     """A close code from 4500 on ends it, with the reason."""
     async with page(service, "?channels=trades.X") as browser:

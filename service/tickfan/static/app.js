@@ -44,6 +44,8 @@ const chips = new Chips(find("#feeds", HTMLElement), channels, subscribe);
 const events = new Events(find("#events", HTMLOListElement), find("#events + .empty", HTMLElement));
 const simulated = find("#simulated", HTMLElement);
 const curl = find("#curl", HTMLElement);
+const named = find("#named", HTMLElement);
+const connection = find("#connection", HTMLElement);
 const legend = find("#legend", HTMLDetailsElement);
 const noValue = find("#latest + .empty", HTMLElement);
 const noUpdate = find("#tape + .empty", HTMLElement);
@@ -129,6 +131,9 @@ function hear(message) {
     }
   } else if (message.t === "welcome") {
     simulated.hidden = !message.simulated;
+    // It stays when the connection is lost: an operator is asked for it just then.
+    connection.textContent = message.connection;
+    named.hidden = false;
   } else if (message.t === "error") {
     events.tell(`${message.code}: ${message.message}`);
   } else if (message.t === "gap") {
