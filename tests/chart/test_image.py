@@ -262,8 +262,8 @@ async def test_the_built_page_shows_prices(container: Container) -> None:
         await browser.visit(f"{container.url}/?channels=quotes.*,trades.*")
         for table in ("latest", "tape"):
             await browser.until(f"document.querySelectorAll('#{table} tbody tr').length > 3")
-        latest = "getComputedStyle(document.querySelector('#latest'))"
-        assert await browser.run(f"{latest}.borderCollapse") == "collapse"
+        table = "getComputedStyle(document.querySelector('#latest table'))"
+        assert await browser.run(f"{table}.borderSpacing") == "0px", "the style sheet is in force"
         assert not browser.complaints
 
 
