@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickfan.api import channels, history
+from tickfan.commands.shared import FILES_BESIDE_CLIENTS
 from tickfan.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, load
 from tickfan.config.complaints import sections
 from tickfan.config.feeds import BINDINGS_MAX, FEEDS_MAX
@@ -18,6 +19,7 @@ from tickfan.core import closing, cursor, feed, pattern, update
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES
 from tickfan.fanout import backlog
 from tickfan.ingest import SOURCES_MAX
+from tickfan.session import laggards
 from tickfan.transports import admission, commands, conversation, frames, middlewares, remotes
 from tickfan.wire import inbound
 
@@ -117,6 +119,9 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("digits of", inbound.DIGITS_MAX),
         ("updates after a channel's last", feed.STATE_UPDATES_MAX),
         ("poisoned channels", SOURCES_MAX),
+        ("clients that the log", laggards.NAMED_MAX),
+        ("clients that the log", int(laggards.BEHIND_S)),
+        ("open files", FILES_BESIDE_CLIENTS),
         ("feeds", FEEDS_MAX),
         ("feeds", cursor.LOSSLESS_FEEDS_MAX),
         ("networks in", NETWORKS_MAX),
