@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from loadtest.rig.waiting import until
@@ -58,11 +60,20 @@ async def test_invented_prices_say_so_at_each_door(make_live: MakeLive, is_simul
     for path in ("channels", "channels/trades.AAPL", "channels/trades.AAPL/history"):
         async with service.session.get(service.url(f"/v1/{path}")) as answer:
             said[path] = await answer.json()
+    history = service.url("/v1/channels/trades.AAPL/history?limit=1&format=")
+    async with service.session.get(service.url("/")) as answer:
+        said["/"] = await answer.json()
+    async with service.session.get(f"{history}ndjson") as answer:
+        said["history as NDJSON"] = orjson.loads(await answer.text())
     for path in ("/readyz", "/v1/stats"):
         said[path] = await (await service.admin.get(path)).json()
     assert {door: fields.get("simulated") for door, fields in said.items()} == dict.fromkeys(
         said, True if is_simulated else None
     )
+    async with service.session.get(f"{history}csv") as answer:
+        head, row = csv.reader((await answer.text()).splitlines())
+    marked = {"simulated": "true"} if is_simulated else {}
+    assert dict(list(zip(head, row, strict=True))[head.index("prev") + 1 :]) == marked
 
 
 async def test_the_settings_reach_what_they_set(make_live: MakeLive) -> None:

@@ -21,6 +21,7 @@ from tickfan.wire import csvtable, events
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tickfan.api.context import Context
     from tickfan.core.feed import Channel
     from tickfan.core.update import Update
 
@@ -65,9 +66,9 @@ async def history(request: web.Request) -> web.Response:
         }
         return json_response(context.marked(fields))
     body, content_type = (
-        (_ndjson(updates), "application/x-ndjson")
+        (_ndjson(context, updates), "application/x-ndjson")
         if format_ == "ndjson"
-        else (begin + csvtable.table(updates), "text/csv")
+        else (begin + csvtable.table(updates, is_simulated=context.is_simulated), "text/csv")
     )
     return web.Response(
         body=body,
@@ -113,7 +114,8 @@ def _newest(channel: Channel, limit: int) -> list[Update]:
     return found
 
 
-def _ndjson(updates: Sequence[Update]) -> bytes:
+def _ndjson(context: Context, updates: Sequence[Update]) -> bytes:
     return b"".join(
-        orjson.dumps(events.update(update), option=orjson.OPT_APPEND_NEWLINE) for update in updates
+        orjson.dumps(context.marked(events.update(update)), option=orjson.OPT_APPEND_NEWLINE)
+        for update in updates
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import ETag, web
 
-from tickfan.api.context import json_response
+from tickfan.api.context import CONTEXT, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,15 +83,13 @@ class Page:
         vary = "Accept, Accept-Encoding"
         if "text/html" in request.headers.get("Accept", ""):
             return self._files[INDEX].answer(request, vary)
-        return json_response(
-            {
-                "service": "tickfan",
-                "streams": ["/v1/sse", "/v1/ws", "/v1/ndjson"],
-                "channels": "/v1/channels",
-                "try": "curl -N '<this address>v1/sse?channels=quotes.%23'",
-            },
-            headers={"Vary": vary},
-        )
+        fields = {
+            "service": "tickfan",
+            "streams": ["/v1/sse", "/v1/ws", "/v1/ndjson"],
+            "channels": "/v1/channels",
+            "try": "curl -N '<this address>v1/sse?channels=quotes.%23'",
+        }
+        return json_response(request.app[CONTEXT].marked(fields), headers={"Vary": vary})
 
     async def asset(self, request: web.Request) -> web.Response:
         """A file of the page. Raises :class:`aiohttp.web.HTTPNotFound`."""

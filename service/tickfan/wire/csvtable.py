@@ -21,12 +21,14 @@ _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - some spreadsheets t
 _TO_QUOTE = re.compile(r'[",\r\n]')
 
 
-def table(updates: Sequence[Update]) -> bytes:
+def table(updates: Sequence[Update], *, is_simulated: bool = False) -> bytes:
     """One row an update, in UTF-8: a column for each field of ``data``.
 
-    The column ``data`` is for values that are no objects. ``prev`` is the last: a gap is not
-    listed, and is seen by a ``prev`` that no row has as its ``seq``.
+    The column ``data`` is for values that are no objects. ``prev`` stands behind them: a gap is
+    not listed, and is seen by a ``prev`` that no row has as its ``seq``. Invented prices have
+    one more column, ``simulated``: a table is mostly read from a file.
     """
+    marks = {"simulated": True} if is_simulated else {}
     names = list(
         dict.fromkeys(
             name for update in updates if isinstance(update.data, dict) for name in update.data
@@ -34,13 +36,14 @@ def table(updates: Sequence[Update]) -> bytes:
     )
     has_plain = not all(isinstance(update.data, dict) for update in updates)
     columns = [f"data.{name}" for name in names] + ["data"] * (has_plain or not names)
-    lines = [_line(["channel", "seq", "ts", "type", *columns, "prev"])]
+    lines = [_line(["channel", "seq", "ts", "type", *columns, "prev", *marks])]
     for update in updates:
         is_object = isinstance(update.data, dict)
         values = [update.data.get(name) if is_object else None for name in names]
         if len(columns) > len(names):
             values.append(None if is_object else update.data)
         row = [update.channel.name, update.seq, update.ts, update.type, *values, update.prev]
+        row += marks.values()
         lines.append(_line(row))
     return "".join(lines).encode()
 
