@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "TICKFAN_"
-TEST_PREFIX = "TICKFAN_TEST_"
 DELIMITER = "__"
+_TOOLS = ("TICKFAN_TEST_", "TICKFAN_LOAD_")
+"""How variables begin that are for the tests of this repository, and for its load tests."""
 
 # Kubernetes puts the addresses of every Service of the namespace into each
 # container; a Service named "tickfan" makes TICKFAN_SERVICE_HOST,
@@ -62,7 +63,7 @@ def read(environ: Mapping[str, str]) -> FromEnvironment:
     found = FromEnvironment({}, {}, [])
     for variable, value in sorted(environ.items()):
         name = variable.upper()
-        if not name.startswith(PREFIX) or name.startswith(TEST_PREFIX):
+        if not name.startswith(PREFIX) or name.startswith(_TOOLS):
             continue
         if variable in known:
             path, kinds = known[variable]

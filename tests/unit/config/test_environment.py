@@ -75,10 +75,15 @@ def test_words_for_true_and_false(text: str, value: object) -> None:
     assert read({"TICKFAN_BROKER__DECLARE": text}).values == {"broker": {"declare": value}}
 
 
-def test_variables_of_the_tests_and_of_kubernetes_are_not_ours() -> None:
-    """A Service named tickfan puts its address into each container of the namespace."""
+def test_variables_of_tools_and_of_kubernetes_are_not_ours() -> None:
+    """A Service named tickfan puts its address into each container of the namespace.
+
+    Who exports the variables of a load test publishes from the same shell.
+    """
     theirs = {
         "TICKFAN_TEST_AMQP_URL": "amqp://x",
+        "TICKFAN_LOAD_HOST": "https://prices.example",
+        "TICKFAN_LOAD_CLIENTS_PER_VU": "3",
         "tickfan_test_amqp_url": "amqp://x",
         "tickfan_version": "1",
         "TICKFAN_SERVICE_HOST": "10.0.0.1",
