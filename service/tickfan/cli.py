@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from tickfan.commands import WRONG
+from tickfan.commands import FAILED, OK, WRONG
 from tickfan.commands.banner import DEFAULT_URL
 
 cli = typer.Typer(
@@ -68,8 +68,9 @@ def _version() -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"tickfan {_version()}\n")
-        raise typer.Exit
+        from tickfan.commands.shared import show
+
+        raise typer.Exit(OK if show(f"tickfan {_version()}\n") else FAILED)
 
 
 @cli.callback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -17,8 +18,6 @@ from tickfan.cli import cli
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for name in os.environ:
         if name.startswith("TICKFAN_"):
             monkeypatch.delenv(name)
@@ -78,15 +77,23 @@ def test_the_demo_and_a_rabbitmq_are_two_wishes(command: str) -> None:
     assert "hunter2" not in line
 
 
-def test_check_says_that_a_disk_is_full() -> None:
-    """One line instead of a traceback, status 1."""
+@pytest.mark.parametrize(
+    "command",
+    ["check --demo", "check --demo --connect", "version", "--version", "publish --simulated"],
+)
+def test_a_full_disk_is_one_line(command: str, unused_tcp_port: int) -> None:
+    """Instead of a traceback; status 1. What else is wrong is said, too."""
+    is_publishing = command.startswith("publish")
+    env = {"TICKFAN_BROKER__URL": f"amqp://127.0.0.1:{unused_tcp_port}/"} if is_publishing else {}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "tickfan", "check", "--demo"],
+            [sys.executable, "-m", "tickfan", *command.split()], env=os.environ | env,
             stdout=full, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S, check=False,
         )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr == ("tickfan: what it prints cannot be written: No space left on device\n")
+    first, *others = done.stderr.splitlines()
+    assert first == "tickfan: what it prints cannot be written: No space left on device"
+    assert len(others) == is_publishing
 
 
 def test_check_connects_if_it_is_asked_to() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,9 @@ from tickfan.app import amqp_options
 from tickfan.broker.amqp.survey import survey
 from tickfan.broker.base import Finding, Verdict
 from tickfan.commands import FAILED, OK
-from tickfan.commands.shared import leave_stdout, settings_to_serve
+from tickfan.commands.shared import settings_to_serve, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from tickfan.config import Settings
@@ -31,7 +29,7 @@ MEMORY = "broker.url is memory://: the broker is in the service, and has what th
 def check(config: Path | None, *, is_demo: bool = False) -> int:
     """Print every setting, secrets masked."""
     settings = settings_to_serve(config, is_demo=is_demo)
-    return _print(settings.to_toml().splitlines(), OK)
+    return OK if show(settings.to_toml()) else FAILED
 
 
 def connect(config: Path | None, within_s: float = WITHIN_S, *, is_demo: bool = False) -> int:
@@ -47,7 +45,8 @@ def connect(config: Path | None, within_s: float = WITHIN_S, *, is_demo: bool = 
     width = max(map(len, Verdict))
     lines = [f"{finding.verdict:<{width}}  {finding.text}" for finding in findings]
     summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
-    return _print([*lines, summary], FAILED if counts[Verdict.WRONG] else OK)
+    is_shown = show("".join(f"{line}\n" for line in [*lines, summary]))
+    return FAILED if counts[Verdict.WRONG] or not is_shown else OK
 
 
 async def _findings(settings: Settings, within_s: float) -> list[Finding]:
@@ -62,13 +61,3 @@ async def _findings(settings: Settings, within_s: float) -> list[Finding]:
         text = f"no answer within {within_s:g} s: the rest was not looked at"
         found.append(Finding(Verdict.WRONG, text))
     return found
-
-
-def _print(lines: Iterable[str], status: int) -> int:
-    try:
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
-        sys.stdout.flush()
-    except OSError as error:
-        leave_stdout(error)
-        return status if isinstance(error, BrokenPipeError) else FAILED
-    return status

@@ -29,7 +29,14 @@ from tickfan.app import build_broker
 from tickfan.commands import FAILED, OK, WRONG
 from tickfan.commands.outbox import AWAY, Outbox, Outcome, Patience
 from tickfan.commands.replay import Playback, Player
-from tickfan.commands.shared import BROKER_URL, no_broker, say, settings_from, until_signal
+from tickfan.commands.shared import (
+    BROKER_URL,
+    no_broker,
+    say,
+    settings_from,
+    show,
+    until_signal,
+)
 from tickfan.core.errors import Refusal
 from tickfan.files.errors import ReplayError
 from tickfan.market import simulated
@@ -132,13 +139,12 @@ async def _publish(
     finally:
         await broker.close()
     problem = problem or outcome.why
-    if outcome.published:
-        _sum_up(outcome, routes, time.monotonic() - begin)
+    is_shown = not outcome.published or show(_summary(outcome, routes, time.monotonic() - begin))
     if problem is not None:
         say(problem)
     if player is not None and (not player.is_done or outcome.unconfirmed_row is not None):
         say(player.where(outcome.unconfirmed_row))
-    return OK if problem is None and _is_well(outcome, routes) else FAILED
+    return OK if problem is None and is_shown and _is_well(outcome, routes) else FAILED
 
 
 async def _all_of(source: Coroutine[object, object, None], outbox: Outbox) -> None:
@@ -216,7 +222,7 @@ def _is_well(outcome: Outcome, routes: Routes) -> bool:
     return outcome.failed == 0 and not any(map(routes.is_lossless, outcome.unroutable_feeds))
 
 
-def _sum_up(outcome: Outcome, routes: Routes, seconds: float) -> None:
+def _summary(outcome: Outcome, routes: Routes, seconds: float) -> str:
     rate = outcome.published / max(seconds, 0.001)
     messages = "" if outcome.messages == outcome.published else f" in {outcome.messages:,} messages"
     lines = [
@@ -229,7 +235,7 @@ def _sum_up(outcome: Outcome, routes: Routes, seconds: float) -> None:
         lossless = sorted(filter(routes.is_lossless, outcome.again_feeds))
         twice = f"  ({', '.join(lossless)}: these may be there twice)" if lossless else ""
         lines.append(f"sent again  {outcome.again:>12,}{twice}")
-    sys.stdout.write("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _hint(outcome: Outcome, routes: Routes) -> str:

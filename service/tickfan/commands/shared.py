@@ -63,6 +63,17 @@ def say(sentence: str) -> None:
     sys.stderr.write(f"tickfan: {sentence}\n")
 
 
+def show(text: str) -> bool:
+    """Write to stdout what a command is for; False if it cannot be written, which is said."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        leave_stdout(error)
+        return isinstance(error, BrokenPipeError)
+    return True
+
+
 def leave_stdout(error: OSError) -> None:
     """Write no more to a stdout that cannot be written to, and say why.
 
