@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,9 @@ class OnError(StrEnum):
 
 def main() -> None:
     """The console script."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Data hold any letter. One that the terminal's or the file's encoding lacks is escaped.
+        sys.stdout.reconfigure(errors="backslashreplace")
     cli(prog_name="tickfan")
 
 

@@ -168,6 +168,21 @@ async def test_a_full_disk_is_one_line(service: FakeService, url: str, as_json: 
     assert status == 1
 
 
+async def test_a_letter_that_the_encoding_lacks_is_escaped(service: FakeService, url: str) -> None:
+    """In a file or a terminal that is not UTF-8 the other letters and lines stay as they are."""
+    service.answers = [[ANSWER, {"t": "updates", "u": [row(1, "5 €"), row(2, "6 £")]}]]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tickfan", "tail", "quotes.A", "--count", "2", "--url", url,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT, env=ENV | {"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    status, out, err = await finish(process)
+    assert (status, len(err.splitlines())) == (0, 1)
+    assert [line.rpartition("last ")[2] for line in out.splitlines()[1:]] == [
+        "5 \\u20ac", "6 \\xa3",
+    ]  # fmt: skip
+
+
 async def test_refused(service: FakeService, url: str) -> None:
     """A refused subscription: code, message and item; status 2."""
     error = {"t": "error", "id": 1, "code": "bad_pattern", "message": "write # as %23",
