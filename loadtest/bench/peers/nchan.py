@@ -46,9 +46,14 @@ http {{
 """
 
 
+def find_nginx() -> str | None:
+    """Its path. Debian has it in a directory that is on root's PATH alone."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+
+
 def find_module() -> str | None:
     """The module's path, None where nginx or nchan is not installed."""
-    if shutil.which("nginx") is None:
+    if find_nginx() is None:
         return None
     return next((path for path in _MODULES if Path(path).exists()), None)
 
@@ -58,9 +63,15 @@ def missing() -> str | None:
     return None if find_module() else "nginx or nchan is not installed (libnginx-mod-nchan)"
 
 
+def _nginx() -> str:
+    found = find_nginx()
+    assert found is not None, "nginx is not installed"
+    return found
+
+
 def version() -> str:
     """Nginx's version."""
-    answer = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True)  # noqa: S607
+    answer = subprocess.run([_nginx(), "-v"], capture_output=True, text=True, check=True)  # noqa: S603
     match = re.search(r"nginx/([\d.]+)", answer.stderr)
     return match[1] if match else "unknown"
 
@@ -84,7 +95,7 @@ class Nchan:
         )
         config.write_text(text)
         self._process = subprocess.Popen(  # noqa: S603
-            ["nginx", "-c", str(config), "-e", str(self._directory / "error.log")]  # noqa: S607
+            [_nginx(), "-c", str(config), "-e", str(self._directory / "error.log")]
         )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not (workers := self._workers()):

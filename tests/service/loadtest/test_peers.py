@@ -1,11 +1,12 @@
-"""The modules of a peer in Node are brought once, by npm."""
+"""The peers of the benchmark: nginx is found, the modules of Node are brought once, by npm."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from loadtest.bench.peers import nodejs
+from loadtest.bench.peers import nchan, nodejs
+from tests.support.programs import require
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +15,17 @@ if TYPE_CHECKING:
 
 
 LOCK = nodejs.SOURCES / "package-lock.json"
+
+
+def test_nginx_is_found_by_who_is_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian has it in /usr/sbin, which is on root's PATH alone."""
+    require("nginx")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert nchan.version() != "unknown"
+    if nchan.find_module() is None:
+        assert "libnginx-mod-nchan" in str(nchan.missing())
+    else:
+        assert nchan.missing() is None
 
 
 def test_an_npm_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
