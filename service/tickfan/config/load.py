@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 import tomllib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pydantic_settings import InitSettingsSource
 
 from tickfan.config import environment
-from tickfan.config.complaints import complaints, feed_names
+from tickfan.config.complaints import complaints, feed_names, sections
 from tickfan.config.settings import Settings
 from tickfan.core.errors import TickfanError
 
@@ -50,13 +50,20 @@ def load(path: Path | None, environ: Mapping[str, str], *, is_demo: bool = False
     problems = list(given.problems)
     # The first source wins, name by name within a table.
     asked = {"market": {"enabled": True}} if is_demo else {}
-    sources = [InitSettingsSource(Settings, values) for values in (asked, given.values)]
+    written: dict[str, Any] = {}
     if path is not None:
         try:
-            sources.append(_file(path))
+            written = _file(path)
         except ConfigError as error:
             # Without the file a verdict on the rest would be a guess.
             raise ConfigError([*error.problems, *problems]) from None
+    # A table over what is none would replace it, and nobody would hear that it was wrong.
+    wrong = {table for table in sections(Settings) if not isinstance(written.get(table, {}), dict)}
+    over = [
+        {name: value for name, value in values.items() if name not in wrong}
+        for values in (asked, given.values)
+    ]
+    sources = [InitSettingsSource(Settings, values) for values in (*over, written)]
     settings = None
     try:
         settings = Settings(_build_sources=(tuple(sources), {}))
@@ -70,13 +77,13 @@ def load(path: Path | None, environ: Mapping[str, str], *, is_demo: bool = False
     return settings
 
 
-def _file(path: Path) -> InitSettingsSource:
+def _file(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
         if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in content[:2]:
             raise ConfigError([f"{path}: {_UTF16}"])
         # Editors on Windows begin a file with a byte order mark.
-        return InitSettingsSource(Settings, tomllib.loads(content.decode("utf-8-sig")))
+        return tomllib.loads(content.decode("utf-8-sig"))
     except OSError as error:
         problem = f"{path}: the file cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:

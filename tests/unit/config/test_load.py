@@ -107,6 +107,22 @@ def test_a_wrong_setting_of_a_feed_is_told_with_the_feeds_name(tmp_path: Path) -
     assert problem.startswith("feed 'b': queue: got 5")
 
 
+@pytest.mark.parametrize("text", ["{} = 5\n", "[[{}]]\nnothing = 1\n"])
+def test_what_is_no_table_is_told_whatever_stands_over_it(tmp_path: Path, text: str) -> None:
+    """A variable's value must not put a table in its place, and have the file's go unheard."""
+    tables = {
+        "http": {"TICKFAN_HTTP__PORT": "9000"},
+        "broker": {"TICKFAN_BROKER__URL": "amqp://127.0.0.1/"},
+        "market": {},  # over it stands the word of the command
+    }
+    for table, variables in tables.items():
+        with pytest.raises(ConfigError) as caught:
+            load(write(tmp_path, text.format(table)), variables, is_demo=table == "market")
+        assert len(caught.value.problems) == 1
+        assert caught.value.problems[0].startswith(f"{table}: got ")
+        assert caught.value.problems[0].endswith("allowed: a table of settings")
+
+
 def test_a_broken_file_is_told_with_its_line(tmp_path: Path) -> None:
     """An editor can jump there."""
     path = write(tmp_path, "[http]\nport = 80 80\n")
