@@ -74,6 +74,8 @@ class Player:
             seen = survey(self._sendable(reader), self._name)
             say(seen.line(reader))
         self._sum_up_bad()
+        if not seen.rows and (self._playback.skips or not seen.bad):
+            raise _nothing_left(reader)
         self.total = seen.rows
         if self._playback.pace.count is not None:
             self.total = min(seen.rows, self._playback.pace.count)
@@ -119,6 +121,7 @@ class Player:
         """The rows to send. Raises :class:`BadRow` for another, unless these are skipped."""
         is_new = self.total is None
         is_first = is_new
+        has_any = False
         with Reader(self._playback.replay) as reader:
             for row in self._sendable(reader):
                 if not isinstance(row, BadRow):
@@ -126,6 +129,7 @@ class Player:
                         said = "; ".join([*reader.layout_found(), f"from {moment(row.ts)} on"])
                         say(f"{reader.name}: {said}")
                         is_first = False
+                    has_any = True
                     yield row
                 elif not self._playback.skips:
                     raise row
@@ -133,6 +137,8 @@ class Player:
                     self._name(row)
         if is_new:
             self._sum_up_bad()
+        if not has_any:
+            raise _nothing_left(reader)
 
     def _name(self, bad: BadRow) -> None:
         self._bad += 1
@@ -172,6 +178,11 @@ class Player:
             size += len(part) + 1
         if batch:
             yield feed, _message(batch, parts), batch
+
+
+def _nothing_left(reader: Reader) -> ReplayError:
+    """What is wrong with a file of which no row goes out, because of what the options leave out."""
+    return ReplayError(f"{reader.name}: no row is left to send")
 
 
 def _message(rows: list[Row], parts: list[bytes]) -> Message:

@@ -63,7 +63,8 @@ def player(path: Path, text: str, message_bytes_max: int = 1_048_576, **options:
     path = path / "prices.csv"
     path.write_text(text)
     template = options.pop("template", "trades.{symbol}")
-    playback = Playback(Replay(path, template), **{"pace": ASAP, **options})
+    replay = Replay(path, template, options.pop("symbol", None))
+    playback = Playback(replay, **{"pace": ASAP, **options})
     return Player(playback, FEED_OF, message_bytes_max)
 
 
@@ -199,6 +200,26 @@ def test_bad_rows_are_skipped_if_asked_to(
     assert said.count("line 3, column 'time'") == said.count("line 4, column 'symbol'") == 1
     assert said.count("2 bad rows left out") == 1
     assert lenient.is_done
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (f"bad,A,1\n{AT},M&M,2\n", {"skips": True}),
+        (f"{AT},A,1\n", {"skips": True, "template": "nowhere.{symbol}"}),
+        (f"{AT},A,1\n{AT},B,2\n", {"symbol": "A", "begin": 2}),
+    ],
+)
+def test_a_file_of_which_nothing_goes_out_is_wrong(
+    tmp_path: Path, text: str, options: dict[str, Any]
+) -> None:
+    """Who sends no price at all must not be told that all is well."""
+    with pytest.raises(ReplayError, match="no row is left to send"):
+        player(tmp_path, H + text, **options).check()
+    unchecked = player(tmp_path, H + text, **options)
+    broker, outbox = send(unchecked)
+    assert (broker.messages, unchecked.is_done) == ([], False)
+    assert str(outbox.outcome.why).endswith("prices.csv: no row is left to send")
 
 
 def test_without_a_check_the_rows_before_a_bad_one_are_sent(
