@@ -69,6 +69,21 @@ async def test_one_cause_is_one_line(
     assert [one for one in logs if one["log_level"] == "warning"] == [line]
 
 
+async def test_who_takes_a_connection_and_closes_it_has_lost_none() -> None:
+    """A wrong port, or a proxy without RabbitMQ behind it: no word says that it comes back."""
+
+    def close(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(close, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server:
+        broker = AmqpBroker(feeds(), Recorder(), options(f"amqp://{host}:{port}/"))
+        async with running(broker):
+            await until(lambda: all(broker.health().causes.values()))
+            assert set(broker.health().causes.values()) == {"not connected: closed without a word"}
+
+
 async def test_an_exchange_of_another_type_is_one_line(furnished: RabbitNode) -> None:
     """Where a topic exchange is wanted; the feeds are connected, and not read."""
     broker = AmqpBroker(feeds(FANOUT), Recorder(), options(furnished.url))

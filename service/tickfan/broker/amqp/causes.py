@@ -26,6 +26,8 @@ from tickfan.broker.base import SourceError
 
 NOT_CONNECTED = "not connected"
 LOST = "connection lost"
+CLOSED = "closed without a word"
+"""The host took the connection, and ended it before there was one of AMQP."""
 ACCESS_REFUSED, NOT_ALLOWED = 403, 530
 """Reply codes with which RabbitMQ ends a connection: AMQP 0-9-1, section 1.2."""
 

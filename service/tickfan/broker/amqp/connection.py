@@ -18,7 +18,7 @@ from aiormq.connection import TransportFactory
 from aiormq.exceptions import ConnectionInternalError
 from yarl import URL
 
-from tickfan.broker.amqp.causes import LOST, NOT_CONNECTED, cause, ended, reason
+from tickfan.broker.amqp.causes import CLOSED, LOST, NOT_CONNECTED, cause, ended, reason
 from tickfan.broker.amqp.incoming import TURN_S, Incoming
 from tickfan.broker.base import SourceError
 
@@ -274,7 +274,8 @@ class Hosts:
                 return await self._open(url, host)
             except Exception as error:  # noqa: BLE001 - any failure means: the next host
                 said.append(f"{host}: {reason(error)}")
-                causes.add(cause(error))
+                # What was never there is not lost: nobody should wait for it to come back.
+                causes.add(CLOSED if (name := cause(error)) == LOST else name)
         raise LinkLost("; ".join(said), f"{NOT_CONNECTED}: {', '.join(sorted(causes))}")
 
     async def _open(self, url: URL, host: str) -> Link:
