@@ -56,6 +56,7 @@ async def follow(
             is_stranger = isinstance(error, Unreachable) and not outage.is_known
             if is_stranger or not error.may_reconnect:
                 raise
+            outage.is_known = True  # also if it was only starting, and nothing was granted
             cursor = client.cursor
             wait_s = outage.wait_s(error.retry_ms)
             if outage.tries == 1:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from aiohttp.test_utils import TestServer
 
 import tickfan_client
+from loadtest.rig.waiting import until
 from tests.service.client.fakeservice import FakeService
 
 if TYPE_CHECKING:
@@ -208,6 +210,32 @@ async def test_a_service_that_goes_away_and_comes_back(service: FakeService, url
     gone, back = err.splitlines()[:2]
     assert gone == "tickfan: closed (drain, 4003): bye; coming back in 0.1 s"
     assert re.fullmatch(r"tickfan: connected again after [0-9.]+ s", back)
+
+
+async def test_a_service_that_was_starting_and_goes_away(
+    service: FakeService, unused_tcp_port: int
+) -> None:
+    """It has answered, so the address is right: who came too early waits for it, too."""
+    starting = {"t": "closing", "reason": "starting", "code": 4000, "message": "soon",
+                "retry_ms": 100}  # fmt: skip
+    service.answers = [[starting], [ANSWER, {"t": "updates", "u": [row(1)]}]]
+    tries = 0
+
+    def close(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        writer.close()
+
+    address = ("127.0.0.1", unused_tcp_port)
+    async with TestServer(service.app(), host=address[0], port=address[1]):
+        process = await start("quotes.A", "--url", "http://{}:{}".format(*address), "--count", "1")
+        await until(lambda: service.commands)
+    async with await asyncio.start_server(close, *address):
+        await until(lambda: tries or process.returncode is not None)
+    async with TestServer(service.app(), host=address[0], port=address[1]):
+        status, _, err = await finish(process)
+    assert (status, tries > 0) == (0, True), err
+    assert "connected again" in err
 
 
 async def test_closing_for_good(service: FakeService, url: str) -> None:
