@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tickfan.config.environment import FromEnvironment
+
 _UTF16 = (
     "the file is in UTF-16, and TOML must be UTF-8: save it as UTF-8 "
     "(in PowerShell: Set-Content -Encoding utf8)"
@@ -71,10 +73,29 @@ def load(path: Path | None, environ: Mapping[str, str], *, is_demo: bool = False
         feeds = next((values["feeds"] for one in sources if "feeds" in (values := one())), ())
         for fault in error.errors(include_url=False):
             problems += complaints(Settings, fault, given.variables, feed_names(feeds))
+    if settings is not None and not is_demo:
+        problems += _forgotten(settings, given)
     # Raised outside of the handler: pydantic's error holds the values.
     if settings is None or problems:
         raise ConfigError(problems)
     return settings
+
+
+def _forgotten(settings: Settings, given: FromEnvironment) -> list[str]:
+    """What is wrong where an address that was left empty would make a demo of a service.
+
+    0.1.0's file has the market on: who copied it has not asked for invented prices.
+    """
+    variable = given.variables.get("broker.url")
+    is_empty = variable is not None and not settings.broker.url.get_secret_value()
+    if not (is_empty and settings.market.enabled) or "market.enabled" in given.variables:
+        return []
+    why = (
+        f"is true in the file, and {variable} is empty: say which is meant. Set {variable}="
+        "amqp://user:password@host:5672/vhost, and market.enabled to false. Or, for invented "
+        "prices: `tickfan serve --demo`"
+    )
+    return [f"market.enabled: {why}"]
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -107,6 +107,25 @@ def test_a_wrong_setting_of_a_feed_is_told_with_the_feeds_name(tmp_path: Path) -
     assert problem.startswith("feed 'b': queue: got 5")
 
 
+def test_an_address_that_was_left_empty_makes_no_demo(tmp_path: Path) -> None:
+    """Not with the file of 0.1.0 either, which has the market on; with a word for it, it does."""
+    path = write(tmp_path, '[broker]\nurl = "memory://"\n[market]\nenabled = true\n')
+    empty = {"TICKFAN_BROKER__URL": ""}
+    with pytest.raises(ConfigError) as caught:
+        load(path, empty)
+    [problem] = caught.value.problems
+    assert problem.startswith(
+        "market.enabled: is true in the file, and TICKFAN_BROKER__URL is empty"
+    )
+    for settings in (
+        load(path, {}),
+        load(path, empty, is_demo=True),
+        load(path, empty | {"TICKFAN_MARKET__ENABLED": "true"}),
+    ):
+        assert settings.market.enabled
+    assert load(None, empty).lacks_broker
+
+
 @pytest.mark.parametrize("text", ["{} = 5\n", "[[{}]]\nnothing = 1\n"])
 def test_what_is_no_table_is_told_whatever_stands_over_it(tmp_path: Path, text: str) -> None:
     """A variable's value must not put a table in its place, and have the file's go unheard."""
