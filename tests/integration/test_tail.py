@@ -37,8 +37,10 @@ async def _publisher(amqp: dict[str, str]) -> AsyncIterator[Broker]:
         await broker.close()
 
 
-@pytest.mark.parametrize("transport", ["ws", "sse", "ndjson"])
-@pytest.mark.parametrize("how", ["stopped", "killed"])
+@pytest.mark.parametrize(
+    ("how", "transport"),
+    [("stopped", "ws"), ("killed", "ws"), ("killed", "sse"), ("stopped", "ndjson")],
+)
 async def test_a_restart_under_tail_loses_no_update(
     make_service: MakeService, amqp: dict[str, str], tmp_path: Path, transport: str, how: str
 ) -> None:
@@ -81,4 +83,5 @@ async def test_a_restart_under_tail_loses_no_update(
     assert re.match(
         rf"tickfan: closed \({reason}, .*\(connection \w+-1\); coming back in [0-9.]+ s", gone
     )
-    assert re.match(r"tickfan: connected again after [0-9.]+ s \(connection \w+-1\)", back)
+    # A service that is still starting may have sent it away before.
+    assert re.match(r"tickfan: connected again after [0-9.]+ s \(connection \w+-\d+\)", back)
