@@ -6,9 +6,10 @@ Must not know what is done with the items, nor any command.
 from __future__ import annotations
 
 import asyncio
-import random
+from time import monotonic
 from typing import TYPE_CHECKING
 
+from tickfan.clock import Clock
 from tickfan_client import TickfanClientError, Unreachable
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ DELAY_S_MAX = 30.0
 
 SPREAD = 0.5
 """By what share a wait may be shorter or longer, so that not all come back at once."""
+
+_CLOCK = Clock(monotonic)
 
 
 async def follow(
@@ -80,7 +83,7 @@ class Outage:
         """
         first_s = (retry_ms or RETRY_MS) / 1000
         if retry_ms is None or self.tries:
-            first_s *= random.uniform(1 - SPREAD, 1 + SPREAD)
+            first_s = _CLOCK.spread(first_s, SPREAD)
         longer_s = first_s * 2.0 ** min(self.tries, 10)
         self.tries += 1
         return max(first_s, min(longer_s, DELAY_S_MAX))
