@@ -26,7 +26,9 @@ class Reason(NamedTuple):
 
 STARTING = Reason("starting", 4000, "the service is still reading its feeds; come back")
 SLOW = Reason("slow", 4001, "the client reads slower than its lossless feeds come in")
-STALLED = Reason("stalled", 4002, "the client has not read for stall_timeout_s, or 64 events wait")
+STALLED = Reason(
+    "stalled", 4002, "the client has read nothing for stall_timeout_s, or too many events wait"
+)
 DRAIN = Reason("drain", 4003, "this replica is stopping; come back to another")
 EXPIRED = Reason("expired", 4004, "the token has expired; come back with a new one")
 MAX_AGE = Reason("max_age", 4005, "the connection has reached its maximum age; come back")
