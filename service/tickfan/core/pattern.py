@@ -6,6 +6,7 @@ Must not know who subscribes, nor how a name is escaped on a wire.
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tickfan.core.errors import Refusal
@@ -90,6 +91,12 @@ class Pattern(str):
         if self.beginnings is not None:
             return other.words[0] in self.beginnings
         return _overlap(self.words, other.words)
+
+    def includes(self, other: Pattern) -> bool:
+        """Whether each name that ``other`` matches is one that this pattern matches."""
+        # No name is empty: a pattern of # alone takes one word or more.
+        part = other.words if other.literals or "*" in other.words else ("*", "#")
+        return _includes(_spread(self.words), part)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -195,3 +202,39 @@ def _overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
 def _meet(left: str, right: str) -> bool:
     """Whether some word matches both, of which neither is a ``#``."""
     return left in (right, "*") or right == "*"
+
+
+def _spread(words: tuple[str, ...]) -> list[str]:
+    """The same pattern, with a ``#`` at each place of a run of wildcards that has one.
+
+    ``*.#``, ``#.*`` and ``#.*.#`` mean the same: one word or more.
+    """
+    spread: list[str] = []
+    for _, run in groupby(words, lambda word: word in ("*", "#")):
+        some = tuple(run)
+        if "#" in some:
+            some = ("#", *("*", "#") * some.count("*"))
+        spread += some
+    return spread
+
+
+def _includes(whole: list[str], part: tuple[str, ...]) -> bool:
+    """Whether all that ``part`` matches is matched by ``whole``, which is spread.
+
+    The words of ``part`` are read as letters: a ``*`` stands for a word that no pattern
+    names, and a ``#`` for any number of those. So only a ``#`` takes a ``#``. It costs
+    O(len x len).
+    """
+    # row[j] says: whole[:i] can take all of part[:j].
+    row = [True] + [False] * len(part)
+    for wanted in whole:
+        if wanted == "#":
+            here = row[:]
+            for j in range(len(part)):
+                here[j + 1] = here[j + 1] or here[j]
+        else:
+            here = [False] * (len(part) + 1)
+            for j, word in enumerate(part):
+                here[j + 1] = row[j] and word != "#" and wanted in ("*", word)
+        row = here
+    return row[-1]
