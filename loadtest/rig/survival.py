@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from loadtest.rig.faults import Stage
 from loadtest.rig.follower import Follower
 from loadtest.rig.waiting import until
-from tickfan.app import build_broker
 from tickfan.broker.base import Message, PublishError
 from tickfan.config import load
+from tickfan.parts import build_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,8 +20,6 @@ from tickfan.api.compression import compressed
 from tickfan.api.context import CONTEXT, Context
 from tickfan.api.page import Page
 from tickfan.api.prometheus import metrics, registry
-from tickfan.broker.amqp import AmqpBroker, AmqpOptions
-from tickfan.broker.memory import MemoryBroker
 from tickfan.clock import Clock
 from tickfan.core import closing
 from tickfan.core.changes import ChangeLog
@@ -33,17 +30,16 @@ from tickfan.fanout.background import Background
 from tickfan.fanout.directory import Directory
 from tickfan.fanout.hub import Hub
 from tickfan.fanout.pump import Pump
-from tickfan.fanout.replay import Pace
-from tickfan.fanout.slices import Pulse, Slices
+from tickfan.fanout.slices import Pulse
 from tickfan.ingest import Ingest
 from tickfan.lifecycle import StartError, run
 from tickfan.market import simulated
 from tickfan.market.routes import Routes
-from tickfan.session.connections import Connections
+from tickfan.parts import PARTS, Parts, build_gate
 from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
-from tickfan.session.subscribe import Subscriptions
-from tickfan.transports.admission import ADMISSION, Admission, Limits
+from tickfan.transports.admission import ADMISSION, Limits
+from tickfan.transports.credentials import identified
 from tickfan.transports.middlewares import (
     body_within,
     errors_as_json,
@@ -59,7 +55,7 @@ from tickfan.wire.formats import Formats
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tickfan.broker.base import Broker, Sink
+    from tickfan.broker.base import Broker
     from tickfan.config import Settings
     from tickfan.core.feed import Channel
 
@@ -70,7 +66,7 @@ TASK_END_S = 10.0
 CHANNEL = "/v1/channels/{channel:(?!.+/history/?$).+}"
 """A name may hold slashes, and not all of them come as %2F: some proxies decode a path."""
 
-__all__ = ["Parts", "Service", "StartError", "build_broker", "serve"]
+__all__ = ["Service", "StartError", "serve"]
 
 
 async def serve(settings: Settings, *, on_ready: Callable[[Broker], None]) -> None:
@@ -94,52 +90,13 @@ def _slash_or_not(*routes: web.RouteDef) -> list[web.RouteDef]:
     return [*routes, *slashed]
 
 
-def build_broker(settings: Settings, sink: Sink | None) -> Broker:
-    """The broker that the settings name; without a sink it can only publish."""
-    sources = settings.feed_sources()
-    if settings.broker.is_memory:
-        return MemoryBroker(sources, sink)
-    return AmqpBroker(sources, sink, amqp_options(settings))
-
-
-def amqp_options(settings: Settings) -> AmqpOptions:
-    """How to reach the RabbitMQ that the settings name."""
-    broker = settings.broker
-    return AmqpOptions(
-        urls=broker.urls,
-        declare=broker.declare,
-        tls_ca_file=broker.tls_ca_file or None,
-        tls_cert_file=broker.tls_cert_file or None,
-        tls_key_file=broker.tls_key_file or None,
-        tls_verify=broker.tls_verify,
-        heartbeat_s=broker.heartbeat_s,
-        backoff_first_s=broker.backoff_first_s,
-        backoff_max_s=broker.backoff_max_s,
-        probe_interval_s=broker.probe_interval_s,
-        probe_timeout_s=broker.probe_timeout_s,
-        publish_timeout_s=broker.publish_timeout_s,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a service makes its parts of; whoever makes a service may hand in other kinds."""
-
-    slices: type[Slices] = Slices
-    pace: type[Pace] = Pace
-    connections: type[Connections] = Connections
-    subscriptions: type[Subscriptions] = Subscriptions
-    admission: type[Admission] = Admission
-    broker: Callable[[Settings, Sink], Broker] = build_broker
-
-
 class Service:
     """All parts of one process, wired. Made inside a running event loop.
 
     ``public`` and ``admin`` are the two listeners' applications.
     """
 
-    def __init__(self, settings: Settings, parts: Parts = Parts()) -> None:
+    def __init__(self, settings: Settings, parts: Parts = PARTS) -> None:
         self._settings = settings
         stream, http = settings.stream, settings.http
         self.loop = loop = asyncio.get_running_loop()
@@ -156,7 +113,9 @@ class Service:
         rules = Rules(stream.intervals_ms, stream.channels_per_connection_max)
         self.connections = parts.connections(
             self.directory, self.pump, slices, tally, clock,
-            max_age_s=stream.max_connection_age_s, epoch=epoch,
+            max_age_s=stream.max_connection_age_s,
+            per_subject_max=settings.access.connections_per_subject_max,
+            epoch=epoch,
         )  # fmt: skip
         self.subscriptions = parts.subscriptions(
             feeds, self.directory, self.pump, self.pace, tally, clock,
@@ -174,6 +133,7 @@ class Service:
             Times(stream.heartbeat_s, stream.ping_s, stream.pong_timeout_s),
         )
         self.pulse = Pulse(loop, tally.loop_lag)
+        self.gate = build_gate(settings, clock)
         self.admission = parts.admission(
             loop, feeds, slices, self.background, tally, clock,
             connections=self.connections, subscriptions=self.subscriptions,
@@ -185,7 +145,9 @@ class Service:
                 stream.retry_ms,
                 stream.closing_timeout_s,
                 stream.snapshot,
+                settings.access.auth_timeout_s,
             ),
+            gate=self.gate,
             remote_of=Remotes(http.trusted_proxies).of,
         )  # fmt: skip
         # Set when a part that must go on for ever has ended; ``failure`` says why.
@@ -275,6 +237,7 @@ class Service:
                 errors_as_json(self.tally.refusals),
                 lists_on_one_line,
                 compressed,
+                identified(self.gate),
                 few_a_turn(),
                 body_within(http.header_timeout_s),
             ],
@@ -319,7 +282,6 @@ class Service:
         return app
 
     def _context(self) -> Context:
-        token = self._settings.publish.token.get_secret_value()
         return Context(
             self.feeds,
             self.connections,
@@ -332,7 +294,6 @@ class Service:
             self.formats.encodings,
             self.subscriptions.epoch,
             self.subscriptions.is_simulated,
-            # Without a token anybody may publish into the embedded broker.
-            None if self._settings.broker.is_memory and not token else token,
+            self.gate.takes_publishers,
             lambda: self.admission.is_draining,
         )

@@ -20,9 +20,9 @@ from tests.support.frontproxy import Ports
 from tests.support.haproxy import Haproxy
 from tests.support.nginx import Nginx
 from tests.support.raw import connect, request
-from tickfan.app import build_broker
 from tickfan.config import load
 from tickfan.core.closing import REASONS
+from tickfan.parts import build_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

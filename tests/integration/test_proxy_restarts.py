@@ -25,8 +25,8 @@ from loadtest.rig.waiting import DEADLINE_S, until
 from tests.support.frontproxy import Ports
 from tests.support.haproxy import Haproxy
 from tests.support.nginx import Nginx
-from tickfan.app import build_broker
 from tickfan.config import load
+from tickfan.parts import build_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence

@@ -14,9 +14,9 @@ import orjson
 import pytest
 
 from loadtest.rig.waiting import DEADLINE_S, until
-from tickfan.app import Parts
 from tickfan.core.history import OVERHEAD_BYTES
 from tickfan.fanout.replay import BURST_S, Pace
+from tickfan.parts import Parts
 from tickfan.wire.inbound import footprint
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import pytest
 
 from loadtest.rig.waiting import until
 from tests.support.live import Events, Lines, Talk
-from tickfan.app import build_broker
 from tickfan.broker.base import Message
 from tickfan.config import load
+from tickfan.parts import build_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from loadtest.rig.waiting import until
-from tickfan.app import build_broker
 from tickfan.broker.base import Message
 from tickfan.config import load
+from tickfan.parts import build_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

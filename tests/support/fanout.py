@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import orjson
 
+from tests.support.access import ANYBODY
 from tests.support.decoding import decoder
 from tickfan.broker.base import Received
 from tickfan.broker.memory import MemoryBroker
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from tests.support.decoding import Event
+    from tickfan.access.identity import Identity
     from tickfan.broker.base import Broker
     from tickfan.core.closing import Reason
     from tickfan.core.errors import Bound
@@ -208,7 +210,14 @@ def asked(*channels: str, **fields: Any) -> Request:
 class Client:
     """One client: it subscribes, reads at its pace, and remembers what it saw."""
 
-    def __init__(self, fanout: Fanout, wire: str, mode: str, until: str | None = None) -> None:
+    def __init__(
+        self,
+        fanout: Fanout,
+        wire: str,
+        mode: str,
+        until: str | None = None,
+        identity: Identity = ANYBODY,
+    ) -> None:
         self.fanout = fanout
         self.wire = wire
         self.pipe = FakePipe(mode)
@@ -219,6 +228,7 @@ class Client:
             self.format,
             self.pipe,
             self._on_end,
+            identity,
             until=until,
             ping=PING_FRAME if wire in ("msgpack", "json") else None,
         )
@@ -229,7 +239,7 @@ class Client:
 
     def subscribe(self, *channels: str, **fields: Any) -> Granted:
         subscriptions = self.fanout.subscriptions
-        plan = subscriptions.plan(asked(*channels, **fields))
+        plan = subscriptions.plan(asked(*channels, **fields), self.connection.identity)
         prepared = subscriptions.prepare(plan, self.format, self.connection)
         return subscriptions.subscribe(self.connection, plan, prepared, Answer())
 
@@ -343,7 +353,14 @@ class Fanout:
         self.broker: Broker = MemoryBroker([], None)
         self.is_simulated = False
         self.connections = Connections(
-            self.directory, self.pump, self.slices, self.tally, clock, max_age_s=0, epoch="epoch"
+            self.directory,
+            self.pump,
+            self.slices,
+            self.tally,
+            clock,
+            max_age_s=0,
+            per_subject_max=3,
+            epoch="epoch",
         )
         self.subscriptions = Subscriptions(
             self.feeds, self.directory, self.pump, self.pace, self.tally, clock,

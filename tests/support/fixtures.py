@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from tests.support.live import MakeClient
-    from tickfan.app import Parts
+    from tickfan.parts import Parts
 
     MakeLive = Callable[..., Awaitable[Live]]
 

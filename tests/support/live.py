@@ -15,9 +15,10 @@ from aiohttp import WSMsgType
 from aiohttp.test_utils import TestServer
 
 from loadtest.rig.waiting import DEADLINE_S, until
-from tickfan.app import Parts, Service
+from tickfan.app import Service
 from tickfan.broker.base import Message
 from tickfan.config import load
+from tickfan.parts import Parts
 from tickfan.transports.server import Runner
 
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ import pytest
 
 from loadtest.rig.waiting import until
 from tests.support.fanout import Fanout, skips_time, timers
-from tickfan.app import Service, build_broker
+from tickfan.app import Service
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.broker.memory import MemoryBroker
 from tickfan.config import load
 from tickfan.core import closing
 from tickfan.fanout.replay import BURST_S
+from tickfan.parts import build_broker
 from tickfan.session.grants import Rules
 from tickfan.transports.admission import Limits
 from tickfan.wire.framing import PING_FRAME
@@ -119,12 +120,13 @@ async def test_each_limit_of_a_connection_arrives() -> None:
         "STREAM__NOTSENT_LOWAT_BYTES": "3003", "STREAM__RETRY_MS": "4004",
         "STREAM__CLOSING_TIMEOUT_S": "5.5", "STREAM__SNAPSHOT": "false",
         "STREAM__REPLAYS_MAX": "66", "STREAM__REPLAY_BYTES_PER_S": "700000",
+        "ACCESS__AUTH_TIMEOUT_S": "7.5",
         "STREAM__CHANNELS_PER_CONNECTION_MAX": "8", "STREAM__INTERVALS_MS": "[90, 10000]",
     }  # fmt: skip
     service = Service(load(None, {f"TICKFAN_{name}": value for name, value in limits.items()}))
     assert service.admission.limits == Limits(
         connections_max=101, message_bytes_max=2002, notsent_lowat_bytes=3003, retry_ms=4004,
-        closing_timeout_s=5.5, snapshot=False,
+        closing_timeout_s=5.5, snapshot=False, auth_timeout_s=7.5,
     )  # fmt: skip
     assert service.admission.rules == Rules((90, 10_000), 8)
     assert service.pace.readers_max == 66

@@ -13,6 +13,7 @@ from tickfan.api.queries import find_channel, limit_of, no_value
 from tickfan.core.errors import Refusal
 from tickfan.core.pattern import Pattern, about_space
 from tickfan.fanout.finding import LOOKS_AT_ONCE
+from tickfan.transports.credentials import IDENTITY
 from tickfan.transports.parameters import check_query
 from tickfan.wire import events
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from tickfan.core.feed import Channel, Feed
+    from tickfan.core.scope import Scope
 
 LIMIT = 1000
 LIMIT_MAX = 10_000
@@ -32,13 +34,14 @@ _NAME = attrgetter("name")
 
 
 async def list_channels(request: web.Request) -> web.Response:
-    """The channels that have had an update, by name.
+    """The channels that have had an update and may be read, by name.
 
     ``pattern`` narrows it, ``limit`` (1 to 10,000) bounds it, and ``after``
     goes on behind a name: ``next`` of the page before.
     """
     context = request.app[CONTEXT]
-    feeds = context.feeds.values()
+    reads = request[IDENTITY].reads
+    feeds = [feed for feed in context.feeds.values() if any(map(reads.overlaps, feed.patterns))]
     check_query(request, "pattern", "limit", "after")
     query = request.query
     pattern = Pattern(query.get("pattern", "#"))
@@ -49,7 +52,7 @@ async def list_channels(request: web.Request) -> web.Response:
             "bad_field", f"{after[:160]!r} is not a channel name{about_space(after)}", "after"
         )
     page: list[Channel] = []
-    steps = _first(feeds, pattern, after, limit + 1, page)
+    steps = _first(feeds, pattern, reads, after, limit + 1, page)
     if sum(feed.looks(pattern) for feed in feeds) > LOOKS_AT_ONCE:
         await context.background.run(steps)
     else:
@@ -58,7 +61,7 @@ async def list_channels(request: web.Request) -> web.Response:
     fields = {
         "channels": [_summary(channel) for channel in page[:limit]],
         "next": page[limit - 1].name if len(page) > limit else None,
-        "feeds": [_feed(feed) for feed in feeds],
+        "feeds": [_feed(feed, reads) for feed in feeds],
     }
     return json_response(context.marked(fields))
 
@@ -67,7 +70,7 @@ async def latest_value(request: web.Request) -> web.Response:
     """The newest update of one channel, as the streams send it."""
     check_query(request)
     context = request.app[CONTEXT]
-    channel = find_channel(context.feeds, request.match_info["channel"])
+    channel = find_channel(context.feeds, request.match_info["channel"], request[IDENTITY])
     if channel.latest is None:
         raise no_value(channel.name)
     fields = events.update(channel.latest)
@@ -77,10 +80,18 @@ async def latest_value(request: web.Request) -> web.Response:
     return json_response(context.marked(fields))
 
 
-def _first(
-    feeds: Iterable[Feed], pattern: Pattern, after: str, most: int, page: list[Channel]
+def _first(  # noqa: PLR0913 - one call
+    feeds: Iterable[Feed],
+    pattern: Pattern,
+    reads: Scope,
+    after: str,
+    most: int,
+    page: list[Channel],
 ) -> Iterator[None]:
-    """Fill ``page`` with the first ``most`` channels behind a name; pauses on the way."""
+    """Fill ``page`` with the first ``most`` channels behind a name; pauses on the way.
+
+    They are those that the client may read.
+    """
     last = ""  # of a page that is full: what is behind it is not on it
     more = max(SORTED_AT_ONCE, most // 4)
     for feed in feeds:
@@ -88,7 +99,9 @@ def _first(
             page += [
                 channel
                 for channel in some
-                if channel.name > after and (not last or channel.name < last)
+                if channel.name > after
+                and (not last or channel.name < last)
+                and (reads.is_all or reads.matches(channel.name))
             ]
             if len(page) >= most + more:
                 page.sort(key=_NAME)
@@ -110,10 +123,10 @@ def _summary(channel: Channel) -> dict[str, Any]:
     }
 
 
-def _feed(feed: Feed) -> dict[str, Any]:
+def _feed(feed: Feed, reads: Scope) -> dict[str, Any]:
     return {
         "feed": feed.name,
-        "bind": [pattern.text for pattern in feed.patterns],
+        "bind": [pattern.text for pattern in feed.patterns if reads.overlaps(pattern)],
         "delivery": feed.spec.delivery.value,
         "channels": len(feed.channels),
         "upstream": feed.upstream.value,

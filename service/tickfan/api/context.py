@@ -32,8 +32,8 @@ class Context:
     """The parts of the service that the endpoints show or use.
 
     ``epoch`` names this run of the process. ``is_simulated``: its prices are invented.
-    ``publish_token``: None, anybody may publish (``memory://`` only); empty,
-    nobody may. ``is_draining`` is asked, because it changes.
+    ``takes_publishers``: some token allows to publish. ``is_draining`` is asked, because it
+    changes.
     """
 
     feeds: Feeds
@@ -47,7 +47,7 @@ class Context:
     encodings: Encodings
     epoch: str
     is_simulated: bool
-    publish_token: str | None
+    takes_publishers: bool
     is_draining: Callable[[], bool]
 
     def marked(self, fields: dict[str, Any]) -> dict[str, Any]:

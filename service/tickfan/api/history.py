@@ -15,6 +15,7 @@ from aiohttp import web
 from tickfan.api.context import CONTEXT, json_response
 from tickfan.api.queries import find_channel, limit_of
 from tickfan.core.errors import Refusal
+from tickfan.transports.credentials import IDENTITY
 from tickfan.transports.parameters import check_query, yes_or_no
 from tickfan.wire import csvtable, events
 
@@ -45,7 +46,7 @@ async def history(request: web.Request) -> web.Response:
     """
     check_query(request, "limit", "format", "bom")
     context = request.app[CONTEXT]
-    channel = find_channel(context.feeds, request.match_info["channel"])
+    channel = find_channel(context.feeds, request.match_info["channel"], request[IDENTITY])
     if not channel.feed.is_lossless:
         raise Refusal(
             "not_lossless",

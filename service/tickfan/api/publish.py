@@ -8,7 +8,6 @@ not know which broker it is, nor who subscribes.
 
 from __future__ import annotations
 
-import hmac
 from typing import TYPE_CHECKING
 
 from tickfan.api.context import CONTEXT, json_response
@@ -18,6 +17,7 @@ from tickfan.clock import now_ms
 from tickfan.core.errors import Poison, Refusal
 from tickfan.core.pattern import check_channel_name
 from tickfan.core.times import as_ms
+from tickfan.transports.credentials import IDENTITY, bearer
 from tickfan.transports.parameters import check_encoding, check_query
 from tickfan.wire.inbound import check_type, decode, is_messagepack
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 async def publish(request: web.Request) -> web.Response:
     """Publish the body as the update's ``data``; ``?type=`` names the event, ``?ts=`` its time."""
     context = request.app[CONTEXT]
-    _authorize(request, context.publish_token)
     check_query(request, "type", "ts")
     name = check_channel_name(request.match_info["channel"])
-    feed = feed_of(context.feeds, name)
+    _authorize(request, name, takes_publishers=context.takes_publishers)
+    feed = feed_of(context.feeds, name, request[IDENTITY].writes)
     check_encoding(request)
     body = await request.read()
     # As it was sent: aiohttp makes text/plain of what it cannot read.
@@ -56,20 +56,22 @@ async def publish(request: web.Request) -> web.Response:
     return json_response({"channel": name, "feed": feed.name, "ts": ts, "confirmed": True}, 201)
 
 
-def _authorize(request: web.Request, token: str | None) -> None:
-    if token is None:
-        _check_origin(request)
-        return
-    if not token:
+def _authorize(request: web.Request, name: str, *, takes_publishers: bool) -> None:
+    identity = request[IDENTITY]
+    if identity.writes.matches(name):
+        if identity.is_anonymous:
+            _check_origin(request)
+    elif not identity.is_anonymous:
+        raise identity.cannot_write(name)
+    elif not takes_publishers:
         raise Refusal(
-            "publish_off", "publishing over HTTP is off: set publish.token (TICKFAN_PUBLISH__TOKEN)"
+            "publish_off",
+            "publishing over HTTP is off: set publish.token (TICKFAN_PUBLISH__TOKEN), or give "
+            "the service a key of tokens (access.keys)",
         )
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if not given:
+    elif bearer(request) is None:
         raise Refusal("publish_unauthorized", "send the header Authorization: Bearer <token>")
-    # A header may hold any bytes; aiohttp keeps those that are no UTF-8 as surrogates.
-    matches = hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode())
-    if scheme.lower() != "bearer" or not matches:
+    else:
         raise Refusal("publish_forbidden", "the token is not publish.token")
 
 

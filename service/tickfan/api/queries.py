@@ -14,8 +14,10 @@ from tickfan.transports.parameters import whole_number
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from tickfan.access.identity import Identity
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.feeds import Feeds
+    from tickfan.core.scope import Scope
 
 
 def limit_of(request: web.Request, default: int, most: int) -> int:
@@ -33,25 +35,30 @@ def limit_of(request: web.Request, default: int, most: int) -> int:
     return number
 
 
-def find_channel(feeds: Feeds, name: str) -> Channel:
-    """The channel of that name.
+def find_channel(feeds: Feeds, name: str, identity: Identity) -> Channel:
+    """The channel of that name, for a client that may read it.
 
-    Raises :class:`Refusal`: ``bad_channel``, ``no_feed`` with what the feeds
-    bind, ``no_value`` for a channel without an update.
+    Raises :class:`Refusal`: ``bad_channel``, ``unauthorized`` or ``forbidden``, ``no_feed``
+    with what the feeds bind, ``no_value`` for a channel without an update.
     """
     check_channel_name(name)
-    feed = feed_of(feeds, name)
+    if not identity.reads.matches(name):
+        raise identity.cannot_read(name)
+    feed = feed_of(feeds, name, identity.reads)
     channel = feed.channels.get(name)
     if channel is None:
         raise no_value(name)
     return channel
 
 
-def feed_of(feeds: Feeds, name: str) -> Feed:
-    """The feed that covers the name. Raises :class:`Refusal` (``no_feed``)."""
+def feed_of(feeds: Feeds, name: str, allowed: Scope) -> Feed:
+    """The feed that covers the name. Raises :class:`Refusal` (``no_feed``).
+
+    It tells of the feeds' bindings those that are ``allowed``.
+    """
     feed = feeds.covering(name)
     if feed is None:
-        raise feeds.no_feed(name)
+        raise feeds.no_feed(name, allowed)
     return feed
 
 

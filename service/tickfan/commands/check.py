@@ -11,11 +11,11 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tickfan.app import amqp_options
 from tickfan.broker.amqp.survey import survey
 from tickfan.broker.base import Finding, Verdict
 from tickfan.commands import FAILED, OK
 from tickfan.commands.shared import settings_to_serve, show
+from tickfan.parts import amqp_options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,7 +25,6 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from tickfan.app import build_broker
 from tickfan.commands import FAILED, OK, WRONG
 from tickfan.commands.outbox import AWAY, Outbox, Outcome, Patience
 from tickfan.commands.replay import Playback, Player
@@ -41,6 +40,7 @@ from tickfan.core.errors import Refusal
 from tickfan.files.errors import ReplayError
 from tickfan.market import simulated
 from tickfan.market.routes import Routes
+from tickfan.parts import build_broker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

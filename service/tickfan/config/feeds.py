@@ -23,7 +23,8 @@ from tickfan.config.kinds import (
     refuse,
     whole,
 )
-from tickfan.config.sections import Interval, Section
+from tickfan.config.section import Section
+from tickfan.config.sections import Interval
 from tickfan.core.cursor import LOSSLESS_FEEDS_MAX
 from tickfan.core.spec import Delivery, FeedOverlap, FeedSpec, check_overlaps
 

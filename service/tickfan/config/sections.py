@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic import AfterValidator, SecretStr, model_validator
 
 from tickfan.config import brokerurl
 from tickfan.config.kinds import (
@@ -27,6 +27,7 @@ from tickfan.config.kinds import (
     refuse,
     whole,
 )
+from tickfan.config.section import Section
 
 INTERVAL_MS_MIN = 10
 INTERVAL_MS_MAX = 60_000
@@ -49,14 +50,6 @@ def _few(networks: tuple[str, ...]) -> tuple[str, ...]:
     if len(networks) > NETWORKS_MAX:
         refuse(f"at most {NETWORKS_MAX} networks")
     return networks
-
-
-class Section(BaseModel):
-    """One table of the file: frozen, and closed to names that it does not have."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
-    )
 
 
 class HttpSettings(Section):

@@ -12,6 +12,7 @@ from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tickfan.config import brokerurl
+from tickfan.config.access import AccessSettings
 from tickfan.config.feeds import DEFAULT_FEEDS, Feeds
 from tickfan.config.kinds import problems
 from tickfan.config.sections import (
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     stream: StreamSettings = StreamSettings()
     broker: BrokerSettings = BrokerSettings()
     publish: PublishSettings = PublishSettings()
+    access: AccessSettings = AccessSettings()
     market: MarketSettings = MarketSettings()
     log: LogSettings = LogSettings()
     stop: StopSettings = StopSettings()

@@ -37,6 +37,10 @@ NO_PONG = Reason("no_pong", 4007, "the client did not answer a ping")
 INTERNAL = Reason("internal", 4008, "the service failed, and its log says why; come back")
 # Said by a proxy in front of a service that cannot be reached (config/nginx.conf, haproxy.cfg).
 UNAVAILABLE = Reason("unavailable", 4009, "no replica can be reached; come back")
+THROTTLED = Reason(
+    "throttled", 4010,
+    "the client or its address is over a share or a rate that passes; come back later",
+)  # fmt: skip
 BAD_TOKEN = Reason("bad_token", 4500, "the token is not valid here")
 BAD_REQUEST = Reason("bad_request", 4501, "the request cannot be understood")
 FORBIDDEN = Reason("forbidden", 4502, "the token does not allow this")
@@ -51,7 +55,7 @@ REASONS: dict[str, Reason] = {
     reason.name: reason
     for reason in (
         STARTING, SLOW, STALLED, DRAIN, EXPIRED, MAX_AGE, OVERLOAD, NO_PONG, INTERNAL,
-        UNAVAILABLE,
+        UNAVAILABLE, THROTTLED,
         BAD_TOKEN, BAD_REQUEST, FORBIDDEN, LIMIT, DONE, LEFT, LOST,
     )
 }  # fmt: skip

@@ -19,11 +19,12 @@ POISON_REASONS = (
 )  # fmt: skip
 REFUSAL_CODES = (
     *POISON_REASONS, "bad_cursor", "bad_field", "bad_message", "bad_pattern", "bad_request",
-    "bad_subprotocol", "broker_blocked", "broker_down", "drain", "internal", "late_cursor",
-    "message_too_big", "method_not_allowed", "more_refused", "no_channels", "no_feed", "no_value",
-    "not_found", "not_lossless", "overload", "publish_failed", "publish_forbidden", "publish_off",
-    "publish_unauthorized", "request_timeout", "starting", "too_many_channels", "unconfirmed",
-    "unknown_op", "unroutable", "unsupported_media_type", "upgrade_required", "wrong_frame",
+    "bad_subprotocol", "bad_token", "broker_blocked", "broker_down", "drain", "expired",
+    "forbidden", "internal", "late_cursor", "message_too_big", "method_not_allowed", "more_refused",
+    "no_channels", "no_feed", "no_value", "not_found", "not_lossless", "overload", "publish_failed",
+    "publish_forbidden", "publish_off", "publish_unauthorized", "request_timeout", "starting",
+    "too_many_channels", "unauthorized", "unconfirmed", "unknown_op", "unroutable",
+    "unsupported_media_type", "upgrade_required", "wrong_frame",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tickfan.core.cursor import Place
     from tickfan.core.feed import Channel
+    from tickfan.core.scope import Scope
     from tickfan.core.spec import FeedSpec
 
 
@@ -42,9 +43,13 @@ class Feeds(dict[str, Feed]):
         return [feed for feed in feeds if feed is not None and feed.is_lossless
                 and feed.is_behind(places[feed.name])]  # fmt: skip
 
-    def no_feed(self, text: str) -> Refusal:
-        """The refusal of a name or a pattern that is of none of them."""
-        bound = ", ".join(own.text for feed in self.values() for own in feed.patterns)
+    def no_feed(self, text: str, reads: Scope) -> Refusal:
+        """The refusal of a name or a pattern that is of none of them.
+
+        It tells what they bind, as far as whoever asks may read some of it.
+        """
+        own = [own for feed in self.values() for own in feed.patterns if reads.overlaps(own)]
+        bound = ", ".join(pattern.text for pattern in own) or "nothing that you may read"
         return Refusal("no_feed", f"no feed covers {text!r}; the feeds bind: {bound}", text)
 
     @property

@@ -6,8 +6,10 @@ Must not know HTTP, WebSocket, or what a connection has asked for.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING
 
 from tickfan.core import closing
@@ -18,6 +20,7 @@ from tickfan.wire import events
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from tickfan.access.identity import Identity
     from tickfan.clock import Clock
     from tickfan.core.closing import Reason
     from tickfan.core.feed import Feed
@@ -35,6 +38,10 @@ MAX_AGE_SPREAD = 0.25
 """By what share of the greatest age a connection may leave earlier or later."""
 
 
+EXPIRY_LEAD_S = 5.0
+"""How long before the end of its token a connection is asked to come back with another one."""
+
+
 class Connections:
     """All connections of the process."""
 
@@ -47,10 +54,12 @@ class Connections:
         clock: Clock,
         *,
         max_age_s: float,
+        per_subject_max: int,
         epoch: str,
     ) -> None:
         """``max_age_s``: connections are asked to move on at about this age (0: never).
 
+        ``per_subject_max``: so many may one subject have, if its token does not say.
         ``epoch`` names this run of the process: no other has it.
         """
         self._directory = directory
@@ -60,7 +69,10 @@ class Connections:
         self._clock = clock
         self._max_age_s = max_age_s
         self._epoch = epoch
+        self._per_subject_max = per_subject_max
         self._count = 0  # of all that ever came
+        # By issuer and subject; of those without a token none.
+        self._of_subject: Counter[tuple[str, str]] = Counter()
         self._all: dict[Connection, None] = {}
 
     def __len__(self) -> int:
@@ -74,6 +86,7 @@ class Connections:
         format: Format,  # noqa: A002 - the field's word
         pipe: Pipe,
         on_end: Callable[[Reason], None],
+        identity: Identity,
         *,
         until: str | None = None,
         remote: str = "",
@@ -87,12 +100,57 @@ class Connections:
         now = self._clock.time
         subscriber = Subscriber(format, pipe, on_end, self._pump.serve, clock=now, until=until)
         self._count += 1
-        connection = Connection(subscriber, f"{self._epoch}-{self._count}", remote, ping)
-        if self._max_age_s:
-            connection.leaves_at = now() + self._clock.spread(self._max_age_s, MAX_AGE_SPREAD)
+        name = f"{self._epoch}-{self._count}"
+        connection = Connection(subscriber, name, identity, remote, ping)
+        self._count_subject(identity, 1)
+        self._set_end(connection)
         self._all[connection] = None
         self._tally.connects[format.name] += 1
         return connection
+
+    def is_full_for(self, identity: Identity, *, but: Connection | None = None) -> bool:
+        """Whether a subject has as many connections as it may, in this replica.
+
+        ``but`` is one that is not counted: it is to be the subject's.
+        """
+        if identity.is_anonymous:
+            return False
+        subject, most = _subject(identity), identity.connections_max
+        count = self._of_subject[subject]
+        if but is not None:
+            count -= _subject(but.identity) == subject
+        return count >= (self._per_subject_max if most is None else most)
+
+    def expect_token(self, connection: Connection, timeout_s: float) -> None:
+        """Let a connection go that has not sent a token by then."""
+        connection.leaves_at = self._clock.time() + timeout_s
+        connection.leaves_as = closing.BAD_TOKEN
+
+    def renew(self, connection: Connection, identity: Identity) -> None:
+        """Let a connection go on with another token."""
+        self._count_subject(connection.identity, -1)
+        self._count_subject(identity, 1)
+        connection.identity = identity
+        self._set_end(connection)
+
+    def _count_subject(self, identity: Identity, change: int) -> None:
+        if identity.is_anonymous:
+            return
+        subject = _subject(identity)
+        self._of_subject[subject] += change
+        if not self._of_subject[subject]:
+            del self._of_subject[subject]
+
+    def _set_end(self, connection: Connection) -> None:
+        """When it has to go: at the end of its token, or at its greatest age from now."""
+        connection.leaves_at, connection.leaves_as = inf, closing.MAX_AGE
+        now = self._clock.time()
+        if self._max_age_s:
+            age_s = self._clock.spread(self._max_age_s, MAX_AGE_SPREAD)
+            connection.leaves_at = connection.subscriber.opened_at + age_s
+        left_s = connection.identity.expires_at - self._clock.wall_ms() / 1000 - EXPIRY_LEAD_S
+        if now + left_s < connection.leaves_at:
+            connection.leaves_at, connection.leaves_as = now + left_s, closing.EXPIRED
 
     def leave(self, connection: Connection, reason: Reason) -> None:
         """Take a connection out, before its response ends. Idempotent.
@@ -103,6 +161,7 @@ class Connections:
         if connection not in self._all:
             return
         del self._all[connection]
+        self._count_subject(connection.identity, -1)
         subscriber = connection.subscriber
         reason = subscriber.leave(reason)
         self._pump.forget(subscriber)
@@ -149,3 +208,7 @@ class Connections:
             subscriber.control(frames[format_])
 
         self.each(tell)
+
+
+def _subject(identity: Identity) -> tuple[str, str]:
+    return identity.issuer, identity.subject

@@ -5,7 +5,7 @@ Must not know how a request came in, which audiences there are, or sockets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +17,7 @@ from tickfan.fanout.audience import Selector
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from tickfan.access.identity import Identity
     from tickfan.core.cursor import Place
     from tickfan.core.feed import Feed
     from tickfan.core.feeds import Feeds
@@ -91,6 +92,22 @@ class Plan:
         return [grant for grants in self.granted.values() for grant in grants]
 
     @property
+    def feeds(self) -> list[Feed]:
+        """The feeds that something is granted in, each once."""
+        return list(dict.fromkeys(grant.feed for grant in self.grants))
+
+    def places(self) -> Mapping[str, Place] | None:
+        """The places of the request's cursor in feeds that are granted; None to start afresh.
+
+        Nobody waits for a feed that he may not read. Raises :class:`Refusal` (``bad_cursor``).
+        """
+        places = self.request.places()
+        if places is None:
+            return None
+        names = {feed.name for feed in self.feeds}
+        return {name: place for name, place in places.items() if name in names}
+
+    @property
     def is_lossless(self) -> bool:
         """Whether something lossless is granted."""
         for grants in self.granted.values():
@@ -156,6 +173,24 @@ _pattern = lru_cache(PATTERNS_KEPT)(Pattern)
 """Remembers patterns, which never change: most clients ask for the same ones."""
 
 
+def permitted(request: Request, identity: Identity) -> Request:
+    """The request, with refusals in place of the patterns that the client may not read.
+
+    Its interval is at least the one that its token allows.
+    """
+    reads, least_ms = identity.reads, identity.interval_ms_min
+    if reads.is_all and not least_ms:
+        return request
+    patterns = [
+        wish
+        if isinstance(wish, Refusal) or reads.includes(wish)
+        else identity.cannot_read(wish.text)
+        for wish in request.patterns
+    ]
+    interval_ms = max(request.interval_ms or 0, least_ms) or request.interval_ms
+    return replace(request, patterns=tuple(patterns), interval_ms=interval_ms)
+
+
 def _pattern_or_refusal(text: str) -> Pattern | Refusal:
     try:
         return _pattern(text)
@@ -185,8 +220,13 @@ class Planner:
         self._grants = lru_cache(PATTERNS_KEPT)(self._grants_of)
         self._intervals = lru_cache(len(rules.intervals_ms))(self._intervals_of)
 
-    def plan(self, request: Request) -> Plan:
-        """Grant each pattern in every feed that it can match; refuse the rest, one by one."""
+    def plan(self, request: Request, identity: Identity) -> Plan:
+        """Grant each pattern in every feed that it can match; refuse the rest, one by one.
+
+        What the client may not read is refused first. Nothing of who it is goes into what
+        is remembered for all.
+        """
+        request = permitted(request, identity)
         plan = Plan(request)
         asked_ms = self._rules.round_up(request.interval_ms or 0)
         for wish in request.patterns:
@@ -197,7 +237,7 @@ class Planner:
             if grants:
                 plan.granted[pattern] = grants
             else:
-                plan.refusals.append(self._feeds.no_feed(pattern.text))
+                plan.refusals.append(self._feeds.no_feed(pattern.text, identity.reads))
         return plan
 
     def fit(self, plan: Plan, held: Collection[Pattern]) -> Plan:
@@ -226,6 +266,16 @@ class Planner:
                 fitting.granted[wish] = grants
                 count += wish not in held
         return fitting
+
+    def slowed(self, grants: tuple[Grant, ...], least_ms: int) -> tuple[Grant, ...]:
+        """The same grants, with no interval that is shorter than ``least_ms``."""
+        least_ms = self._rules.round_up(least_ms)
+        return tuple(
+            grant
+            if grant.interval_ms is None or grant.interval_ms >= least_ms
+            else grant._replace(interval_ms=least_ms)
+            for grant in grants
+        )
 
     def _grants_of(self, pattern: Pattern, asked_ms: int) -> tuple[Pattern, tuple[Grant, ...]]:
         return pattern, tuple(

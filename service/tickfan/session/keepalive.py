@@ -73,7 +73,7 @@ class Keepalive:
         subscriber = connection.subscriber
         now = self._clock.time()
         if now >= connection.leaves_at:
-            subscriber.end(closing.MAX_AGE)
+            subscriber.end(connection.leaves_as)
             return
         self._laggards.look(connection, now)
         if connection.ping is not None:

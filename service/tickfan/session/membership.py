@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from tickfan.core import closing
 from tickfan.fanout.audience import Key
 from tickfan.fanout.lossless import LosslessAudience
 from tickfan.fanout.replay import HistoryReplay
@@ -15,6 +16,7 @@ from tickfan.fanout.replay import HistoryReplay
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from tickfan.access.identity import Identity
     from tickfan.core.cursor import Place
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.pattern import Pattern
@@ -32,12 +34,17 @@ class Connection:
     """One connection's grants, and the audiences that it is in."""
 
     __slots__ = (
-        "behind_since", "conflated", "feeds", "grants", "heard_at", "id", "leaves_at", "ping",
-        "pinged_at", "remote", "subscriber",
+        "behind_since", "conflated", "feeds", "grants", "heard_at", "id", "identity", "leaves_as",
+        "leaves_at", "ping", "pinged_at", "remote", "subscriber",
     )  # fmt: skip
 
     def __init__(
-        self, subscriber: Subscriber, id_: str, remote: str = "", ping: bytes | None = None
+        self,
+        subscriber: Subscriber,
+        id_: str,
+        identity: Identity,
+        remote: str = "",
+        ping: bytes | None = None,
     ) -> None:
         """``id_`` is its own among all replicas. ``remote`` is the client's address.
 
@@ -45,11 +52,13 @@ class Connection:
         """
         self.subscriber = subscriber
         self.id = id_
+        self.identity = identity
         self.remote = remote
         self.ping = ping
         # When the last ping went out, and when something was last heard; the loop's clock.
         self.pinged_at = self.heard_at = subscriber.opened_at
-        self.leaves_at = inf  # when it is asked to move on, on the loop's clock
+        # When it is asked to move on, on the loop's clock, and why.
+        self.leaves_at, self.leaves_as = inf, closing.MAX_AGE
         # Since when it has been found behind at each look (inf: that is told); None: it was not.
         self.behind_since: float | None = None
         # A later request for the same pattern replaces the earlier one.
@@ -90,6 +99,13 @@ class Connection:
         self.grants.update(granted)
         self.feeds = tuple(feeds)
         return {feed for feed in self.feeds if feed.is_lossless and feed not in had}
+
+    def replace_grants(
+        self, granted: Mapping[Pattern, tuple[Grant, ...]], feeds: Iterable[Feed]
+    ) -> None:
+        """Have these grants and no others. ``feeds`` are those of them."""
+        self.grants = dict(granted)
+        self.feeds = tuple(feeds)
 
     def drop_grants(self, patterns: Iterable[Pattern], feeds: Iterable[Feed]) -> bool:
         """Remove the grants of these patterns; returns whether there were any.

@@ -18,6 +18,7 @@ from tickfan.wire import events
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from tickfan.access.identity import Identity
     from tickfan.clock import Clock
     from tickfan.core.cursor import Place
     from tickfan.core.feed import Channel, Feed
@@ -62,6 +63,14 @@ class Granted(NamedTuple):
     refusals: list[Refusal]
 
 
+class Narrowed(NamedTuple):
+    """What is left of a connection's grants with another token."""
+
+    kept: Mapping[Pattern, tuple[Grant, ...]]
+    dropped: list[Pattern]
+    prepared: Prepared
+
+
 class Subscriptions:
     """Changes what connections are subscribed to, and answers them."""
 
@@ -92,9 +101,9 @@ class Subscriptions:
         self.epoch = epoch
         self.is_simulated = is_simulated
 
-    def plan(self, request: Request) -> Plan:
-        """What of the request can be granted, whoever asks."""
-        return self._planner.plan(request)
+    def plan(self, request: Request, identity: Identity) -> Plan:
+        """What of the request can be granted to this client."""
+        return self._planner.plan(request, identity)
 
     def prepare(
         self, plan: Plan, format_: Format, connection: Connection | None = None
@@ -179,6 +188,27 @@ class Subscriptions:
         """Take patterns back; what waits of them is not sent any more."""
         if connection.drop_grants(patterns, prepared.feeds()):
             regroup(connection, self._directory, prepared)
+            connection.subscriber.keep_only(connection.is_due())
+
+    def narrow(self, connection: Connection, identity: Identity) -> Narrowed:
+        """What a connection keeps with another token, and what :meth:`renew` has to find."""
+        kept: dict[Pattern, tuple[Grant, ...]] = {}
+        dropped: list[Pattern] = []
+        for pattern, grants in connection.grants.items():
+            if identity.reads.includes(pattern):
+                kept[pattern] = self._planner.slowed(grants, identity.interval_ms_min)
+            else:
+                dropped.append(pattern)
+        subscriber = connection.subscriber
+        survey = Survey(())
+        prepared = self._prepared(subscriber.format, subscriber.until, kept, survey)
+        return Narrowed(kept, dropped, prepared)
+
+    def renew(self, connection: Connection, narrowed: Narrowed) -> None:
+        """Take back what was dropped; what waits of it is not sent any more."""
+        connection.replace_grants(narrowed.kept, narrowed.prepared.feeds())
+        regroup(connection, self._directory, narrowed.prepared)
+        if narrowed.dropped:
             connection.subscriber.keep_only(connection.is_due())
 
     def _join(self, connection: Connection, plan: Plan, prepared: Prepared) -> set[Feed]:

@@ -18,12 +18,15 @@ from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.core.feed import Upstream
 from tickfan.session.account import account
+from tickfan.transports.credentials import IDENTITY
 from tickfan.transports.errors import error_response
 from tickfan.wire import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tickfan.access.gate import Gate
+    from tickfan.access.identity import Identity
     from tickfan.clock import Clock
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place
@@ -68,6 +71,7 @@ class Limits(NamedTuple):
     retry_ms: int
     closing_timeout_s: float
     snapshot: bool
+    auth_timeout_s: float
 
 
 class Admission:
@@ -87,6 +91,7 @@ class Admission:
         formats: Formats,
         rules: Rules,
         limits: Limits,
+        gate: Gate,
         remote_of: Callable[[web.Request], str],
     ) -> None:
         """``remote_of`` says from what address a client comes."""
@@ -101,6 +106,7 @@ class Admission:
         self.formats = formats
         self.rules = rules
         self.limits = limits
+        self.gate = gate
         self.remote_of = remote_of
         # Bound once: a client that leaves costs a line, and to bind is half of it.
         self._log = log.bind()
@@ -109,7 +115,7 @@ class Admission:
         # and bounded as if they were.
         self._waiting = 0
 
-    def refuses(self, *, lossless: bool, is_in: bool = False) -> Reason | None:
+    def refuses(self, identity: Identity, *, lossless: bool, is_in: bool = False) -> Reason | None:
         """Why nobody can come in now: draining, overload, or still starting.
 
         A client that ``is_in`` already, and wants more, is not over ``connections_max``.
@@ -121,14 +127,18 @@ class Admission:
         count = len(self.connections) + self._waiting
         if not is_in and count >= self.limits.connections_max:
             return closing.OVERLOAD
+        if not is_in and self.connections.is_full_for(identity):
+            return closing.THROTTLED
         if lossless and self.feeds.is_starting:
             return closing.STARTING
         return None
 
     def ask_next(self, request: web.Request, *, lossless: bool) -> web.Response | None:
         """The 503 for a proxy that can ask another replica; None: the stream may start."""
-        reason = self.refuses(lossless=lossless) if ASK_NEXT in request.headers else None
-        if reason is None:
+        if ASK_NEXT not in request.headers:
+            return None
+        reason = self.refuses(request[IDENTITY], lossless=lossless)
+        if reason is None or reason is closing.THROTTLED:  # no other replica is to be asked
             return None
         response = error_response([Refusal(reason.name, reason.message)])
         response.headers["Retry-After"] = str(math.ceil(self.retry_ms() / 1000))

@@ -20,6 +20,7 @@ OPS = {
     "subscribe": ("op", "id", *(name for name in REQUEST_FIELDS if name != "until")),
     "unsubscribe": ("op", "id", "channels"),
     "ping": ("op", "id"),
+    "auth": ("op", "id", "token"),
 }
 ID_CHARS_MAX = 64
 _ARRAY_MAX = 4096
@@ -92,3 +93,11 @@ def patterns_of(message: dict[str, Any]) -> list[Pattern]:
             "bad_field", "channels must be a list of channel names or patterns", "channels"
         )
     return [Pattern(text) for text in channels]
+
+
+def token_of(message: dict[str, Any]) -> str:
+    """The token of an ``auth``. Raises :class:`Refusal`, which does not repeat it."""
+    token = message.get("token")
+    if not isinstance(token, str) or not token:
+        raise Refusal("bad_field", "token must be a text, without Bearer before it", "token")
+    return token

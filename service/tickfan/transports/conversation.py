@@ -6,20 +6,17 @@ one serves all). Must not know the handshake, nor what a subscription does.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from aiohttp import WebSocketError, WSCloseCode
 
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.session.grants import parse_request
 from tickfan.session.subscribe import Answer
 from tickfan.transports import commands, frames
-from tickfan.transports.frames import FrameReader
-from tickfan.transports.guest import Guest
+from tickfan.transports.messages import Messages
 from tickfan.transports.requests import check_count
 from tickfan.wire import events
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
+    from tickfan.access.identity import Identity
     from tickfan.core.closing import Reason
     from tickfan.core.cursor import Place
     from tickfan.core.pattern import Pattern
@@ -42,14 +40,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("tickfan.websocket")
 
-HARD_LIMIT = 4
-"""The connection is closed above this many times ``message_bytes_max``; up to
-it an oversize message gets an error by name and the connection lives on."""
-
-ANSWERS_MAX = 16
-"""Answers that wait for a client to read them, before its next message is taken."""
-LOOK_S = 0.01
-
 _WRONG_FRAME = {
     frames.TEXT: f"{JSON_V1} takes text frames; to send MessagePack ask for the "
     f"subprotocol {MSGPACK_V1}",
@@ -61,33 +51,39 @@ ERRORS_MAX = 32
 """Channels of one command that are refused by name; of the others the number is told."""
 
 
-class Conversation(Guest):
+class Conversation(Messages):
     """One client's commands and our answers."""
 
     __slots__ = (
-        "_decode", "_is_busy", "_kind", "_protocol", "_reader", "_remote", "_task", "format",
+        "_decode", "_identity", "_kind", "_protocol", "_remote", "_turned_away", "format",
     )  # fmt: skip
 
-    def __init__(self, admission: Admission, protocol: str | None, remote: str) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        protocol: str | None,
+        identity: Identity,
+        remote: str,
+        *,
+        turned_away: Reason | None = None,
+    ) -> None:
+        """``turned_away`` says why it has to go at once, which its handshake showed."""
         self.format = admission.formats.websocket(protocol)
         super().__init__(admission, self.format.name)
         self._protocol = protocol or MSGPACK_V1
+        self._identity = identity
         self._remote = remote
+        self._turned_away = turned_away
         is_json = protocol == JSON_V1
         self._decode = commands.decode_json if is_json else commands.decode_msgpack
         self._kind = frames.TEXT if is_json else frames.BINARY
-        self._reader = FrameReader(admission.limits.message_bytes_max * HARD_LIMIT)
-        # A message is to be taken, or waits for something: those behind it wait, too.
-        self._is_busy = False
-        # A command that waits for this replica to catch up, or for its search.
-        self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Welcome the client, or send it away."""
         super().connection_made(transport)
         admission = self.admission
-        refused = (
-            admission.refuses(lossless=False)
+        refused = self._turned_away or (
+            admission.refuses(self._identity, lossless=False)
             if admission.tune(self.transport)
             else closing.INTERNAL
         )
@@ -100,9 +96,13 @@ class Conversation(Guest):
                 self.format,
                 self.transport,
                 self.on_end,
+                self._identity,
                 remote=self._remote,
                 ping=PING_FRAME,
             )
+            if not self._identity.reads.patterns:
+                timeout_s = admission.limits.auth_timeout_s
+                admission.connections.expect_token(self.connection, timeout_s)
             welcome = events.welcome(
                 self.connection.id,
                 self._protocol,
@@ -118,27 +118,6 @@ class Conversation(Guest):
             log.exception("a conversation failed", **self.account())
             self.goodbye(closing.INTERNAL)
 
-    def data_received(self, data: bytes) -> None:
-        """Take what the client sends; as much at once as one message may be."""
-        self._reader.add(data)
-        if not self._is_busy:
-            self._read_later()
-        elif len(self._reader) > self._reader.size_max:
-            self.transport.pause_reading()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed, by whomever."""
-        super().connection_lost(exc)
-        self.leave(closing.LOST)
-
-    def leave(self, reason: Reason) -> None:
-        """As the base; what waits is not done any more, but the client's goodbye is read."""
-        super().leave(reason)
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            self._read_later()
-
     def last_words(self, reason: Reason, cursor: str | None) -> None:
         """The ``closing`` event and the close frame; the client's closes the socket."""
         self.transport.write(self.goodbye_frames(reason, cursor))
@@ -148,81 +127,7 @@ class Conversation(Guest):
         event = self.admission.closing_event(self.format, reason, cursor)
         return event + frames.close_frame(reason.code, reason.name)
 
-    def _read_later(self) -> None:
-        """Each message is a job of the slices, or many that come at once hold the loop."""
-        self._is_busy = True
-        self.admission.slices.add(self._read)
-
-    def _read(self) -> None:
-        """Take one message that is here; the next one after it, and what it waits for."""
-        if self.transport.is_closing():
-            return
-        connection = self.connection
-        if connection is not None and connection.subscriber.events_waiting >= ANSWERS_MAX:
-            # No more answers than it reads; who reads none ends by its stall timeout.
-            self.admission.loop.call_later(LOOK_S, self._read_later)
-            return
-        try:
-            message = self._reader.next()
-            if message is not None:
-                self._take(*message)
-        except WebSocketError as error:
-            self._close(closing.BAD_REQUEST, error.code)
-            return
-        except Exception:
-            log.exception("a conversation failed", **self.account())
-            self.goodbye(closing.INTERNAL)
-            return
-        if self._task is not None:
-            return
-        if message is not None and len(self._reader):
-            self._read_later()
-            return
-        self._is_busy = False
-        if not self.transport.is_reading() and not self.transport.is_closing():
-            self.transport.resume_reading()
-
-    def _take(self, kind: int, body: bytes) -> None:
-        if kind == frames.CLOSE:
-            code = frames.close_code(body)
-            if code == WSCloseCode.MESSAGE_TOO_BIG:
-                self._too_big()
-            self._close(closing.LEFT, code)
-        elif self.connection is not None:
-            self.connection.heard_at = self.admission.clock.time()
-            if kind == frames.PING:
-                self._send(frames.control_frame(frames.PONG, body))
-            elif kind != frames.PONG:
-                self._answer(kind, body)
-
-    def _too_big(self) -> None:
-        """Say of a client that takes no message so large, which of its feeds' was the largest.
-
-        It comes back with its cursor, and is sent the same again: an operator must know.
-        """
-        feeds = () if self.connection is None else self.connection.feeds
-        feed = max(feeds, key=lambda feed: feed.size_most, default=None)
-        if feed is not None and feed.largest is not None:
-            log.warning(
-                "a client takes no message so large",
-                code=int(WSCloseCode.MESSAGE_TOO_BIG),
-                largest_update_bytes=feed.size_most,
-                channel=feed.largest.name,
-                updates_bytes_max=self.admission.formats.updates_bytes_max,
-                **self.account(),
-                hint="raise the limit of its WebSocket library above both",
-            )
-
-    def _close(self, reason: Reason, code: int) -> None:
-        """Answer a close frame with its code (RFC 6455, 5.5.1), or what is none of the protocol."""
-        if self.connection is not None:
-            with suppress(OSError):  # gone without waiting for it
-                self.transport.write(frames.close_frame(code))
-        self.leave(reason)
-        self.cut_later()
-        self.transport.close()
-
-    def _answer(self, kind: int, data: bytes) -> None:
+    def answer(self, kind: int, data: bytes) -> None:
         """Do one command; what is wrong with it is said, and the connection lives on."""
         command_id: CommandId = None
         try:
@@ -245,6 +150,8 @@ class Conversation(Guest):
             self._say(
                 "pong", events.answering(command_id, events.pong(self.admission.clock.wall_ms()))
             )
+        elif op == "auth":
+            self._authenticate(commands.token_of(message), command_id)
         elif op == "unsubscribe":
             self._unsubscribe(commands.patterns_of(message), command_id)
         else:
@@ -257,14 +164,41 @@ class Conversation(Guest):
         fields = {"snapshot": admission.limits.snapshot, **message}
         request = parse_request(fields, channels_max)
         check_count(request, channels_max)
-        plan = admission.subscriptions.plan(request)
-        refused = admission.refuses(lossless=plan.is_lossless, is_in=True)
+        identity = connection.identity
+        plan = admission.subscriptions.plan(request, identity)
+        refused = admission.refuses(identity, lossless=plan.is_lossless, is_in=True)
         if refused is not None:
             connection.subscriber.end(refused)
             return
         prepared = admission.subscriptions.prepare(plan, self.format, connection)
         grant = partial(self._grant, plan, prepared, command_id)
-        self._when_ready(prepared, request.places(), grant, command_id)
+        self._when_ready(prepared, plan.places(), grant, command_id)
+
+    def _authenticate(self, token: str, command_id: CommandId) -> None:
+        """Go on as the bearer of another token; what it does not allow is dropped."""
+        admission, connection = self.admission, self.connection
+        assert connection is not None
+        identity = admission.gate.identify(token)
+        if admission.connections.is_full_for(identity, but=connection):
+            connection.subscriber.end(closing.THROTTLED)
+            return
+        narrowed = admission.subscriptions.narrow(connection, identity)
+
+        def renew() -> None:
+            admission.connections.renew(connection, identity)
+            admission.subscriptions.renew(connection, narrowed)
+            fields = events.authenticated(
+                identity.subject,
+                identity.expires_ms,
+                identity.reads,
+                identity.interval_ms_min,
+                narrowed.dropped,
+            )
+            self._say("authenticated", events.answering(command_id, fields))
+            refusals = [identity.cannot_read(pattern.text) for pattern in narrowed.dropped]
+            self._refuse(refusals, None)
+
+        self._when_ready(narrowed.prepared, None, renew, command_id)
 
     def _unsubscribe(self, patterns: list[Pattern], command_id: CommandId) -> None:
         subscriptions, connection = self.admission.subscriptions, self.connection

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from tickfan.core.errors import Refusal
 
 _STATUS = {
+    "bad_token": HTTPStatus.UNAUTHORIZED,
     "broker_blocked": HTTPStatus.SERVICE_UNAVAILABLE,
     "broker_down": HTTPStatus.SERVICE_UNAVAILABLE,
     "drain": HTTPStatus.SERVICE_UNAVAILABLE,
+    "expired": HTTPStatus.UNAUTHORIZED,
+    "forbidden": HTTPStatus.FORBIDDEN,
     "no_feed": HTTPStatus.NOT_FOUND,
     "no_value": HTTPStatus.NOT_FOUND,
     "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
@@ -33,15 +36,25 @@ _STATUS = {
     "not_lossless": HTTPStatus.CONFLICT,
     "starting": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unauthorized": HTTPStatus.UNAUTHORIZED,
     "unconfirmed": HTTPStatus.GATEWAY_TIMEOUT,
     "unroutable": HTTPStatus.BAD_GATEWAY,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
 }
-# What RFC 9110 (11.6.1, 15.5.9 and 15.5.22) and RFC 6455 (4.4) demand beside a status.
+_INVALID = {"WWW-Authenticate": 'Bearer realm="tickfan", error="invalid_token"'}
+_INSUFFICIENT = {"WWW-Authenticate": 'Bearer realm="tickfan", error="insufficient_scope"'}
+_NONE = {"WWW-Authenticate": 'Bearer realm="tickfan"'}
+# What RFC 9110 (11.6.1, 15.5.9 and 15.5.22), RFC 6750 (section 3) and RFC 6455 (4.4) demand
+# beside a status.
 _HEADERS = {
-    "publish_unauthorized": {"WWW-Authenticate": "Bearer"},
+    "bad_token": _INVALID,
+    "expired": _INVALID,
+    "forbidden": _INSUFFICIENT,
+    "publish_forbidden": _INSUFFICIENT,
+    "publish_unauthorized": _NONE,
     "request_timeout": {"Connection": "close"},
+    "unauthorized": _NONE,
     "upgrade_required": {
         "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
     },

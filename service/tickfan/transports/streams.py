@@ -15,6 +15,7 @@ from aiohttp import HttpVersion11, web
 
 from tickfan.core import closing
 from tickfan.session.subscribe import Answer
+from tickfan.transports.credentials import IDENTITY
 from tickfan.transports.errors import error_response
 from tickfan.transports.guest import Guest
 from tickfan.transports.requests import check_count, read_request
@@ -22,6 +23,7 @@ from tickfan.transports.server import handler_of
 from tickfan.wire import events
 
 if TYPE_CHECKING:
+    from tickfan.access.identity import Identity
     from tickfan.core.closing import Reason
     from tickfan.core.feeds import Feeds
     from tickfan.fanout.finding import Prepared
@@ -58,7 +60,7 @@ async def plan_of(admission: Admission, web_request: web.Request) -> Plan:
     )
     request.places()
     check_count(request, channels_max)
-    return admission.subscriptions.plan(request)
+    return admission.subscriptions.plan(request, web_request[IDENTITY])
 
 
 def instead(admission: Admission, web_request: web.Request, plan: Plan) -> web.Response | None:
@@ -122,24 +124,24 @@ async def run(  # noqa: PLR0913 - one call, by both wires
     reason: Reason | None = closing.INTERNAL
     is_chunked = web_request.version >= HttpVersion11
     stream = Stream(admission, transport_name, format_, is_chunked=is_chunked)
-    remote = admission.remote_of(web_request)
+    remote, identity = admission.remote_of(web_request), web_request[IDENTITY]
     try:
         await admission.drained(transport)
         if admission.tune(transport):
-            reason = admission.refuses(lossless=plan.is_lossless) or await admission.wait_for(
-                plan.request.places()
-            )
+            reason = admission.refuses(
+                identity, lossless=plan.is_lossless
+            ) or await admission.wait_for(plan.places())
             if reason is None:
                 prepared = admission.subscriptions.prepare(plan, format_)
                 await admission.ready(prepared, transport)
                 if transport.is_closing():  # and not all was found
                     return
                 # A job of the slices, or a hundred that come at once hold the loop.
-                begin = partial(stream.begin, handler, plan, prepared, remote)
+                begin = partial(stream.begin, handler, plan, prepared, identity, remote)
                 reason = await admission.slices.run(begin)
             if reason is not None and not transport.is_closing():
                 # 200, retry:, status and closing: an EventSource comes back.
-                status = events.status_of_all(admission.feeds.values())
+                status = events.status_of_all(plan.feeds)
                 transport.write(format_.opening("status", status, admission.retry_ms()))
                 admission.turned_away(format_, reason, transport_name, remote)
     except Exception:
@@ -165,14 +167,22 @@ class Stream(Guest):
         self._last = LAST_CHUNK if is_chunked else b""
         self._behind = 0
 
-    def begin(self, handler: Handler, plan: Plan, prepared: Prepared, remote: str) -> Reason | None:
+    def begin(
+        self, handler: Handler, plan: Plan, prepared: Prepared, identity: Identity, remote: str
+    ) -> Reason | None:
         """Take the connection and let the hub write; or why not: things change while one waits."""
         admission, format_ = self.admission, self._format
-        if refused := admission.refuses(lossless=plan.is_lossless) or self.take(handler):
+        refused = admission.refuses(identity, lossless=plan.is_lossless) or self.take(handler)
+        if refused:
             return refused
         try:
             self.connection = admission.connections.connect(
-                format_, self.transport, self.on_end, until=plan.request.until, remote=remote
+                format_,
+                self.transport,
+                self.on_end,
+                identity,
+                until=plan.request.until,
+                remote=remote,
             )
             answer = Answer(retry_ms=admission.retry_ms(), connection=self.connection.id)
             admission.subscriptions.subscribe(self.connection, plan, prepared, answer)

@@ -7,14 +7,22 @@ said on it.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion11, web
 
+from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.transports.admission import ADMISSION
 from tickfan.transports.conversation import Conversation
+from tickfan.transports.credentials import IDENTITY, bearer, offered
 from tickfan.transports.server import handler_of
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1
+
+if TYPE_CHECKING:
+    from tickfan.access.identity import Identity
+    from tickfan.core.closing import Reason
+    from tickfan.transports.admission import Admission
 
 SUBPROTOCOLS = (MSGPACK_V1, JSON_V1)
 VERSION = "13"
@@ -23,7 +31,9 @@ VERSION = "13"
 async def websocket(request: web.Request) -> web.StreamResponse:
     """Serve one WebSocket connection until either side ends it."""
     admission = request.app[ADMISSION]
-    _check_handshake(request)
+    names, token = offered(request)
+    _check_handshake(request, names)
+    identity, turned_away = _identity(admission, request, token)
     # What it will subscribe to is not known yet: it may be a lossless feed.
     if (busy := admission.ask_next(request, lossless=True)) is not None:
         return busy
@@ -36,7 +46,9 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     if handler.transport is not None:
         await admission.drained(handler.transport)
     remote = admission.remote_of(request)
-    conversation = Conversation(admission, socket.ws_protocol, remote)
+    conversation = Conversation(
+        admission, socket.ws_protocol, identity, remote, turned_away=turned_away
+    )
     refused = conversation.take(handler)
     if refused is None:
         raise asyncio.CancelledError
@@ -47,9 +59,29 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     return socket
 
 
-def _check_handshake(request: web.Request) -> None:
+def _identity(
+    admission: Admission, request: web.Request, token: str | None
+) -> tuple[Identity, Reason | None]:
+    """Who it is, by the token that is offered as a subprotocol; and why it has to go.
+
+    A browser's script does not see the status of a handshake that is refused. So it is told
+    of such a token by the close code.
+    """
+    identity = request[IDENTITY]
+    if token is None:
+        return identity, None
+    if bearer(request) is not None:
+        raise Refusal("bad_request", "send the token once: as a header, or as a subprotocol")
+    try:
+        return admission.gate.identify(token), None
+    except Refusal as refusal:
+        return identity, closing.EXPIRED if refusal.code == "expired" else closing.BAD_TOKEN
+
+
+def _check_handshake(request: web.Request, names: list[str]) -> None:
     """Raise :class:`Refusal` for what aiohttp would let in, or would not name.
 
+    ``names`` are the subprotocols that are offered, but for a token.
     RFC 6455, section 4.2, and RFC 9110, section 7.8.
     """
     if request.headers.get("Upgrade", "").lower() != "websocket":
@@ -69,8 +101,6 @@ def _check_handshake(request: web.Request) -> None:
         )
     if request.body_exists:
         raise Refusal("bad_request", "the handshake of a WebSocket has no body")
-    offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
-    names = [name.strip() for name in offered if name.strip()]  # RFC 9110, 5.6.1
     if names and not set(names) & set(SUBPROTOCOLS):
         raise Refusal(
             "bad_subprotocol",

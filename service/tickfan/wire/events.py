@@ -176,6 +176,27 @@ def welcome(connection: str, protocol: str, epoch: str, server_time: int, **limi
     }
 
 
+def authenticated(
+    subject: str,
+    expires: int | None,
+    channels: Iterable[Pattern],
+    interval_ms_min: int,
+    dropped: Iterable[Pattern],
+) -> Fields:
+    """The connection goes on with another token, whose ``subject`` this is.
+
+    ``expires`` is when the token ends, in ms since 1970. ``channels`` may be read. ``dropped``
+    were subscribed, and may not be read any more.
+    """
+    return {
+        "subject": subject,
+        "expires": expires,
+        "channels": [pattern.text for pattern in channels],
+        "interval_ms_min": interval_ms_min,
+        "dropped": [pattern.text for pattern in dropped],
+    }
+
+
 def unsubscribed(patterns: Iterable[Pattern]) -> Fields:
     """These patterns were taken back."""
     return {"channels": [pattern.text for pattern in patterns]}

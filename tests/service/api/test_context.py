@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 
+from tests.support.access import GUARDED
 from tickfan.api.context import CONTEXT
 
 if TYPE_CHECKING:
@@ -13,21 +15,23 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("settings", "token"),
+    ("settings", "anonymous", "with_token"),
     [
-        ({}, None),
-        ({"PUBLISH__TOKEN": "correct-horse-battery-staple"}, "correct-horse-battery-staple"),
-        ({"BROKER__URL": "amqp://127.0.0.1:1"}, ""),
+        ({}, True, False),
+        ({"PUBLISH__TOKEN": "correct-horse-battery-staple"}, False, True),
+        ({"BROKER__URL": "amqp://127.0.0.1:1"}, False, False),
+        ({"ACCESS__KEYS": orjson.dumps(GUARDED["access"]["keys"]).decode()}, False, True),
     ],
 )
-async def test_who_may_publish_follows_from_broker_and_token(
-    make_live: MakeLive, settings: dict[str, str], token: str | None
+async def test_who_may_publish_follows_from_broker_and_tokens(
+    make_live: MakeLive, settings: dict[str, str], *, anonymous: bool, with_token: bool
 ) -> None:
-    """None: anybody, on the embedded broker only. Empty: nobody."""
+    """Anybody on the embedded broker only; else whoever has a token, if there can be one."""
     service = await make_live(**settings)
+    assert service.service.gate.anonymous.writes.is_all is anonymous
     for app in (service.service.public, service.service.admin):
         context = app[CONTEXT]
-        assert context.publish_token == token
+        assert context.takes_publishers is with_token
         assert not context.is_draining()
     service.service.refuse_new()
     assert context.is_draining()

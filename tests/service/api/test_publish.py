@@ -11,9 +11,9 @@ import pytest
 
 from tests.support.bodies import SENT, Sent
 from tests.support.raw import connect
-from tickfan.app import Parts
 from tickfan.broker.base import BrokerBlocked, BrokerDown, PublishError, Unconfirmed, Unroutable
 from tickfan.broker.memory import MemoryBroker
+from tickfan.parts import Parts
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive

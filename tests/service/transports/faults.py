@@ -9,8 +9,8 @@ import asyncio
 import errno
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tickfan.app import Parts
 from tickfan.fanout.slices import Slices
+from tickfan.parts import Parts
 from tickfan.session.connections import Connections
 from tickfan.session.subscribe import Subscriptions
 from tickfan.transports.admission import Admission

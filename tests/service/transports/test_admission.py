@@ -14,9 +14,11 @@ from structlog.testing import capture_logs
 
 from tests.service.transports.faults import on_kernel
 from tests.service.transports.opened import KINDS, open_stream, transports
+from tests.support.access import ANYBODY
 from tests.support.calls import calls_of
 from tests.support.fanout import RULES, Fanout, asked, skips_time
 from tests.support.raw import TEXT, connect, request, upgrade
+from tickfan.access.gate import Gate
 from tickfan.core import closing
 from tickfan.core.cursor import Trail, parse
 from tickfan.core.pattern import Pattern
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 LIMITS = Limits(
     connections_max=100, message_bytes_max=16_384, notsent_lowat_bytes=16_384, retry_ms=2_000,
-    closing_timeout_s=2.0, snapshot=True,
+    closing_timeout_s=2.0, snapshot=True, auth_timeout_s=10,
 )  # fmt: skip
 
 
@@ -81,12 +83,12 @@ async def test_who_may_come_in(make_live: MakeLive) -> None:
     """Draining before overload before starting; conflated does not wait for the start."""
     service = await make_live(BROKER__URL="amqp://guest:guest@127.0.0.1:1")
     admission = service.service.admission
-    assert admission.refuses(lossless=False) is None
-    assert admission.refuses(lossless=True) is closing.STARTING
+    assert admission.refuses(ANYBODY, lossless=False) is None
+    assert admission.refuses(ANYBODY, lossless=True) is closing.STARTING
     admission.limits = admission.limits._replace(connections_max=0)
-    assert admission.refuses(lossless=True) is closing.OVERLOAD
+    assert admission.refuses(ANYBODY, lossless=True) is closing.OVERLOAD
     admission.is_draining = True
-    assert admission.refuses(lossless=True) is closing.DRAIN
+    assert admission.refuses(ANYBODY, lossless=True) is closing.DRAIN
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -176,9 +178,10 @@ async def test_a_search_ends_with_its_client(looks: float, *, is_whole: bool) ->
     admission = Admission(
         fanout.loop, fanout.feeds, fanout.slices, fanout.background, fanout.tally, fanout.clock,
         connections=fanout.connections, subscriptions=fanout.subscriptions,
-        formats=fanout.formats, rules=RULES, limits=LIMITS, remote_of=Remotes(()).of,
+        formats=fanout.formats, rules=RULES, limits=LIMITS, gate=Gate(ANYBODY, None, ""),
+        remote_of=Remotes(()).of,
     )  # fmt: skip
-    plan = fanout.subscriptions.plan(asked("#"))
+    plan = fanout.subscriptions.plan(asked("#"), ANYBODY)
     prepared = fanout.subscriptions.prepare(plan, fanout.format("sse"))
     await admission.ready(prepared, Leaving(looks))
     assert prepared.is_large is not is_whole

@@ -17,9 +17,9 @@ from loadtest.rig.waiting import DEADLINE_S, until
 from tests.service.transports.faults import NO_CONNECTIONS, NO_SUBSCRIPTIONS, HeldBack
 from tests.service.transports.opened import handshake
 from tests.support.raw import CLOSE, PING, PONG, TEXT, connect, upgrade
-from tickfan.app import Parts
 from tickfan.core.feed import Upstream
 from tickfan.fanout.finding import LOOKS_AT_ONCE
+from tickfan.parts import Parts
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive

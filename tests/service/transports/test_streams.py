@@ -20,11 +20,11 @@ from tests.service.transports.faults import (
 from tests.support.live import Events, Lines, Reader
 from tests.support.programs import require
 from tests.support.raw import chunks, connect, request
-from tickfan.app import Parts
 from tickfan.core import closing
 from tickfan.core import cursor as cursors
 from tickfan.core.feed import Upstream
 from tickfan.fanout.finding import LOOKS_AT_ONCE
+from tickfan.parts import Parts
 from tickfan.transports.streams import BEHIND_BYTES_MAX
 
 if TYPE_CHECKING:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
+from tests.support.access import ANYBODY
 from tests.support.fanout import Fanout, skips_time
 from tickfan.api.queries import feed_of, find_channel, limit_of
 from tickfan.core.errors import Refusal
+from tickfan.core.scope import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +40,8 @@ async def test_what_is_not_there_is_told_apart() -> None:
     """No name, no feed, no value; and what is there is found."""
     feeds = (fanout := Fanout()).feeds
     fanout.publish("quotes.a", {"bid": 1})
-    assert find_channel(feeds, "quotes.a").name == "quotes.a"
-    assert feed_of(feeds, "trades.x").name == "trades"
-    assert refusal(lambda: find_channel(feeds, "a..b")) == ("bad_channel", "a..b")
-    assert refusal(lambda: find_channel(feeds, "x.a")) == ("no_feed", "x.a")
-    assert refusal(lambda: find_channel(feeds, "quotes.b")) == ("no_value", "quotes.b")
+    assert find_channel(feeds, "quotes.a", ANYBODY).name == "quotes.a"
+    assert feed_of(feeds, "trades.x", ALL).name == "trades"
+    assert refusal(lambda: find_channel(feeds, "a..b", ANYBODY)) == ("bad_channel", "a..b")
+    assert refusal(lambda: find_channel(feeds, "x.a", ANYBODY)) == ("no_feed", "x.a")
+    assert refusal(lambda: find_channel(feeds, "quotes.b", ANYBODY)) == ("no_value", "quotes.b")

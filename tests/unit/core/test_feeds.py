@@ -5,6 +5,7 @@ from __future__ import annotations
 from tickfan.core.cursor import Place
 from tickfan.core.feed import Upstream
 from tickfan.core.feeds import Feeds
+from tickfan.core.scope import ALL
 from tickfan.core.spec import Delivery, FeedSpec
 
 
@@ -31,7 +32,7 @@ def test_a_name_has_one_feed_or_none() -> None:
 
 def test_a_refusal_says_what_they_bind() -> None:
     """In their order."""
-    refusal = feeds().no_feed("weather.X")
+    refusal = feeds().no_feed("weather.X", ALL)
     assert (refusal.code, refusal.item) == ("no_feed", "weather.X")
     assert "quotes.#, fx.*, trades.#" in refusal.message
 

@@ -20,7 +20,15 @@ from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES
 from tickfan.fanout import backlog
 from tickfan.ingest import SOURCES_MAX
 from tickfan.session import laggards
-from tickfan.transports import admission, commands, conversation, frames, middlewares, remotes
+from tickfan.transports import (
+    admission,
+    commands,
+    conversation,
+    frames,
+    messages,
+    middlewares,
+    remotes,
+)
 from tickfan.wire import inbound
 
 if TYPE_CHECKING:
@@ -102,7 +110,7 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("name of a channel", pattern.CHANNEL_CHARS_MAX),
         ("`id` of a WebSocket", commands.ID_CHARS_MAX),
         ("frames of one", frames.PIECES_MAX),
-        ("answers that wait", conversation.ANSWERS_MAX),
+        ("answers that wait", messages.ANSWERS_MAX),
         ("errors of one command", conversation.ERRORS_MAX),
         ("events (", backlog.CONTROLS_MAX),
         ("subscriptions of a slow", backlog.OPENINGS_MAX),

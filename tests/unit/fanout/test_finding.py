@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.access import ANYBODY
 from tests.support.fanout import Fanout, asked, skips_time
 from tests.support.updates import LAW, conflated_feed, lossless_feed, update
 from tickfan.core.index import LOOKS
@@ -41,7 +42,7 @@ async def play(script: dict[str, Any], *, paced: bool) -> list[tuple[Any, ...]]:
     other = fanout.client("json", "fast", *script["wish"], interval_ms=script["interval_ms"])
     client = fanout.client("json", "fast", *script["held"], interval_ms=20)
     subscriptions, connection = fanout.subscriptions, client.connection
-    plan = subscriptions.plan(asked(*script["wish"], interval_ms=script["interval_ms"]))
+    plan = subscriptions.plan(asked(*script["wish"], interval_ms=script["interval_ms"]), ANYBODY)
     patterns = [Pattern(text) for text in script["wish"]]
 
     def prepare() -> Prepared:
@@ -194,7 +195,7 @@ async def test_many_that_ask_for_the_same_search_once() -> None:
     for n in range(2 * LOOKS_AT_ONCE):
         fanout.publish(f"quotes.{n}")
     client = fanout.client("json")
-    plan = fanout.subscriptions.plan(asked("#", snapshot=False))
+    plan = fanout.subscriptions.plan(asked("#", snapshot=False), ANYBODY)
     prepared = fanout.subscriptions.prepare(plan, client.format, client.connection)
     steps = prepared.steps()
     next(steps)
@@ -211,7 +212,7 @@ async def test_a_search_that_pauses_changes_nothing_for_others() -> None:
     for one in (other, client):
         one.subscribe("quotes.a.#", interval_ms=20)
     other.subscribe("quotes.#", interval_ms=80)
-    plan = fanout.subscriptions.plan(asked("quotes.#", interval_ms=80))
+    plan = fanout.subscriptions.plan(asked("quotes.#", interval_ms=80), ANYBODY)
     prepared = fanout.subscriptions.prepare(plan, client.format, client.connection)
     fanout.publish("quotes.a.a", "meanwhile")
     for _ in prepared.steps():

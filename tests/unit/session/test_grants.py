@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.access import ANYBODY
 from tests.support.fanout import FEEDS, asked
 from tests.support.updates import LAW
 from tickfan.core.errors import Refusal
@@ -55,20 +56,20 @@ def test_intervals_round_up_to_the_ladder(asked: int) -> None:
 @pytest.mark.parametrize(("asks", "granted"), [(None, 50), (0, 50), (51, 100), (10**9, 1000)])
 def test_a_client_may_ask_for_less_than_the_feed_gives(asks: int | None, granted: int) -> None:
     """The feed's own interval is the shortest; a lossless feed has none."""
-    grants = PLANNER.plan(asked("quotes.a", "trades.a", interval_ms=asks)).grants
+    grants = PLANNER.plan(asked("quotes.a", "trades.a", interval_ms=asks), ANYBODY).grants
     assert [grant.interval_ms for grant in grants] == [granted, None]
 
 
 def test_a_pattern_is_granted_in_every_feed_that_it_can_match() -> None:
     """One pattern, a grant a feed."""
-    grants = PLANNER.plan(asked("#")).grants
+    grants = PLANNER.plan(asked("#"), ANYBODY).grants
     assert [grant.feed.name for grant in grants] == ["quotes", "trades", "book"]
 
 
 def test_a_refusal_concerns_one_pattern() -> None:
     """The others are granted, in order, each once."""
     wishes = ("trades.a", "trades.", "nobody", "trades.a", "a..b", "book.#")
-    result = PLANNER.plan(asked(*wishes))
+    result = PLANNER.plan(asked(*wishes), ANYBODY)
     assert [grant.pattern.text for grant in result.grants] == ["trades.a", "book.#"]
     assert [(one.code, one.item) for one in result.refusals] == [
         ("bad_pattern", "trades."), ("no_feed", "nobody"), ("bad_channel", "a..b"),
@@ -79,7 +80,7 @@ def test_a_refusal_concerns_one_pattern() -> None:
 def test_the_limit_counts_what_is_held() -> None:
     """New patterns over it are refused; asking again for a held one is not."""
     held = [Pattern("trades.a"), Pattern("trades.b")]
-    plan = PLANNER.plan(asked("trades.c", "trades.a", "trades.d"))
+    plan = PLANNER.plan(asked("trades.c", "trades.a", "trades.d"), ANYBODY)
     result = PLANNER.fit(plan, held)
     assert [grant.pattern.text for grant in result.grants] == ["trades.c", "trades.a"]
     assert [(one.code, one.item) for one in result.refusals] == [("too_many_channels", "trades.d")]
@@ -102,7 +103,7 @@ def one_by_one(texts: list[str], held: set[str]) -> tuple[list[str], list[tuple[
         is_new = text not in held
         if is_new and count >= RULES.channels_per_connection_max:
             refused.append(("too_many_channels", text))
-        elif not PLANNER.plan(asked(text)).granted:
+        elif not PLANNER.plan(asked(text), ANYBODY).granted:
             refused.append(("no_feed", text))
         else:
             granted.append(text)
@@ -119,7 +120,7 @@ def test_a_plan_that_is_fitted_is_as_one_made_for_the_connection(
     texts: list[str], held: set[str]
 ) -> None:
     """Each refusal in its place, and for the reason that comes first; the plan stays as it is."""
-    plan = PLANNER.plan(asked(*texts))
+    plan = PLANNER.plan(asked(*texts), ANYBODY)
     before = [*plan.granted], [*plan.refusals]
     result = PLANNER.fit(plan, [Pattern(text) for text in held])
     refused = [(one.code, one.item) for one in result.refusals]
@@ -144,9 +145,9 @@ def test_a_cursor_that_is_none_is_refused_whenever_it_is_asked_for() -> None:
 
 def test_those_who_ask_for_the_same_share_what_they_are_granted() -> None:
     """Whatever else each asks for: ten thousand clients cost the memory of one."""
-    one = PLANNER.plan(asked("quotes.a", "trades.a", interval_ms=70)).granted
-    other = PLANNER.plan(asked("quotes.b", "quotes.a", interval_ms=90)).granted
+    one = PLANNER.plan(asked("quotes.a", "trades.a", interval_ms=70), ANYBODY).granted
+    other = PLANNER.plan(asked("quotes.b", "quotes.a", interval_ms=90), ANYBODY).granted
     [pattern] = one.keys() & other.keys()
     assert one[pattern] is other[pattern]
-    [grant] = PLANNER.plan(asked("quotes.a", interval_ms=2000)).granted[pattern]
+    [grant] = PLANNER.plan(asked("quotes.a", interval_ms=2000), ANYBODY).granted[pattern]
     assert grant.interval_ms == 1000

@@ -1,0 +1,56 @@
+"""Who comes in: with which token, or without one.
+
+Must not know by which way a token came, nor connections.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING
+
+from tickfan.access.identity import Identity
+from tickfan.core.scope import ALL
+
+if TYPE_CHECKING:
+    from tickfan.access.tokens import Tokens
+
+PUBLISHER = "publish.token"
+"""The subject of whoever sends the setting of that name. It has no issuer, so no token has it."""
+
+
+class Gate:
+    """Makes identities of tokens, and of their absence."""
+
+    def __init__(self, anonymous: Identity, tokens: Tokens | None, publish_token: str) -> None:
+        """``tokens`` None: there is no key, and a token is not looked at.
+
+        ``publish_token`` is a secret that allows to publish to every channel; empty: none does.
+        """
+        self.anonymous = anonymous
+        self._tokens = tokens
+        self._publish_token = publish_token.encode()
+        self._publisher = Identity(anonymous.reads, ALL, PUBLISHER)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether there are keys: tokens count, and wrong ones are refused."""
+        return self._tokens is not None
+
+    @property
+    def takes_publishers(self) -> bool:
+        """Whether some token can allow to publish."""
+        return self.is_guarded or bool(self._publish_token)
+
+    def identify(self, token: str) -> Identity:
+        """Whose token it is.
+
+        Without keys any token but ``publish.token`` counts as none. Raises
+        :class:`~tickfan.core.errors.Refusal`: ``bad_token``, ``expired``.
+        """
+        # A header may hold any bytes; those that are no UTF-8 are kept as surrogates.
+        given = token.encode(errors="surrogateescape")
+        if self._publish_token and hmac.compare_digest(given, self._publish_token):
+            return self._publisher
+        if self._tokens is None:
+            return self.anonymous
+        return self._tokens.identify(token)

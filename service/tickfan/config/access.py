@@ -1,0 +1,85 @@
+"""The section of access: who may connect, and how that is proven.
+
+Must not know requests, nor how a token is checked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, SecretStr, model_validator
+
+from tickfan.access.keys import BadKey, Key, key_from_text
+from tickfan.config.kinds import BindPattern, ReadableFile, problems, real, refuse, text, whole
+from tickfan.config.section import Section
+
+KEYS_MAX = 32
+ANONYMOUS_MAX = 256
+
+_NAME = r"[^\x00-\x20\x7f]{1,255}"
+
+
+class KeySettings(Section):
+    """One key: of one issuer, for one algorithm."""
+
+    issuer: Annotated[str, text("the iss of its tokens, 1 to 255 characters without spaces", _NAME)]
+    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA", "Ed25519"]
+    key: SecretStr = SecretStr("")
+    key_file: ReadableFile = ""
+    key_id: Annotated[str, text('a kid of up to 255 characters, or ""', rf"({_NAME})?")] = ""
+
+    def loaded(self) -> Key:
+        """The key itself. Raises :class:`~tickfan.access.keys.BadKey`, :class:`OSError`."""
+        written = self.key.get_secret_value() or Path(self.key_file).read_text(encoding="utf-8")
+        return key_from_text(written, self.issuer, self.algorithm, self.key_id)
+
+    @model_validator(mode="after")
+    def _is_key(self) -> KeySettings:
+        if bool(self.key.get_secret_value()) == bool(self.key_file):
+            problems([("key", "give one of key and key_file")])
+        try:
+            self.loaded()
+        except (BadKey, OSError, UnicodeDecodeError) as error:
+            why = str(error) if isinstance(error, BadKey) else "the file cannot be read as text"
+            problems([("key_file" if self.key_file else "key", why)])
+        return self
+
+
+def _few_keys(keys: tuple[KeySettings, ...]) -> tuple[KeySettings, ...]:
+    if len(keys) > KEYS_MAX:
+        refuse(f"at most {KEYS_MAX} keys")
+    return keys
+
+
+def _few_patterns(patterns: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if patterns is not None and len(patterns) > ANONYMOUS_MAX:
+        refuse(f"at most {ANONYMOUS_MAX} patterns")
+    return patterns
+
+
+class AccessSettings(Section):
+    """Tokens, and what goes without one."""
+
+    keys: Annotated[tuple[KeySettings, ...], AfterValidator(_few_keys)] = ()
+    audience: Annotated[str, text("a name of 1 to 255 characters without spaces", _NAME)] = (
+        "tickfan"
+    )
+    anonymous: Annotated[tuple[BindPattern, ...] | None, AfterValidator(_few_patterns)] = None
+    token_bytes_max: Annotated[int, whole(256, 16_384, "bytes")] = 4096
+    token_age_max_s: Annotated[float, real(60, 31_536_000, "seconds")] = 86_400
+    leeway_s: Annotated[float, real(0, 300, "seconds")] = 10
+    auth_timeout_s: Annotated[float, real(1, 300, "seconds")] = 10
+    connections_per_subject_max: Annotated[int, whole(1, 1_000_000, "connections")] = 50
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether there are keys."""
+        return bool(self.keys)
+
+    @property
+    def anonymous_reads(self) -> tuple[str, ...]:
+        """What a client without a token may read: all, until there is a key."""
+        if self.anonymous is not None:
+            return self.anonymous
+        return () if self.is_guarded else ("#",)

@@ -1,0 +1,88 @@
+"""What a service is built of, made from the settings where that takes more than a call.
+
+The commands use these makers, too: they publish and look without a service. Must not know
+how the parts are joined.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tickfan.access.gate import Gate
+from tickfan.access.identity import Identity
+from tickfan.access.keys import Keys
+from tickfan.access.tokens import TokenRules, Tokens
+from tickfan.broker.amqp import AmqpBroker, AmqpOptions
+from tickfan.broker.memory import MemoryBroker
+from tickfan.core.scope import ALL, NONE, Scope
+from tickfan.fanout.replay import Pace
+from tickfan.fanout.slices import Slices
+from tickfan.session.connections import Connections
+from tickfan.session.subscribe import Subscriptions
+from tickfan.transports.admission import Admission
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tickfan.broker.base import Broker, Sink
+    from tickfan.clock import Clock
+    from tickfan.config import Settings
+
+
+def build_broker(settings: Settings, sink: Sink | None) -> Broker:
+    """The broker that the settings name; without a sink it can only publish."""
+    sources = settings.feed_sources()
+    if settings.broker.is_memory:
+        return MemoryBroker(sources, sink)
+    return AmqpBroker(sources, sink, amqp_options(settings))
+
+
+def amqp_options(settings: Settings) -> AmqpOptions:
+    """How to reach the RabbitMQ that the settings name."""
+    broker = settings.broker
+    return AmqpOptions(
+        urls=broker.urls,
+        declare=broker.declare,
+        tls_ca_file=broker.tls_ca_file or None,
+        tls_cert_file=broker.tls_cert_file or None,
+        tls_key_file=broker.tls_key_file or None,
+        tls_verify=broker.tls_verify,
+        heartbeat_s=broker.heartbeat_s,
+        backoff_first_s=broker.backoff_first_s,
+        backoff_max_s=broker.backoff_max_s,
+        probe_interval_s=broker.probe_interval_s,
+        probe_timeout_s=broker.probe_timeout_s,
+        publish_timeout_s=broker.publish_timeout_s,
+    )
+
+
+def build_gate(settings: Settings, clock: Clock) -> Gate:
+    """Who may come in, as the settings say."""
+    access, publish_token = settings.access, settings.publish.token.get_secret_value()
+    # Nobody else sees what is published to the broker inside the process.
+    is_open = settings.broker.is_memory and not publish_token and not access.is_guarded
+    anonymous = Identity(Scope(access.anonymous_reads), ALL if is_open else NONE)
+    if not access.is_guarded:
+        return Gate(anonymous, None, publish_token)
+    rules = TokenRules(
+        access.audience, access.token_bytes_max, access.leeway_s, access.token_age_max_s
+    )
+    keys = Keys(key.loaded() for key in access.keys)
+    return Gate(anonymous, Tokens(keys, rules, lambda: clock.wall_ms() / 1000), publish_token)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a service makes its parts of; whoever makes a service may hand in other kinds."""
+
+    slices: type[Slices] = Slices
+    pace: type[Pace] = Pace
+    connections: type[Connections] = Connections
+    subscriptions: type[Subscriptions] = Subscriptions
+    admission: type[Admission] = Admission
+    broker: Callable[[Settings, Sink], Broker] = build_broker
+
+
+PARTS = Parts()
+"""Those of the service itself."""

@@ -1,0 +1,36 @@
+"""Identities and tokens for tests. Must not know what is tested."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from tickfan.access.identity import Identity
+from tickfan.core.scope import ALL
+
+ANYBODY = Identity(reads=ALL, writes=ALL)
+"""A client without a token, of a service that allows all."""
+
+ISSUER = "https://login.test/"
+SECRET = "a-secret-of-the-tests-0123456789abcdef"
+
+GUARDED = {
+    "access": {"keys": [{"issuer": ISSUER, "algorithm": "HS256", "key": SECRET}]},
+}
+"""Settings of a service that takes the tokens of :func:`token`."""
+
+
+def token(**claims: Any) -> str:
+    """A token that a :data:`GUARDED` service takes; a claim that is None is left out."""
+    now = time.time()
+    standard = {"iss": ISSUER, "aud": "tickfan", "sub": "alice", "iat": now, "exp": now + 600}
+    given = {name: value for name, value in {**standard, **claims}.items() if value is not None}
+    return jwt.encode({"alg": "HS256"}, given, OctKey.import_key(SECRET))
+
+
+def bearer(**claims: Any) -> dict[str, str]:
+    """The header of a request that brings :func:`token`."""
+    return {"Authorization": f"Bearer {token(**claims)}"}

@@ -1,0 +1,53 @@
+"""Who comes in with which token, and what counts as none."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.access import ANYBODY, ISSUER, SECRET, token
+from tickfan.access.gate import PUBLISHER, Gate
+from tickfan.access.identity import Identity
+from tickfan.access.keys import Keys, key_from_text
+from tickfan.access.tokens import TokenRules, Tokens
+from tickfan.core.errors import Refusal
+from tickfan.core.scope import NONE
+
+PUBLISH_TOKEN = "correct-horse-battery-staple"
+KEYS = Keys([key_from_text(SECRET, ISSUER, "HS256")])
+NOBODY = Identity(NONE)
+
+
+def tokens() -> Tokens:
+    import time
+
+    return Tokens(KEYS, TokenRules("tickfan", 4096, 10, 86_400), time.time)
+
+
+def test_without_keys_a_token_is_not_looked_at() -> None:
+    """So it was before there were keys; a proxy may add its own."""
+    gate = Gate(ANYBODY, None, "")
+    assert not gate.is_guarded
+    assert not gate.takes_publishers
+    assert gate.identify("anything") is ANYBODY
+
+
+def test_the_token_of_the_settings_publishes_everywhere() -> None:
+    """It reads what anybody reads; no token of an issuer can be taken for it."""
+    for gate in (Gate(NOBODY, None, PUBLISH_TOKEN), Gate(NOBODY, tokens(), PUBLISH_TOKEN)):
+        publisher = gate.identify(PUBLISH_TOKEN)
+        assert publisher.writes.is_all
+        assert publisher.reads is NONE
+        assert (publisher.subject, publisher.issuer) == (PUBLISHER, "")
+        assert gate.takes_publishers
+
+
+def test_with_keys_a_wrong_token_is_refused() -> None:
+    """It is not taken for anonymous."""
+    gate = Gate(ANYBODY, tokens(), "")
+    assert gate.is_guarded
+    assert gate.takes_publishers
+    assert gate.identify(token(sub="bob")).subject == "bob"
+    for wrong in ("", "\udcff", PUBLISH_TOKEN, token(aud="x")):
+        with pytest.raises(Refusal) as caught:
+            gate.identify(wrong)
+        assert caught.value.code == "bad_token"
