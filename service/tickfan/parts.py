@@ -61,14 +61,14 @@ def build_gate(settings: Settings, clock: Clock) -> Gate:
     """Who may come in, as the settings say."""
     access, publish_token = settings.access, settings.publish.token.get_secret_value()
     # Nobody else sees what is published to the broker inside the process.
-    is_open = settings.broker.is_memory and not publish_token and not access.is_guarded
-    anonymous = Identity(Scope(access.anonymous_reads), ALL if is_open else NONE)
-    if not access.is_guarded:
+    is_open = settings.broker.is_memory and not publish_token and not settings.keys
+    anonymous = Identity(Scope(settings.anonymous_reads), ALL if is_open else NONE)
+    if not settings.keys:
         return Gate(anonymous, None, publish_token)
     rules = TokenRules(
         access.audience, access.token_bytes_max, access.leeway_s, access.token_age_max_s
     )
-    keys = Keys(key.loaded() for key in access.keys)
+    keys = Keys(key.loaded() for key in settings.keys)
     return Gate(anonymous, Tokens(keys, rules, lambda: clock.wall_ms() / 1000), publish_token)
 
 

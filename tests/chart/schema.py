@@ -20,6 +20,7 @@ SCHEMA = Path(__file__).parents[2] / "helm" / "tickfan" / "values.schema.json"
 ELSEWHERE = {
     "broker": {"url", "tls_ca_file", "tls_cert_file", "tls_key_file"},
     "publish": {"token"},
+    "keys": {"key"},
 }
 """Settings that the chart takes from Secrets, so its ``config`` must not have them."""
 
@@ -33,7 +34,7 @@ def settings_schema() -> dict[str, Any]:
     models = whole["$defs"]
     properties: dict[str, Any] = {}
     for name, field in whole["properties"].items():
-        if name != "feeds":
+        if name not in ("feeds", "keys"):
             table = _table(models[field["$ref"].rpartition("/")[2]], ELSEWHERE.get(name, ()))
             if table["properties"]:
                 properties[name] = table
@@ -45,6 +46,9 @@ def settings_schema() -> dict[str, Any]:
     properties["stop"]["required"] = ["drain_s", "grace_s"]
     for seconds in properties["stop"]["properties"].values():
         seconds["minimum"] = 0
+    key = _table(models["KeySettings"], ELSEWHERE["keys"])
+    key["required"] = ["issuer", "algorithm", "key_file"]
+    properties["keys"] = {"type": "array", "items": key}
     properties["feeds"] = {"type": "array", "items": _feed(models)}
     return {
         "type": "object",

@@ -120,12 +120,17 @@ def test_secrets_come_from_where_they_are(everything: Rendered) -> None:
         "TICKFAN_BROKER__URL": ("tickfan-broker", "amqp-url"),
         "TICKFAN_PUBLISH__TOKEN": ("tickfan-publish", "http"),
     }
-    (volume,) = everything.pod["volumes"]
+    volume, keys = everything.pod["volumes"]
     mounted = volume["projected"]["sources"][1]["secret"]
     assert mounted["name"] == "tickfan-tls"
     directory = everything.container["volumeMounts"][0]["mountPath"]
     named = tomllib.loads(everything.toml)["broker"]["tls_ca_file"]
     assert named == f"{directory}/{mounted['items'][0]['path']}"
+    assert keys["secret"]["secretName"] == "tickfan-keys"
+    mounts = {mount["name"]: mount for mount in everything.container["volumeMounts"]}
+    [key] = tomllib.loads(everything.toml)["keys"]
+    assert key["key_file"].startswith(f"{mounts['keys']['mountPath']}/")
+    assert mounts["keys"]["readOnly"] is True
 
 
 def test_new_settings_are_new_pods(defaults: Rendered) -> None:

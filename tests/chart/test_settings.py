@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from joserfc.jwk import RSAKey
 
 from tests.chart.rendering import CHART, DEMO, Refused, render
 from tests.chart.schema import ELSEWHERE, SCHEMA, settings_schema
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from tests.chart.rendering import Rendered
 
+KEY = RSAKey.generate_key(2048).as_pem(private=False)
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 
 
@@ -208,10 +210,10 @@ def test_the_service_takes_the_settings(
     environ = {}
     if "env" in rendered.container:
         environ["TICKFAN_BROKER__URL"] = "amqps://user:password@rabbit.example/prices"
-    # The service wants the TLS files to be there: put them where the test may.
-    for file in re.findall(r'"(/etc/tickfan/tls/[^"]+)"', text):
+    # The service wants these files to be there: put them where the test may.
+    for file in re.findall(r'"(/etc/tickfan/(?:tls|keys)/[^"]+)"', text):
         there = tmp_path / file.rpartition("/")[2]
-        there.touch()
+        there.write_bytes(KEY)
         text = text.replace(file, str(there))
     path = tmp_path / "tickfan.toml"
     path.write_text(text)
@@ -219,9 +221,11 @@ def test_the_service_takes_the_settings(
     assert not settings.lacks_broker
     shown = settings.masked()
     for section, table in rendered.values["config"].items():
-        if section == "feeds":
-            for feed, given in zip(shown["feeds"], table or shown["feeds"], strict=True):
-                assert given.items() <= feed.items()
+        if section in ("feeds", "keys"):
+            for feed, given in zip(shown[section], table or shown[section], strict=True):
+                assert {**given, "key_file": feed.get("key_file")}.items() <= {
+                    "key_file": None, **feed,
+                }.items()  # fmt: skip
         else:
             assert table.items() <= shown[section].items()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -17,9 +18,7 @@ ANYBODY = Identity(reads=ALL, writes=ALL)
 ISSUER = "https://login.test/"
 SECRET = "a-secret-of-the-tests-0123456789abcdef"
 
-GUARDED = {
-    "access": {"keys": [{"issuer": ISSUER, "algorithm": "HS256", "key": SECRET}]},
-}
+GUARDED = {"KEYS": json.dumps([{"issuer": ISSUER, "algorithm": "HS256", "key": SECRET}])}
 """Settings of a service that takes the tokens of :func:`token`."""
 
 

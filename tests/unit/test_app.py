@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import fields
 from typing import TYPE_CHECKING
-
-import pytest
 
 from loadtest.rig.waiting import until
 from tests.support.fanout import Fanout, skips_time, timers
 from tickfan.app import Service
-from tickfan.broker.amqp import AmqpBroker, AmqpOptions
-from tickfan.broker.memory import MemoryBroker
 from tickfan.config import load
 from tickfan.core import closing
 from tickfan.fanout.replay import BURST_S
-from tickfan.parts import build_broker
 from tickfan.session.grants import Rules
 from tickfan.transports.admission import Limits
 from tickfan.wire.framing import PING_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 MEMORY = {"TICKFAN_BROKER__URL": "memory://"}
-
-
-def test_the_url_chooses_the_broker() -> None:
-    """memory:// is a broker too."""
-    assert isinstance(build_broker(load(None, MEMORY), None), MemoryBroker)
-    amqp = load(None, {"TICKFAN_BROKER__URL": "amqp://127.0.0.1:1"})
-    assert isinstance(build_broker(amqp, None), AmqpBroker)
 
 
 async def test_the_simulated_market_runs_on_the_embedded_broker() -> None:
@@ -56,29 +42,6 @@ async def test_nothing_is_left_running() -> None:
         await until(lambda: not service.feeds.is_starting)
     assert len(asyncio.all_tasks()) == before
     assert timers(asyncio.get_running_loop()) == 0
-
-
-@pytest.mark.parametrize(("no", "yes"), [("declare", "tls_verify"), ("tls_verify", "declare")])
-def test_each_setting_of_the_broker_arrives(tmp_path: Path, no: str, yes: str) -> None:
-    """Each with a value of its own: two that were swapped on their way would differ."""
-    values = {
-        no.upper(): "false", "HEARTBEAT_S": "11", "BACKOFF_FIRST_S": "0.5",
-        "BACKOFF_MAX_S": "12", "PROBE_INTERVAL_S": "13", "PROBE_TIMEOUT_S": "14",
-        "PUBLISH_TIMEOUT_S": "15", "URL": "amqps://a:b@h1,h2/v",
-    }  # fmt: skip
-    for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
-        (tmp_path / name).touch()
-        values[name.upper()] = str(tmp_path / name)
-    settings = load(None, {f"TICKFAN_BROKER__{name}": value for name, value in values.items()})
-    broker = build_broker(settings, None)
-    assert isinstance(broker, AmqpBroker)
-    arrived = {field.name: getattr(broker.options, field.name) for field in fields(AmqpOptions)}
-    for name in ("connect_timeout_s", "quiet_s", "connection_name", "hole_max"):
-        del arrived[name]  # what no setting names
-    assert arrived.pop("urls") == ("amqps://a:b@h1/v", "amqps://a:b@h2/v")
-    assert arrived == {name: getattr(settings.broker, name) for name in arrived}
-    defaults = load(None, {}).broker
-    assert [name for name in arrived if arrived[name] == getattr(defaults, name)] == [yes]
 
 
 @skips_time

@@ -148,12 +148,16 @@ through toJson as helm would print 67108864 as 6.7108864e+07. */}}
 {{- $_ := set $config "broker" (merge $files (default dict $config.broker)) }}
 {{- end }}
 {{- end }}
-{{- range $section, $settings := omit $config "feeds" }}
+{{- range $section, $settings := omit $config "feeds" "keys" }}
 {{- if $settings }}
 [{{ $section }}]
 {{- include "tickfan.tomlTable" $settings }}
 {{ end }}
 {{- end }}
+{{- range $config.keys }}
+[[keys]]
+{{- include "tickfan.tomlTable" . }}
+{{ end }}
 {{- range $config.feeds }}
 [[feeds]]
 {{- include "tickfan.tomlTable" . }}

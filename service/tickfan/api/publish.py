@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiohttp import hdrs
+
 from tickfan.api.context import CONTEXT, json_response
 from tickfan.api.queries import feed_of
 from tickfan.broker.base import JSON, MSGPACK, Message, PublishError
@@ -17,7 +19,7 @@ from tickfan.clock import now_ms
 from tickfan.core.errors import Poison, Refusal
 from tickfan.core.pattern import check_channel_name
 from tickfan.core.times import as_ms
-from tickfan.transports.credentials import IDENTITY, bearer
+from tickfan.transports.credentials import IDENTITY
 from tickfan.transports.parameters import check_encoding, check_query
 from tickfan.wire.inbound import check_type, decode, is_messagepack
 
@@ -69,7 +71,7 @@ def _authorize(request: web.Request, name: str, *, takes_publishers: bool) -> No
             "publishing over HTTP is off: set publish.token (TICKFAN_PUBLISH__TOKEN), or give "
             "the service a key of tokens (access.keys)",
         )
-    elif bearer(request) is None:
+    elif not request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")[2]:
         raise Refusal("publish_unauthorized", "send the header Authorization: Bearer <token>")
     else:
         raise Refusal("publish_forbidden", "the token is not publish.token")

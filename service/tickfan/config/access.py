@@ -1,4 +1,4 @@
-"""The section of access: who may connect, and how that is proven.
+"""Who may connect, and how that is proven: the section of access, and the keys of tokens.
 
 Must not know requests, nor how a token is checked.
 """
@@ -58,28 +58,18 @@ def _few_patterns(patterns: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return patterns
 
 
+Keys = Annotated[tuple[KeySettings, ...], AfterValidator(_few_keys)]
+
+
 class AccessSettings(Section):
     """Tokens, and what goes without one."""
 
-    keys: Annotated[tuple[KeySettings, ...], AfterValidator(_few_keys)] = ()
     audience: Annotated[str, text("a name of 1 to 255 characters without spaces", _NAME)] = (
         "tickfan"
     )
     anonymous: Annotated[tuple[BindPattern, ...] | None, AfterValidator(_few_patterns)] = None
     token_bytes_max: Annotated[int, whole(256, 16_384, "bytes")] = 4096
-    token_age_max_s: Annotated[float, real(60, 31_536_000, "seconds")] = 86_400
+    token_age_max_s: Annotated[int, whole(60, 31_536_000, "seconds")] = 86_400
     leeway_s: Annotated[float, real(0, 300, "seconds")] = 10
     auth_timeout_s: Annotated[float, real(1, 300, "seconds")] = 10
     connections_per_subject_max: Annotated[int, whole(1, 1_000_000, "connections")] = 50
-
-    @property
-    def is_guarded(self) -> bool:
-        """Whether there are keys."""
-        return bool(self.keys)
-
-    @property
-    def anonymous_reads(self) -> tuple[str, ...]:
-        """What a client without a token may read: all, until there is a key."""
-        if self.anonymous is not None:
-            return self.anonymous
-        return () if self.is_guarded else ("#",)

@@ -7,6 +7,7 @@ name.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from tickfan.config import brokerurl
+from tickfan.config.access import KeySettings
 from tickfan.config.feeds import ConflatedFeed, LosslessFeed
 from tickfan.core.cursor import FEED_NAME
 from tickfan.core.spec import Delivery
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-SECRETS = frozenset({"broker.url", "publish.token"})
+SECRETS = frozenset({"broker.url", "publish.token", "keys.key"})
+"""Settings that hold one; a list's without the number."""
 SHOWN_CHARS_MAX = 80
 
 _FEED_MODELS: dict[str, type[BaseModel]] = {
@@ -89,7 +92,10 @@ def complaints(
     if kind == "extra_forbidden":
         return [_unknown_name(settings, where, tag)]
     if kind == "missing":
-        return [f"{path}: missing; a feed needs a name, bind and delivery"]
+        needed = "a feed needs a name, bind and delivery"
+        if where[0] == "keys":
+            needed = "a key needs an issuer, an algorithm, and key or key_file"
+        return [f"{path}: missing; {needed}"]
     if kind == "union_tag_not_found":
         return [f'{_path([*where, "delivery"])}: missing, allowed: "conflated" or "lossless"']
     value: Any = fault["input"]
@@ -152,6 +158,8 @@ def _names(settings: type[BaseModel], where: list[str | int], tag: str | None) -
         return list(_FEED_MODELS[tag].model_fields)
     if len(where) == 1:
         return list(settings.model_fields)
+    if where[0] == "keys":
+        return list(KeySettings.model_fields)
     return list(sections(settings)[str(where[0])].model_fields)
 
 
@@ -161,7 +169,8 @@ def _other(tag: str) -> str:
 
 def _shown(path: str, value: Any) -> str:
     # Also where a section is not a table: it may be its secret, misplaced.
-    if any(f"{secret}.".startswith(f"{path}.") for secret in SECRETS):
+    plain = re.sub(r"\[\d+\]", "", path)
+    if any(f"{secret}.".startswith(f"{plain}.") for secret in SECRETS):
         return "a value that is not shown (it may hold a secret)"
     if isinstance(value, dict):
         return "a table"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PREFIX = "TICKFAN_"
 DELIMITER = "__"
+LISTS = ("feeds", "keys")
+"""The lists of tables: each comes whole, in one variable."""
 _TOOLS = ("TICKFAN_TEST_", "TICKFAN_LOAD_")
 """How variables begin that are for the tests of this repository, and for its load tests."""
 
@@ -114,7 +116,7 @@ def _value(text: str, kinds: frozenset[Any]) -> Any:
 
 def _known() -> dict[str, tuple[str, frozenset[Any]]]:
     """Each variable with its setting's path, and the types that the setting may have."""
-    known = {PREFIX + "FEEDS": ("feeds", frozenset({tuple}))}
+    known = {f"{PREFIX}{name}".upper(): (name, frozenset({tuple})) for name in LISTS}
     for section, model in sections(Settings).items():
         for name, field in model.model_fields.items():
             variable = f"{PREFIX}{section}{DELIMITER}{name}".upper()
@@ -134,8 +136,10 @@ def _kinds(annotation: Any) -> set[Any]:
 
 
 def _unknown(variable: str, known: list[str]) -> str:
-    if variable.startswith(f"{PREFIX}FEEDS{DELIMITER}"):
-        return f"{variable} is not a setting: feeds are given whole, as JSON in {PREFIX}FEEDS"
+    for each in LISTS:
+        whole = f"{PREFIX}{each}".upper()
+        if variable.startswith(whole + DELIMITER):
+            return f"{variable} is not a setting: {each} are given whole, as JSON in {whole}"
     name = variable.removeprefix(PREFIX).upper()
     names = [each.removeprefix(PREFIX) for each in known]
     near = get_close_matches(name, names, n=1)

@@ -12,7 +12,7 @@ from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tickfan.config import brokerurl
-from tickfan.config.access import AccessSettings
+from tickfan.config.access import AccessSettings, Keys
 from tickfan.config.feeds import DEFAULT_FEEDS, Feeds
 from tickfan.config.kinds import problems
 from tickfan.config.sections import (
@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     market: MarketSettings = MarketSettings()
     log: LogSettings = LogSettings()
     stop: StopSettings = StopSettings()
+    keys: Keys = ()
     feeds: Feeds = DEFAULT_FEEDS
 
     @classmethod
@@ -67,6 +68,13 @@ class Settings(BaseSettings):
     def lacks_broker(self) -> bool:
         """Whether nothing says where prices come from: no broker, and no simulated market."""
         return not (self.broker.url.get_secret_value() or self.market.enabled)
+
+    @property
+    def anonymous_reads(self) -> tuple[str, ...]:
+        """What a client without a token may read: all, until there is a key."""
+        if self.access.anonymous is not None:
+            return self.access.anonymous
+        return () if self.keys else ("#",)
 
     def with_connections_max(self, connections: int) -> Settings:
         """The same settings, with another ``stream.connections_max``."""

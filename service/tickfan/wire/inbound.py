@@ -35,7 +35,7 @@ INTEGER_MAX = 2**53
 """Beyond it JavaScript's numbers (IEEE 754 doubles) have holes."""
 
 RESERVED_TYPES = frozenset({
-    "closing", "error", "gap", "heartbeat", "message", "open", "pong", "reset",
+    "authenticated", "closing", "error", "gap", "heartbeat", "message", "open", "pong", "reset",
     "snapshot_end", "status", "subscribed", "unsubscribed", "updates", "welcome",
 })  # fmt: skip
 """Our own event names, and those that EventSource uses itself."""

@@ -196,7 +196,7 @@ async def test_with_a_token_only_its_holder_publishes(make_live: MakeLive) -> No
     url = service.url("/v1/channels/quotes.A")
     async with service.session.post(url, json=1) as response:
         assert response.status == 401
-        assert response.headers["WWW-Authenticate"] == "Bearer"
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="tickfan"'
         assert (await response.json())["error"]["code"] == "publish_unauthorized"
     for given, status in (
         ("Bearer correct-horse-battery-staple", 201),

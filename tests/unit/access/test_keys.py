@@ -14,7 +14,12 @@ SECRET = "0123456789abcdef0123456789abcdef"
 RSA, EC, OKP = (
     RSAKey.generate_key(2048), ECKey.generate_key("P-256"), OKPKey.generate_key("Ed25519"),
 )  # fmt: skip
-OF_ALGORITHM = {"RS256": RSA, "ES256": EC, "EdDSA": OKP, "Ed25519": OKP}
+OF_ALGORITHM: dict[str, RSAKey | ECKey | OKPKey] = {
+    "RS256": RSA,
+    "ES256": EC,
+    "EdDSA": OKP,
+    "Ed25519": OKP,
+}
 
 
 def pem(key: RSAKey | ECKey | OKPKey) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from tickfan.config.access import KeySettings
 from tickfan.config.complaints import SECRETS, complaints, feed_names, sections
 from tickfan.config.settings import Settings
 
@@ -183,4 +184,6 @@ def test_every_secret_setting_is_known_as_one() -> None:
         for name, field in model.model_fields.items()
         if field.annotation is SecretStr
     }
+    secret |= {f"keys.{name}" for name, field in KeySettings.model_fields.items()
+               if field.annotation is SecretStr}  # fmt: skip
     assert secret == SECRETS

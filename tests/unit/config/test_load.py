@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from tests.support.updates import LAW
 from tickfan.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, load
+from tickfan.config.access import KeySettings
 from tickfan.config.complaints import sections
 
 SHIPPED = Path(__file__).parents[3] / "config" / "tickfan.toml"
@@ -42,10 +43,13 @@ def test_the_shipped_file_has_every_setting_with_a_reason() -> None:
     """A setting that nobody reads about does not exist."""
     text = SHIPPED.read_text()
     tables: dict[str, str] = {}
-    for head, body in re.findall(r"^\[+(\w+)\]+\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL):
+    for head, body in re.findall(
+        r"^(?:# )?\[+(\w+)\]+\n(.*?)(?=^(?:# )?\[|\Z)", text, re.MULTILINE | re.DOTALL
+    ):
         tables[head] = tables.get(head, "") + body
     wanted = {table: set(model.model_fields) for table, model in sections(Settings).items()}
     wanted["feeds"] = set(ConflatedFeed.model_fields) | set(LosslessFeed.model_fields)
+    wanted["keys"] = set(KeySettings.model_fields)
     assert set(tables) == set(wanted)
     for table, names in wanted.items():
         written = set(re.findall(r"^(?:# )?([a-z_]+) = ", tables[table], re.MULTILINE))
@@ -219,11 +223,13 @@ def types_of(default: Any) -> frozenset[type]:
 
 
 def all_settings() -> list[Setting]:
-    odd = {"declare": frozenset({bool, list}), "seed": frozenset({int})}
+    odd = {
+        "declare": frozenset({bool, list}), "seed": frozenset({int}),
+        "anonymous": frozenset({list}),
+    }  # fmt: skip
+    items = {"anonymous": str, "trusted_proxies": str, "intervals_ms": int}
     found = [
-        Setting(
-            table, name, odd.get(name) or types_of(value), int if isinstance(value, tuple) else None
-        )
+        Setting(table, name, odd.get(name) or types_of(value), items.get(name))
         for table in sections(Settings)
         for name, value in getattr(Settings(), table)
     ]

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tickfan.access import tokens
 from tickfan.api import channels, history
 from tickfan.commands.shared import FILES_BESIDE_CLIENTS
 from tickfan.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, load
+from tickfan.config.access import ANONYMOUS_MAX, KEYS_MAX
 from tickfan.config.complaints import sections
 from tickfan.config.feeds import BINDINGS_MAX, FEEDS_MAX
 from tickfan.config.sections import INTERVAL_MS_MAX, INTERVALS_MAX, NETWORKS_MAX
-from tickfan.core import closing, cursor, feed, pattern, update
+from tickfan.core import closing, cursor, feed, pattern, scope, update
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES
 from tickfan.fanout import backlog
 from tickfan.ingest import SOURCES_MAX
@@ -115,6 +117,11 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("events (", backlog.CONTROLS_MAX),
         ("subscriptions of a slow", backlog.OPENINGS_MAX),
         ("time that a resuming", admission.BEHIND_S),
+        ("keys (", KEYS_MAX),
+        ("patterns in `access", ANONYMOUS_MAX),
+        ("patterns in a claim", tokens.SCOPE_MAX),
+        ("characters of `sub`", tokens.SUBJECT_CHARS_MAX),
+        ("patterns of a token", scope.TOLD_MAX),
         ("cursor", cursor.CURSOR_BYTES_MAX),
         ("requests that begin", middlewares.REQUESTS_A_TURN),
         ("`limit` of `GET", channels.LIMIT_MAX),

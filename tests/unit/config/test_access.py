@@ -1,0 +1,86 @@
+"""The keys of tokens, and what goes without one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from joserfc.jwk import RSAKey
+
+from tickfan.config import ConfigError, Settings, load
+from tickfan.config.access import KEYS_MAX
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "0123456789abcdef0123456789abcdef"
+KEY: dict[str, Any] = {"issuer": "https://login.test/", "algorithm": "HS256", "key": SECRET}
+
+
+def loaded(*keys: dict[str, Any], **settings: str) -> Settings:
+    environ = {"TICKFAN_KEYS": json.dumps(keys)} if keys else {}
+    return load(None, environ | {f"TICKFAN_ACCESS__{n}": text for n, text in settings.items()})
+
+
+def test_a_key_stands_in_the_file_or_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """A PEM that other programs have, and a secret that nobody else has."""
+    pem = tmp_path / "login.pem"
+    pem.write_bytes(RSAKey.generate_key(2048).as_pem(private=False))
+    public = {"issuer": "me", "algorithm": "RS256", "key_file": str(pem), "key_id": "k"}
+    toml = tmp_path / "tickfan.toml"
+    lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in public.items())
+    toml.write_text(f"[[keys]]\n{lines}")
+    [key] = load(toml, {}).keys
+    assert (key.loaded().issuer, key.loaded().key_id) == ("me", "k")
+    [key] = loaded(KEY).keys
+    assert key.loaded().algorithm == "HS256"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"key": ""}, "keys[0].key: give one of key and key_file"),
+        ({"key_file": __file__}, "keys[0].key: give one of key and key_file"),
+        ({"key": "short"}, "keys[0].key: a secret for HS256 has at least 32 bytes"),
+        ({"algorithm": "RS256"}, "keys[0].key: a key for RS256 is a PEM"),
+        ({"algorithm": "none"}, 'keys[0].algorithm: got "none", allowed: "HS256"'),
+        ({"issuer": ""}, 'keys[0].issuer: got "", allowed: the iss of its tokens'),
+        ({"isuer": "x"}, "keys[0].isuer: there is no such setting; did you mean keys[0].issuer?"),
+        ({"key": "", "key_file": "/nowhere"}, 'keys[0].key_file: got "/nowhere", allowed: the'),
+        ({"key": 7}, "keys[0].key: got a value that is not shown"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_is_told_by_its_place(changed: dict[str, Any], said: str) -> None:
+    """And never shown."""
+    with pytest.raises(ConfigError) as caught:
+        loaded({**KEY, **changed})
+    assert any(said in problem for problem in caught.value.problems), caught.value.problems
+    assert SECRET not in str(caught.value)
+
+
+def test_what_a_key_needs_is_told() -> None:
+    """All of it."""
+    with pytest.raises(ConfigError, match=r"keys\[0\].issuer: missing; a key needs an issuer"):
+        loaded({"algorithm": "HS256", "key": SECRET})
+
+
+def test_a_number_of_keys_is_enough() -> None:
+    """A token may be checked with each."""
+    with pytest.raises(ConfigError, match=f"at most {KEYS_MAX} keys"):
+        loaded(*[KEY] * (KEYS_MAX + 1))
+
+
+def test_without_a_token_all_may_be_read_until_there_is_a_key() -> None:
+    """Unless the settings say what."""
+    assert loaded().anonymous_reads == ("#",)
+    assert loaded(KEY).anonymous_reads == ()
+    assert loaded(KEY, ANONYMOUS='["quotes.#"]').anonymous_reads == ("quotes.#",)
+    assert loaded(ANONYMOUS="[]").anonymous_reads == ()
+
+
+def test_a_key_is_masked_where_settings_are_shown() -> None:
+    """As `tickfan check` prints them."""
+    shown = loaded(KEY).to_toml()
+    assert SECRET not in shown
+    assert '[[keys]]\nissuer = "https://login.test/"\nalgorithm = "HS256"\nkey = "***"' in shown
