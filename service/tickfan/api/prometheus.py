@@ -7,7 +7,7 @@ so the hot path pays for plain integers only. Must not know who scrapes.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import accumulate, product
+from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
@@ -20,10 +20,10 @@ from prometheus_client import (
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
 )
 from prometheus_client.registry import Collector
 
+from tickfan.api.families import by_feed, by_two, histogram, histograms, plain
 from tickfan.clock import now_ms
 from tickfan.core.closing import REASONS
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES, RESET_REASONS
@@ -31,14 +31,14 @@ from tickfan.core.feed import Upstream
 from tickfan.wire.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from prometheus_client import Metric
 
     from tickfan.broker.base import Broker
     from tickfan.core.feed import Feed
     from tickfan.core.feeds import Feeds
-    from tickfan.core.tally import Histogram, Tally
+    from tickfan.core.tally import Tally
     from tickfan.fanout.directory import Directory
     from tickfan.fanout.pump import Pump
     from tickfan.fanout.slices import Slices
@@ -103,15 +103,15 @@ class ServiceCollector(Collector):
 
     def _upstream(self, feeds: list[Feed]) -> Iterator[Metric]:
         tally = self._of.tally
-        yield _by_feed("tickfan_messages_in", "Messages from the broker", tally.messages_in, feeds)
-        yield _by_feed("tickfan_updates_in", "Updates in those messages", tally.updates_in, feeds)
-        yield _by_feed(
+        yield by_feed("tickfan_messages_in", "Messages from the broker", tally.messages_in, feeds)
+        yield by_feed("tickfan_updates_in", "Updates in those messages", tally.updates_in, feeds)
+        yield by_feed(
             "tickfan_updates_conflated",
             "Updates replaced by a newer one before any tick could send them",
             tally.conflated,
             feeds,
         )
-        yield _histograms(
+        yield histograms(
             "tickfan_upstream_lag_seconds",
             "Time from a message's ts, if its publisher gave one, to its receipt",
             "feed",
@@ -119,7 +119,7 @@ class ServiceCollector(Collector):
         )
 
     def _feeds(self, feeds: list[Feed]) -> Iterator[Metric]:
-        yield _by_two(
+        yield by_two(
             "tickfan_feed_changes",
             "How often a feed's source became live, or stale",
             ("feed", "state"),
@@ -137,7 +137,7 @@ class ServiceCollector(Collector):
             kept.add_metric((feed.name,), feed.history.size)
         yield from (state, channels, kept)
         health = self._of.broker.health()
-        yield _by_feed(
+        yield by_feed(
             "tickfan_unbound",
             "How often a feed's exchange was gone while the feed used it",
             health.unbound,
@@ -152,23 +152,23 @@ class ServiceCollector(Collector):
 
     def _fan_out(self) -> Iterator[Metric]:
         tally, encodings = self._of.tally, self._of.encodings
-        yield _plain("tickfan_updates_out", "Updates written to clients", tally.updates_out)
-        yield _plain("tickfan_writes", "Writes of updates to clients", tally.writes)
-        yield _plain("tickfan_sent_bytes", "Bytes of updates written to clients", tally.bytes_out)
-        yield _plain("tickfan_parkings", "How often a client left the shared path", tally.parked)
+        yield plain("tickfan_updates_out", "Updates written to clients", tally.updates_out)
+        yield plain("tickfan_writes", "Writes of updates to clients", tally.writes)
+        yield plain("tickfan_sent_bytes", "Bytes of updates written to clients", tally.bytes_out)
+        yield plain("tickfan_parkings", "How often a client left the shared path", tally.parked)
         encoded = CounterMetricFamily("tickfan_encodings", "Updates encoded", labels=("encoder",))
         encoded.add_metric(("json_object",), encodings.json_objects)
         encoded.add_metric(("json_row",), encodings.json_rows)
         encoded.add_metric(("msgpack_row",), encodings.msgpack_rows)
         yield encoded
         yield GaugeMetricFamily("tickfan_audiences", "Audiences", value=len(self._of.directory))
-        yield _histograms(
+        yield histograms(
             "tickfan_delivery_age_seconds",
             "Time from the publisher's ts to the write, on the shared path",
             "delivery",
             {"conflated": tally.conflated_age, "lossless": tally.lossless_age},
         )
-        yield _histogram(
+        yield histogram(
             "tickfan_loop_lag_seconds", "How long a timer that was due had to wait", tally.loop_lag
         )
         yield GaugeMetricFamily(
@@ -227,19 +227,19 @@ class ServiceCollector(Collector):
         for recovered in (True, False):
             resumes.add_metric((str(recovered).lower(),), tally.resumes[recovered])
         yield from (connections, connects, resumes, abandoned)
-        yield _by_two(
+        yield by_two(
             "tickfan_closes",
             "Connections ended",
             ("format", "reason"),
             tally.closes,
             product(FORMAT_NAMES, REASONS),
         )
-        yield _histogram(
+        yield histogram(
             "tickfan_first_update_seconds",
             "Time from the connect to the first update, snapshots included",
             tally.first_update,
         )
-        yield _histograms(
+        yield histograms(
             "tickfan_stream_duration_seconds",
             "How long connections lasted that have ended",
             "format",
@@ -248,7 +248,7 @@ class ServiceCollector(Collector):
 
     def _requests(self, feeds: list[Feed]) -> Iterator[Metric]:
         tally = self._of.tally
-        yield _by_feed(
+        yield by_feed(
             "tickfan_published", "Updates published over HTTP, confirmed", tally.published, feeds
         )
         refusals = CounterMetricFamily(
@@ -262,70 +262,25 @@ class ServiceCollector(Collector):
         tally = self._of.tally
         lossless = [feed.name for feed in feeds if feed.is_lossless]
         labels = ("feed", "reason")
-        yield _by_feed("tickfan_gaps", "Gaps told on lossless feeds", tally.gaps, feeds)
-        yield _by_two(
+        yield by_feed("tickfan_gaps", "Gaps told on lossless feeds", tally.gaps, feeds)
+        yield by_two(
             "tickfan_poison",
             "Refused updates",
             labels,
             tally.poison,
             product((feed.name for feed in feeds), POISON_REASONS),
         )
-        yield _by_two(
+        yield by_two(
             "tickfan_resets",
             "Streams that began anew",
             labels,
             tally.resets,
             product(lossless, RESET_REASONS),
         )
-        yield _by_two(
+        yield by_two(
             "tickfan_unrecovered",
             "Cursors that could not be continued: clients that were told so and began anew",
             labels,
             tally.unrecovered,
             product(lossless, UNRECOVERED_REASONS),
         )
-
-
-def _plain(name: str, text: str, value: int) -> Metric:
-    return CounterMetricFamily(name, text, value=value)
-
-
-def _by_feed(name: str, text: str, counts: Mapping[str, int], feeds: Iterable[Feed]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=("feed",))
-    for feed in feeds:
-        family.add_metric((feed.name,), counts.get(feed.name, 0))
-    return family
-
-
-def _by_two(
-    name: str,
-    text: str,
-    labels: tuple[str, str],
-    counts: Counter[tuple[str, str]],
-    known: Iterable[tuple[str, str]],
-) -> Metric:
-    """Counts by two labels; the known pairs from 0 on.
-
-    A counter that begins with 1 has no increase that a rate could see.
-    """
-    family = CounterMetricFamily(name, text, labels=labels)
-    for pair in dict.fromkeys((*known, *counts)):
-        family.add_metric(pair, counts[pair])
-    return family
-
-
-def _histogram(name: str, text: str, values: Histogram) -> Metric:
-    return HistogramMetricFamily(name, text, buckets=_buckets(values), sum_value=values.total)
-
-
-def _histograms(name: str, text: str, label: str, values: Mapping[str, Histogram]) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=(label,))
-    for key, histogram in values.items():
-        family.add_metric((key,), _buckets(histogram), histogram.total)
-    return family
-
-
-def _buckets(values: Histogram) -> list[tuple[str, float]]:
-    """Prometheus's are cumulative: each holds those below it too."""
-    bounds = [*map(str, values.bounds), "+Inf"]
-    return list(zip(bounds, accumulate(values.counts), strict=True))
