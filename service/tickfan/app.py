@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import random
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -238,7 +239,7 @@ class Service:
                 lists_on_one_line,
                 compressed,
                 identified(self.gate),
-                few_a_turn(),
+                few_a_turn(perf_counter),
                 body_within(http.header_timeout_s),
             ],
             client_max_size=http.body_bytes_max,

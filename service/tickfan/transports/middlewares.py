@@ -18,12 +18,16 @@ from tickfan.transports.server import has_begun
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable
 
     from aiohttp.typedefs import Handler, Middleware
 
 log = structlog.get_logger("tickfan.http")
 
 REQUESTS_A_TURN = 16
+
+BEGINNING_S = 0.005
+"""How long the requests of one turn may take; the last may begin at the end of it."""
 
 LISTS = (
     hdrs.ACCEPT,
@@ -54,12 +58,14 @@ async def lists_on_one_line(request: web.Request, handler: Handler) -> web.Strea
     return await handler(request)
 
 
-def few_a_turn(most: int = REQUESTS_A_TURN) -> Middleware:
+def few_a_turn(stopwatch: Callable[[], float], most: int = REQUESTS_A_TURN) -> Middleware:
     """Begin ``most`` requests in each turn of the loop; more that have come wait.
 
-    A request takes some 150 us, and after a restart hundreds come at once.
+    A request takes some 150 us, and after a restart hundreds come at once. One for a value of
+    a megabyte takes longer, so their time is bounded, too: by BEGINNING_S.
     """
     begun = 0
+    began = 0.0
 
     def next_turn() -> None:
         nonlocal begun
@@ -67,10 +73,12 @@ def few_a_turn(most: int = REQUESTS_A_TURN) -> Middleware:
 
     @web.middleware
     async def wait(request: web.Request, handler: Handler) -> web.StreamResponse:
-        nonlocal begun
-        while begun >= most:  # noqa: ASYNC110 - an event would wake all of them at once
+        nonlocal begun, began
+        # An event would wake all of them at once.
+        while begun and (begun >= most or stopwatch() - began >= BEGINNING_S):  # noqa: ASYNC110
             await asyncio.sleep(0)
         if not begun:
+            began = stopwatch()
             asyncio.get_running_loop().call_soon(next_turn)
         begun += 1
         return await handler(request)
