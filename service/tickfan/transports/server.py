@@ -7,7 +7,7 @@ No other module uses insides of aiohttp, which it may change without a word. The
 unit test fails by the name of one that has, and pyproject.toml bounds the version:
 
 ``BaseRequest.protocol``                 the connection's handler
-``BaseRequest.writer.output_size``       whether a response has begun
+``BaseRequest.writer.output_size``       how much of a response has been written
 ``RequestHandler._keepalive_timeout``    how long a connection may be idle; 0: for ever
 ``RequestHandler._loop``                 the loop of the connection that is handed over
 ``RequestHandler._manager``              the server that counts the connection as open
@@ -80,7 +80,15 @@ class Handler(web.RequestHandler):
             sentence = "a line of the request is too long: POST the channels as a JSON body"
         response = error_response([Refusal("bad_request", sentence)], refused.status)
         response.force_close()
+        self.cut_later()
         return response
+
+    def cut_later(self) -> None:
+        """Whatever the client reads, its connection ends: it has not asked for anything."""
+        server, transport = self._manager, self.transport
+        if transport is not None and isinstance(server, Server):
+            self.deadline.cancel()
+            self.deadline = self._loop.call_later(server.header_timeout_s, transport.abort)
 
     def close(self) -> None:
         """As the base, and end the connection of a client that waits for its next request.
@@ -237,4 +245,9 @@ def handler_of(request: web.Request) -> Handler:
 
 def has_begun(request: web.Request) -> bool:
     """Whether any of a response to it has been written."""
-    return request.writer.output_size > 0
+    return written(request) > 0
+
+
+def written(request: web.Request) -> int:
+    """Bytes of the response to it that have been written to the transport."""
+    return request.writer.output_size

@@ -7,7 +7,9 @@ import asyncio
 import contextlib
 import gc
 import inspect
+import itertools
 import logging
+import os
 import re
 from collections import Counter
 from functools import partial
@@ -66,6 +68,36 @@ async def test_a_request_that_cannot_be_read_gets_json(data: bytes, word: str) -
     error = orjson.loads(body)["error"]
     assert error["code"] == "bad_request"
     assert word in error["message"]
+
+
+def fill(file: int) -> bool:
+    """Write until the kernel takes no more; whether it took none at all."""
+    for written in itertools.count():
+        try:
+            os.write(file, bytes(1024))
+        except BlockingIOError:
+            return not written
+    return False
+
+
+async def test_who_sends_no_http_and_reads_nothing_is_cut() -> None:
+    """Its answer waits behind what the kernel still holds, and would hold up a stop."""
+    runner = Runner(web.Application(), header_timeout_s=1, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    assert runner.server is not None
+    connections = partial(getattr, runner.server, "connections")
+    try:
+        async with connect(runner.addresses[0][1], receive_bytes=2048) as wire:
+            await until(connections)
+            [handler] = connections()
+            refusals = itertools.count()
+            file = handler.transport.get_extra_info("socket").fileno()
+            await until(lambda: fill(file) and next(refusals) == 20)
+            wire.send(b"no HTTP at all\r\n\r\n")
+            await until(lambda: not connections())
+    finally:
+        await runner.cleanup()
 
 
 def held() -> Counter[str]:
