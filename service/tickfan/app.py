@@ -40,6 +40,7 @@ from tickfan.parts import PARTS, Parts, build_gate
 from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
 from tickfan.transports.admission import ADMISSION, Limits
+from tickfan.transports.answers import Answers
 from tickfan.transports.credentials import identified
 from tickfan.transports.middlewares import (
     body_within,
@@ -55,6 +56,8 @@ from tickfan.wire.formats import Formats
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from aiohttp.typedefs import Middleware
 
     from tickfan.broker.base import Broker
     from tickfan.config import Settings
@@ -106,6 +109,7 @@ class Service:
         self.feeds = feeds = Feeds(settings.feed_specs())
         self.slices = slices = parts.slices(loop, clock.stopwatch)
         self.background = Background(loop, slices, clock.stopwatch)
+        self.making = Background(loop, slices, clock.stopwatch)
         self.pump = Pump(loop, slices, tally, clock.stopwatch, stream.stall_timeout_s)
         changes: ChangeLog[Channel] = ChangeLog()
         self.directory = Directory(loop, slices, self.background, changes, tally, clock)
@@ -151,6 +155,9 @@ class Service:
             gate=self.gate,
             remote_of=Remotes(http.trusted_proxies).of,
         )  # fmt: skip
+        # Of each listener: answers that nobody reads leave the other's probes alone.
+        budget = http.answers_bytes_max, http.answer_timeout_s
+        self.answers = {name: Answers(self.admission, *budget) for name in ("public", "admin")}
         # Set when a part that must go on for ever has ended; ``failure`` says why.
         self.failed = asyncio.Event()
         self.failure = ""
@@ -178,7 +185,9 @@ class Service:
             await self.broker.close()
             self.keepalive.stop()
             self.pulse.stop()
-            for part in (self.directory, self.pump, self.background, self.slices):
+            for answers in self.answers.values():
+                answers.stop()
+            for part in (self.directory, self.pump, self.background, self.making, self.slices):
                 part.stop()
 
     @property
@@ -193,9 +202,10 @@ class Service:
     async def drain(self, spread_s: float) -> None:
         """Ask every client to leave, spread over ``spread_s`` with jitter; wait for none.
 
-        A herd that is told at once comes back at once.
+        A herd that is told at once comes back at once. Answers that nobody reads are cut.
         """
         self.refuse_new()
+        self.answers["public"].hasten()
         loop = self.loop
         begin = loop.time()
         leaving = list(self.connections)
@@ -235,9 +245,7 @@ class Service:
         http = self._settings.http
         app = web.Application(
             middlewares=[
-                errors_as_json(self.tally.refusals),
-                lists_on_one_line,
-                compressed,
+                *self._middlewares("public"),
                 identified(self.gate),
                 few_a_turn(perf_counter),
                 body_within(http.header_timeout_s),
@@ -267,9 +275,7 @@ class Service:
         return app
 
     def _admin(self) -> web.Application:
-        app = web.Application(
-            middlewares=[errors_as_json(self.tally.refusals), lists_on_one_line, compressed]
-        )
+        app = web.Application(middlewares=self._middlewares("admin"))
         app[CONTEXT] = self._context()
         own = registry(app[CONTEXT])
         app.add_routes(
@@ -282,6 +288,10 @@ class Service:
         )
         return app
 
+    def _middlewares(self, listener: str) -> list[Middleware]:
+        errors = errors_as_json(self.tally.refusals)
+        return [self.answers[listener].write, errors, lists_on_one_line, compressed]
+
     def _context(self) -> Context:
         return Context(
             self.feeds,
@@ -289,7 +299,8 @@ class Service:
             self.directory,
             self.pump,
             self.slices,
-            self.background,
+            self.making,
+            self.answers,
             self.tally,
             self.broker,
             self.formats.encodings,

@@ -303,6 +303,39 @@ async def test_a_body_that_does_not_come_does_not_hold_the_exit(start: MakeProce
     assert not [line for line in lines(service) if line["event"].startswith("cut")]
 
 
+async def test_answers_that_nobody_reads_do_not_hold_the_exit(start: MakeProcess) -> None:
+    """They are cut when the clients of streams are told to go; the grace is far away."""
+    service = await start(
+        STOP__DRAIN_S="0", STOP__GRACE_S=LONG_S, HTTP__ANSWER_TIMEOUT_S=LONG_S,
+        STREAM__CLOSING_TIMEOUT_S="0.5",
+    )  # fmt: skip
+    body = json.dumps("x" * 200_000).encode()
+    publish = request(
+        "/v1/channels/trades.A", method="POST", Content_Type="application/json",
+        Content_Length=str(len(body)),
+    ) + body  # fmt: skip
+    async with contextlib.AsyncExitStack() as stack:
+        publisher = await stack.enter_async_context(connect(service.port, publish * 5))
+        for _ in range(5):
+            await publisher.up_to(b'"confirmed":true}\n')
+        sse = await stack.enter_async_context(connect(service.port, SSE))
+        await sse.up_to(b"snapshot_end")
+        asked = request("/v1/channels/trades.A/history")
+        for _ in range(60):
+            await stack.enter_async_context(connect(service.port, asked, receive_bytes=2048))
+        async with asyncio.timeout(DEADLINE_S):
+            while (await asyncio.to_thread(service.stats))["answers"]["public"]["writing"] < 60:
+                pass
+        tell(service)
+        assert b'"reason":"drain"' in await sse.rest()
+        assert await ended(service) == 0
+    log = lines(service)
+    cut = [line for line in log if line["event"] == "answer cut"]
+    assert len(cut) == 60
+    assert {line["reason"] for line in cut} == {"drain"}
+    assert not [line for line in log if line["event"].startswith("cut")]
+
+
 async def test_a_slow_reader_has_its_time_to_read_the_goodbye(start: MakeProcess) -> None:
     """Being told is not having read it: closing_timeout_s holds while the process stops, too."""
     service = await start(

@@ -43,7 +43,7 @@ from tickfan.wire.formats import JSON_V1, MSGPACK_V1, Formats
 from tickfan.wire.framing import PING_FRAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from contextvars import Context
 
     from tests.support.decoding import Event
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from tickfan.core.errors import Bound
     from tickfan.core.feed import Channel, Feed
     from tickfan.session.subscribe import Granted
+    from tickfan.transports.answers import Answers
     from tickfan.wire.base import Format
 
 T = TypeVar("T")
@@ -351,6 +352,7 @@ class Fanout:
         self.formats = Formats()
         self.encodings = self.formats.encodings
         self.broker: Broker = MemoryBroker([], None)
+        self.answers: Mapping[str, Answers] = {}  # nobody asks for any
         self.is_simulated = False
         self.connections = Connections(
             self.directory,

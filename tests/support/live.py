@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -69,6 +70,24 @@ class Live:
         for start in range(0, len(names), 1000):
             entries = [{"channel": name, "data": 0} for name in names[start : start + 1000]]
             await self.publish_batch(feed.name, entries)
+
+    @contextlib.asynccontextmanager
+    async def counted_turns(self) -> AsyncIterator[Counter[str]]:
+        """How many turns of the loop began while an answer was being made (``making``)."""
+        loop = asyncio.get_running_loop()
+        turns: Counter[str] = Counter()
+        is_over = False
+
+        def count() -> None:
+            turns["making"] += bool(len(self.service.making))
+            if not is_over:
+                loop.call_soon(count)
+
+        count()
+        try:
+            yield turns
+        finally:
+            is_over = True
 
     @contextlib.asynccontextmanager
     async def sse(self, query: str, **kwargs: Any) -> AsyncIterator[Events]:

@@ -60,6 +60,10 @@ class Wire:
         """All bytes up to and with ``mark``."""
         return await asyncio.wait_for(self._reader.readuntil(mark), DEADLINE_S)
 
+    async def some(self, size: int = 2**16) -> bytes:
+        """What is there, at most ``size`` bytes; waits for the first."""
+        return await asyncio.wait_for(self._reader.read(size), DEADLINE_S)
+
     async def rest(self) -> bytes:
         """All bytes until the other side closes."""
         return await asyncio.wait_for(self._reader.read(), DEADLINE_S)

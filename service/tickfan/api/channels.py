@@ -8,11 +8,13 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from tickfan.api.context import CONTEXT, json_response
+from tickfan.api.making import json_list, made
 from tickfan.api.queries import find_channel, limit_of, no_value
 from tickfan.core.errors import Refusal
 from tickfan.core.pattern import Pattern, about_space
-from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.transports.credentials import IDENTITY
 from tickfan.transports.parameters import check_query
 from tickfan.wire import events
@@ -22,26 +24,28 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from tickfan.api.context import Context
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.scope import Scope
+    from tickfan.transports.answers import Pieces
 
 LIMIT = 1000
 LIMIT_MAX = 10_000
 SORTED_AT_ONCE = 1000
 """Channels that are found before they are put in order among those of the page."""
 
+ENCODED_AT_ONCE = 100
+"""Channels of the page whose summaries are encoded in one step: it takes 0.2 ms."""
+
 _NAME = attrgetter("name")
 
 
-async def list_channels(request: web.Request) -> web.Response:
+async def list_channels(request: web.Request) -> Pieces:
     """The channels that have had an update and may be read, by name.
 
     ``pattern`` narrows it, ``limit`` (1 to 10,000) bounds it, and ``after``
     goes on behind a name: ``next`` of the page before.
     """
-    context = request.app[CONTEXT]
-    reads = request[IDENTITY].reads
-    feeds = [feed for feed in context.feeds.values() if any(map(reads.overlaps, feed.patterns))]
     check_query(request, "pattern", "limit", "after")
     query = request.query
     pattern = Pattern(query.get("pattern", "#"))
@@ -51,19 +55,8 @@ async def list_channels(request: web.Request) -> web.Response:
         raise Refusal(
             "bad_field", f"{after[:160]!r} is not a channel name{about_space(after)}", "after"
         )
-    page: list[Channel] = []
-    steps = _first(feeds, pattern, reads, after, limit + 1, page)
-    if sum(feed.looks(pattern) for feed in feeds) > LOOKS_AT_ONCE:
-        await context.background.run(steps)
-    else:
-        for _ in steps:
-            pass
-    fields = {
-        "channels": [_summary(channel) for channel in page[:limit]],
-        "next": page[limit - 1].name if len(page) > limit else None,
-        "feeds": [_feed(feed, reads) for feed in feeds],
-    }
-    return json_response(context.marked(fields))
+    parts = _list(request.app[CONTEXT], request[IDENTITY].reads, pattern, after, limit)
+    return await made(request, parts, "application/json")
 
 
 async def latest_value(request: web.Request) -> web.Response:
@@ -78,6 +71,24 @@ async def latest_value(request: web.Request) -> web.Response:
         # Not received since the last outage of the broker began.
         fields["unconfirmed"] = True
     return json_response(context.marked(fields))
+
+
+def _list(
+    context: Context, reads: Scope, pattern: Pattern, after: str, limit: int
+) -> Iterator[bytes]:
+    """The parts of the answer."""
+    feeds = [feed for feed in context.feeds.values() if any(map(reads.overlaps, feed.patterns))]
+    page: list[Channel] = []
+    for _ in _first(feeds, pattern, reads, after, limit + 1, page):
+        yield b""
+    rest = {
+        "next": page[limit - 1].name if len(page) > limit else None,
+        "feeds": [_feed(feed, reads) for feed in feeds],
+    }
+    del page[limit:]
+    runs = (page[at : at + ENCODED_AT_ONCE] for at in range(0, len(page), ENCODED_AT_ONCE))
+    items = (orjson.dumps([_summary(channel) for channel in run])[1:-1] for run in runs)
+    yield from json_list({}, "channels", items, context.marked(rest))
 
 
 def _first(  # noqa: PLR0913 - one call

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tickfan.fanout.pump import Pump
     from tickfan.fanout.slices import Slices
     from tickfan.session.connections import Connections
+    from tickfan.transports.answers import Answers
     from tickfan.wire.base import Encodings
 
 
@@ -33,7 +34,7 @@ class Context:
 
     ``epoch`` names this run of the process. ``is_simulated``: its prices are invented.
     ``takes_publishers``: some token allows to publish. ``is_draining`` is asked, because it
-    changes.
+    changes. ``background`` makes answers. ``answers`` are those of each listener.
     """
 
     feeds: Feeds
@@ -42,6 +43,7 @@ class Context:
     pump: Pump
     slices: Slices
     background: Background
+    answers: Mapping[str, Answers]
     tally: Tally
     broker: Broker
     encodings: Encodings

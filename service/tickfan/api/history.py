@@ -10,35 +10,43 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import orjson
-from aiohttp import web
 
-from tickfan.api.context import CONTEXT, json_response
+from tickfan.api.context import CONTEXT
+from tickfan.api.making import json_list, made
 from tickfan.api.queries import find_channel, limit_of
 from tickfan.core.errors import Refusal
 from tickfan.transports.credentials import IDENTITY
 from tickfan.transports.parameters import check_query, yes_or_no
-from tickfan.wire import csvtable, events
+from tickfan.wire import events
+from tickfan.wire.csvtable import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
+
+    from aiohttp import web
 
     from tickfan.api.context import Context
     from tickfan.core.feed import Channel
     from tickfan.core.update import Update
+    from tickfan.transports.answers import Pieces
 
 LIMIT = 100
 LIMIT_MAX = 10_000
 SCAN_MAX = 200_000
-"""Updates of other channels that one request may pass over: meanwhile it holds the loop."""
+"""Updates of the feed that one request looks through, its own and others; it takes 30 ms."""
+
+SCANNED_AT_ONCE = 500
+"""Updates that are looked at between two places where the search can pause."""
 
 _FORMATS = {
     "application/json": "json",
     "application/x-ndjson": "ndjson",
     "text/csv": "csv",
 }
+_TEXT = "{}; charset=utf-8"
 
 
-async def history(request: web.Request) -> web.Response:
+async def history(request: web.Request) -> Pieces:
     """The newest ``limit`` (1 to 10,000) updates, oldest first.
 
     JSON, NDJSON or CSV by ``format`` or the Accept header. ``bom`` puts a byte order mark
@@ -57,26 +65,12 @@ async def history(request: web.Request) -> web.Response:
     limit = limit_of(request, LIMIT, LIMIT_MAX)
     format_ = _format(request)
     begin = _begin(request, format_)
-    updates = _newest(channel, limit)
-    if format_ == "json":
-        oldest = channel.feed.history.oldest
-        fields = {
-            "channel": channel.name,
-            "history_start": None if oldest is None else oldest.seq,
-            "updates": [events.update(update) for update in updates],
-        }
-        return json_response(context.marked(fields))
-    body, content_type = (
-        (_ndjson(context, updates), "application/x-ndjson")
-        if format_ == "ndjson"
-        else (begin + csvtable.table(updates, is_simulated=context.is_simulated), "text/csv")
-    )
-    return web.Response(
-        body=body,
-        content_type=content_type,
-        charset="utf-8",
-        headers={"Cache-Control": "no-store"},
-    )
+    if format_ == "csv":
+        return await made(request, _csv(context, channel, limit, begin), _TEXT.format("text/csv"))
+    if format_ == "ndjson":
+        parts = _ndjson(context, channel, limit)
+        return await made(request, parts, _TEXT.format("application/x-ndjson"))
+    return await made(request, _json(context, channel, limit), "application/json")
 
 
 def _format(request: web.Request) -> str:
@@ -104,19 +98,67 @@ def _begin(request: web.Request, format_: str) -> bytes:
     return BOM_UTF8 if is_wanted else b""
 
 
-def _newest(channel: Channel, limit: int) -> list[Update]:
+def _json(context: Context, channel: Channel, limit: int) -> Iterator[bytes]:
     found: list[Update] = []
-    for update in islice(channel.feed.history.newest_first(), SCAN_MAX):
-        if update.channel is channel and not update.is_gap:
-            found.append(update)
-            if len(found) == limit:
-                break
-    found.reverse()
-    return found
+    for _ in find(channel, limit, found):
+        yield b""
+    oldest = channel.feed.history.oldest
+    fields = {
+        "channel": channel.name,
+        "history_start": None if oldest is None else oldest.seq,
+    }
+    yield from json_list(fields, "updates", map(_object, _emptied(found)), context.marked({}))
 
 
-def _ndjson(context: Context, updates: Sequence[Update]) -> bytes:
-    return b"".join(
-        orjson.dumps(context.marked(events.update(update)), option=orjson.OPT_APPEND_NEWLINE)
-        for update in updates
-    )
+def _ndjson(context: Context, channel: Channel, limit: int) -> Iterator[bytes]:
+    found: list[Update] = []
+    for _ in find(channel, limit, found):
+        yield b""
+    end = b',"simulated":true}\n' if context.is_simulated else b"}\n"
+    for update in _emptied(found):
+        yield _object(update)[:-1] + end
+
+
+def _csv(context: Context, channel: Channel, limit: int, begin: bytes) -> Iterator[bytes]:
+    found: list[Update] = []
+    for _ in find(channel, limit, found):
+        yield b""
+    table = Table(is_simulated=context.is_simulated)
+    for update in reversed(found):
+        table.look(update)
+        yield b""
+    yield begin + table.head()
+    for update in _emptied(found):
+        yield table.row(update)
+
+
+def find(channel: Channel, limit: int, found: list[Update]) -> Iterator[None]:
+    """Fill ``found`` with up to ``limit`` newest updates, newest first; pauses on the way.
+
+    The history may go on between two steps. If it begins anew, no more is found.
+    """
+    history = channel.feed.history
+    last: Update | None = None
+    for _ in range(0, SCAN_MAX, SCANNED_AT_ONCE):
+        if last is not None and history.at(last.seq) is not last:
+            return  # all before it has given way meanwhile, or is of another stream
+        some = list(islice(history.before(None if last is None else last.seq), SCANNED_AT_ONCE))
+        if not some:
+            return
+        found += [each for each in some if each.channel is channel and not each.is_gap]
+        if len(found) >= limit:
+            del found[limit:]
+            return
+        last = some[-1]
+        yield
+
+
+def _emptied(found: list[Update]) -> Iterator[Update]:
+    """The updates, oldest first; each is let go of, as the history may do meanwhile."""
+    while found:
+        yield found.pop()
+
+
+def _object(update: Update) -> bytes:
+    """As on the streams: what was encoded for them is used, and nothing is kept for later."""
+    return update.as_json_object or orjson.dumps(events.update(update))

@@ -31,7 +31,7 @@ from tickfan.core.feed import Upstream
 from tickfan.wire.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from prometheus_client import Metric
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tickfan.fanout.pump import Pump
     from tickfan.fanout.slices import Slices
     from tickfan.session.connections import Connections
+    from tickfan.transports.answers import Answers
     from tickfan.wire.base import Encodings
 
 UNRECOVERED_REASONS = ("history_lost", "recreated", "unknown_feed")
@@ -57,6 +58,7 @@ class Parts(Protocol):
     directory: Directory
     pump: Pump
     slices: Slices
+    answers: Mapping[str, Answers]
     tally: Tally
     broker: Broker
     encodings: Encodings
@@ -99,6 +101,7 @@ class ServiceCollector(Collector):
         yield from self._slow()
         yield from self._clients()
         yield from self._requests(feeds)
+        yield from self._answers()
         yield from self._losses(feeds)
 
     def _upstream(self, feeds: list[Feed]) -> Iterator[Metric]:
@@ -257,6 +260,33 @@ class ServiceCollector(Collector):
         for code in REFUSAL_CODES:
             refusals.add_metric((code,), tally.refusals[code])
         yield refusals
+
+    def _answers(self) -> Iterator[Metric]:
+        writing = GaugeMetricFamily(
+            "tickfan_answers", "Answers of REST that are being written", labels=("listener",)
+        )
+        held = GaugeMetricFamily(
+            "tickfan_answers_bytes",
+            "Bytes of large answers that are made and that clients have not read",
+            labels=("listener",),
+        )
+        refused = CounterMetricFamily(
+            "tickfan_answers_refused",
+            "Answers that were refused because others wait to be read",
+            labels=("listener",),
+        )
+        cut = CounterMetricFamily(
+            "tickfan_answers_cut",
+            "Answers whose client read too slowly",
+            labels=("listener", "reason"),
+        )
+        for listener, answers in self._of.answers.items():
+            writing.add_metric((listener,), len(answers))
+            held.add_metric((listener,), answers.held)
+            refused.add_metric((listener,), answers.refused)
+            for reason, count in answers.cut.items():
+                cut.add_metric((listener, reason), count)
+        yield from (writing, held, refused, cut)
 
     def _losses(self, feeds: list[Feed]) -> Iterator[Metric]:
         tally = self._of.tally

@@ -44,6 +44,15 @@ async def stats(request: web.Request) -> web.Response:
         "writes": tally.writes,
         "bytes_out": tally.bytes_out,
         "encodings": context.encodings.total,
+        "answers": {
+            listener: {
+                "writing": len(answers),
+                "bytes": answers.held,
+                "refused": answers.refused,
+                "cut": answers.cut,
+            }
+            for listener, answers in context.answers.items()
+        },
         "longest_slice_ms": round(context.slices.longest_s * 1000, 3),
     }
     return json_response(context.marked(fields))

@@ -66,6 +66,8 @@ class HttpSettings(Section):
     body_bytes_max: Annotated[int, whole(1024, 2**26, "bytes")] = 262_144
     message_bytes_max: Annotated[int, whole(1024, 2**22, "bytes")] = 16_384
     backlog: Annotated[int, whole(1, 65_535, "connections")] = 1024
+    answer_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 30
+    answers_bytes_max: Annotated[int, whole(2**20, 2**34, "bytes")] = 67_108_864
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:

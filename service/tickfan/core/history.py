@@ -113,9 +113,10 @@ class History(Generic[U]):
         for index in range(self._after(seq), len(self._items)):
             yield self._items[index]
 
-    def newest_first(self) -> Iterator[U]:
-        """The held updates, newest first, lazily; as :meth:`after` otherwise."""
-        for index in range(len(self._items) - 1, self._start - 1, -1):
+    def before(self, seq: int | None = None) -> Iterator[U]:
+        """The held updates below ``seq`` (None: all), newest first, as :meth:`after`."""
+        end = len(self._items) if seq is None else self._after(seq - 1)
+        for index in range(end - 1, self._start - 1, -1):
             yield self._items[index]
 
     def clear(self) -> None:

@@ -1,6 +1,7 @@
 """Runs work of many small steps, which may take long: one piece in each turn of the loop.
 
-Flushes and commands wait for one piece in a turn, however much work there is. Must not
+Flushes and commands wait for one piece in a turn, however much work there is. Searches of
+subscriptions have one, and answers of REST another: neither waits for the other. Must not
 know what the steps do.
 """
 

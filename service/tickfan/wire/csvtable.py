@@ -12,40 +12,78 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from tickfan.core.update import Update
+
+COLUMNS_MAX = 1000
+"""Columns for fields. A table of PostgreSQL has at most 1,600, and each row is as long as all."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - some spreadsheets take the wide ones too
 _TO_QUOTE = re.compile(r'[",\r\n]')
 
 
-def table(updates: Sequence[Update], *, is_simulated: bool = False) -> bytes:
+class Table:
     """One row an update, in UTF-8: a column for each field of ``data``.
 
-    The column ``data`` is for values that are no objects. ``prev`` stands behind them: a gap is
-    not listed, and is seen by a ``prev`` that no row has as its ``seq``. Invented prices have
-    one more column, ``simulated``: a table is mostly read from a file.
+    Look at all updates, and then take the head and the rows. The column ``data`` is for
+    values that are no objects, and for the fields beyond COLUMNS_MAX, as one object. ``prev``
+    stands behind them: a gap is not listed, and is seen by a ``prev`` that no row has as its
+    ``seq``. Invented prices have one more column, ``simulated``: a table is mostly read
+    from a file.
     """
-    marks = {"simulated": True} if is_simulated else {}
-    names = list(
-        dict.fromkeys(
-            name for update in updates if isinstance(update.data, dict) for name in update.data
-        )
-    )
-    has_plain = not all(isinstance(update.data, dict) for update in updates)
-    columns = [f"data.{name}" for name in names] + ["data"] * (has_plain or not names)
-    lines = [_line(["channel", "seq", "ts", "type", *columns, "prev", *marks])]
-    for update in updates:
-        is_object = isinstance(update.data, dict)
-        values = [update.data.get(name) if is_object else None for name in names]
-        if len(columns) > len(names):
-            values.append(None if is_object else update.data)
-        row = [update.channel.name, update.seq, update.ts, update.type, *values, update.prev]
-        row += marks.values()
-        lines.append(_line(row))
-    return "".join(lines).encode()
+
+    __slots__ = ("_columns", "_has_data", "_marks")
+
+    def __init__(self, *, is_simulated: bool = False) -> None:
+        self._columns: dict[str, int] = {}
+        self._has_data = False
+        self._marks = {"simulated": "true"} if is_simulated else {}
+
+    def look(self, update: Update) -> None:
+        """Learn which columns a row of it needs."""
+        columns, data = self._columns, update.data
+        if not isinstance(data, dict):
+            self._has_data = True
+            return
+        for name in data:
+            if name not in columns:
+                if len(columns) == COLUMNS_MAX:
+                    self._has_data = True
+                    return
+                columns[name] = len(columns)
+
+    def head(self) -> bytes:
+        """The names of the columns."""
+        names = [cell(f"data.{name}") for name in self._columns]
+        names += ["data"] * self._has_extra
+        return _line(["channel", "seq", "ts", "type", *names, "prev", *self._marks])
+
+    def row(self, update: Update) -> bytes:
+        """The row of an update that was looked at."""
+        columns, data = self._columns, update.data
+        cells = [""] * len(columns)
+        rest: Any = None
+        if isinstance(data, dict):
+            beyond: dict[str, Any] = {}
+            for name, value in data.items():
+                place = columns.get(name)
+                if place is None:
+                    beyond[name] = value
+                else:
+                    cells[place] = cell(value)
+            rest = beyond or None
+        else:
+            rest = data
+        if self._has_extra:
+            cells.append(cell(rest))
+        first = map(cell, (update.channel.name, update.seq, update.ts, update.type))
+        return _line([*first, *cells, cell(update.prev), *self._marks.values()])
+
+    @property
+    def _has_extra(self) -> bool:
+        return self._has_data or not self._columns
 
 
 def cell(value: Any) -> str:
@@ -65,5 +103,5 @@ def cell(value: Any) -> str:
     return '"' + text.replace('"', '""') + '"' if _TO_QUOTE.search(text) else text
 
 
-def _line(values: Iterable[Any]) -> str:
-    return ",".join(map(cell, values)) + "\r\n"
+def _line(cells: Sequence[str]) -> bytes:
+    return (",".join(cells) + "\r\n").encode()

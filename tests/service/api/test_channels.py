@@ -73,6 +73,15 @@ async def test_pages_of_many_channels(service: Live, limit: int) -> None:
         assert page["next"] == (due[limit - 1] if len(due) > limit else None)
 
 
+async def test_a_long_list_is_made_beside_what_else_is_asked(service: Live) -> None:
+    """In slices up to its encoding, with turns of the loop between them."""
+    await service.publish_all([f"quotes.{number:05}" for number in range(10_000)])
+    url = service.url("/v1/channels?limit=10000")
+    async with service.counted_turns() as turns, service.session.get(url) as response:
+        assert len((await response.json())["channels"]) == 10_000
+    assert turns["making"] >= 5
+
+
 @pytest.mark.parametrize(
     ("query", "code", "item"),
     [

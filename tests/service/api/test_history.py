@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from tickfan.api.history import SCAN_MAX
+from tickfan.api.history import SCAN_MAX, SCANNED_AT_ONCE, find
 from tickfan.core.history import OVERHEAD_BYTES
+from tickfan.wire.csvtable import COLUMNS_MAX
 
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
+    from tickfan.core.update import Update
 
 URL = "/v1/channels/trades.A/history"
 
@@ -136,7 +138,7 @@ async def test_a_channels_name_is_no_formula_either(make_live: MakeLive) -> None
 
 
 async def test_other_channels_are_passed_over_up_to_a_bound(make_live: MakeLive) -> None:
-    """A quiet channel's request holds the loop no longer: the last within the bound comes."""
+    """A quiet channel's request takes no longer: the last within the bound comes."""
     held = (SCAN_MAX + 2) * OVERHEAD_BYTES * 2
     service = await make_live(
         FEEDS=f'[{{"name": "trades", "bind": ["trades.#"], "delivery": "lossless", '
@@ -150,6 +152,56 @@ async def test_other_channels_are_passed_over_up_to_a_bound(make_live: MakeLive)
     assert len(feed.history) == SCAN_MAX + 1
     found = orjson.loads((await read(service))[1])
     assert [update["data"] for update in found["updates"]] == [1]
+
+
+@pytest.mark.parametrize("format_", ["json", "ndjson", "csv"])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_a_long_history_is_made_beside_what_else_is_asked(
+    service: Live, format_: str, coding: str
+) -> None:
+    """In slices, with turns of the loop between them; and nothing is lost on the way."""
+    feed = service.service.feeds["trades"]
+    for seq in range(10_000):
+        service.hub.publish(feed, "trades.A", {f"k{seq % 2000}": seq}, 1, seq=seq, fingerprint="x")
+    headers = {"Accept-Encoding": coding}
+    url = service.url(f"{URL}?limit=10000&format={format_}")
+    async with (
+        service.counted_turns() as turns,
+        service.session.get(url, headers=headers) as response,
+    ):
+        assert response.status == 200
+        body = await response.read()
+    assert turns["making"] >= 5
+    if format_ == "json":
+        found = [each["data"] for each in orjson.loads(body)["updates"]]
+    elif format_ == "ndjson":
+        found = [orjson.loads(line)["data"] for line in body.splitlines()]
+    else:
+        table = rows(body)
+        assert len(table[0]) == 4 + COLUMNS_MAX + 2
+        values = [orjson.loads(row["data"] or "null") for row in table]
+        for place, row in enumerate(table):
+            name = f"k{place % 2000}"
+            value = values[place] or {name: int(row[f"data.{name}"])}
+            assert value == {name: place}
+        return
+    assert found == [{f"k{seq % 2000}": seq} for seq in range(10_000)]
+
+
+async def test_a_history_that_begins_anew_meanwhile_is_not_mixed(service: Live) -> None:
+    """Of two streams, which may count from 0 both, an answer has one."""
+    feed = service.service.feeds["trades"]
+    for seq in range(3 * SCANNED_AT_ONCE):
+        service.hub.publish(feed, "trades.A", "old", 1, seq=seq, fingerprint="x")
+    found: list[Update] = []
+    steps = find(feed.channels["trades.A"], 10_000, found)
+    next(steps)
+    feed.restart()
+    for seq in range(3 * SCANNED_AT_ONCE):
+        service.hub.publish(feed, "trades.A", "new", 1, seq=seq, fingerprint="y")
+    assert list(steps) == []
+    assert {update.data for update in found} == {"old"}
+    assert len(found) == SCANNED_AT_ONCE
 
 
 async def test_a_conflated_channel_has_no_history(service: Live) -> None:

@@ -25,7 +25,18 @@ if TYPE_CHECKING:
     from tests.support.live import Live
 
 NAME = re.compile(r"tickfan(_[a-z]+)+")
-LABELS = {"code", "delivery", "encoder", "feed", "format", "le", "reason", "recovered", "state"}
+LABELS = {
+    "code",
+    "delivery",
+    "encoder",
+    "feed",
+    "format",
+    "le",
+    "listener",
+    "reason",
+    "recovered",
+    "state",
+}
 
 
 def families(live: Live) -> dict[str, Any]:

@@ -50,7 +50,10 @@ def test_it_is_a_list_that_forgets_its_head(size_max: int, steps: list[tuple[int
         assert history.oldest is model[0]
         assert history.newest is model[-1]
     assert len(history) == len(model)
-    assert list(history.newest_first()) == model[::-1]
+    assert list(history.before()) == model[::-1]
+    for each in model:
+        below = [other for other in model[::-1] if other.seq < each.seq]
+        assert list(history.before(each.seq)) == below
     for probe in range(-1, seq + 2):
         assert list(history.after(probe)) == [item for item in model if item.seq > probe]
         assert history.at(probe) is next((item for item in model if item.seq == probe), None)
@@ -70,7 +73,7 @@ def test_an_empty_history_holds_nothing() -> None:
     history = History[Update](1000)
     assert (len(history), history.oldest, history.newest, history.evicted) == (0, None, None, None)
     assert list(history.after(-1)) == []
-    assert list(history.newest_first()) == []
+    assert list(history.before()) == list(history.before(7)) == []
     assert history.at(0) is None
     assert not history.holds(Place(0, "A" * 11))
     assert history.is_unbroken_after(-1)

@@ -24,6 +24,7 @@ from tickfan.ingest import SOURCES_MAX
 from tickfan.session import laggards
 from tickfan.transports import (
     admission,
+    answers,
     commands,
     conversation,
     frames,
@@ -31,7 +32,7 @@ from tickfan.transports import (
     middlewares,
     remotes,
 )
-from tickfan.wire import inbound
+from tickfan.wire import csvtable, inbound
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -128,6 +129,9 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("`limit` of `GET", channels.LIMIT),
         ("`limit` of a channel", history.LIMIT_MAX),
         ("`limit` of a channel", history.LIMIT),
+        ("columns for fields", csvtable.COLUMNS_MAX),
+        ("an answer of REST that is never", answers.FREE_BYTES // 1024),
+        ("what a client must take", answers.TAKEN_BYTES_MIN // 1024),
         ("updates of the feed", history.SCAN_MAX),
         ("updates in a batch", update.MESSAGE_UPDATES_MAX),
         ("depth of", inbound.DEPTH_MAX),

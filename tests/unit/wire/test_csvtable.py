@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -14,9 +14,21 @@ from hypothesis import strategies as st
 
 from tests.support.updates import KEYS, LAW, TEXTS, VALUES, lossless_feed, update
 from tickfan.wire import csvtable
+from tickfan.wire.csvtable import COLUMNS_MAX, Table
+
+if TYPE_CHECKING:
+    from tickfan.core.update import Update
 
 CELL = re.compile(r'("(?:[^"]|"")*"|[^",\r\n]*)(,|\r\n)')
 """RFC 4180, section 2, with CR LF after each row."""
+
+
+def whole(updates: list[Update]) -> bytes:
+    """The table of these updates."""
+    table = Table()
+    for each in updates:
+        table.look(each)
+    return b"".join((table.head(), *map(table.row, updates)))
 
 
 def cells(text: str) -> list[list[str | None]]:
@@ -88,7 +100,7 @@ def test_no_cell_is_a_formula_and_numbers_stay_numbers(value: Any, cell: str) ->
 def test_texts_and_nothing_come_back(rows: list[dict[str, str | None]]) -> None:
     """All texts, the empty one too, and null; a field that is missing reads as null."""
     feed = lossless_feed()
-    table = csvtable.table([update(feed, data=row) for row in rows]).decode()
+    table = whole([update(feed, data=row) for row in rows]).decode()
     head, *found = cells(table)
     assert head[:4] == ["channel", "seq", "ts", "type"]
     assert head[-1] == "prev"
@@ -106,7 +118,7 @@ def test_texts_and_nothing_come_back(rows: list[dict[str, str | None]]) -> None:
 @given(VALUES)
 def test_any_value_is_one_cell(value: Any) -> None:
     """What is no text is its JSON: a reader has to know which columns are."""
-    table = csvtable.table([update(lossless_feed(), data=[value])]).decode()
+    table = whole([update(lossless_feed(), data=[value])]).decode()
     _, row = cells(table)
     assert orjson.loads(str(row[4])) == [value]
 
@@ -115,7 +127,7 @@ def test_null_is_empty_and_an_empty_text_is_quoted() -> None:
     """The same with the bytes of an example."""
     feed = lossless_feed()
     rows = [{"price": "1.5", "note": ""}, {"price": None}, {"note": "a, b"}, None, ""]
-    assert csvtable.table([update(feed, data=row) for row in rows]) == (
+    assert whole([update(feed, data=row) for row in rows]) == (
         b"channel,seq,ts,type,data.price,data.note,data,prev\r\n"
         b'a,0,0,update,1.5,"",,\r\n'
         b"a,1,0,update,,,,0\r\n"
@@ -123,3 +135,26 @@ def test_null_is_empty_and_an_empty_text_is_quoted() -> None:
         b"a,3,0,update,,,,2\r\n"
         b'a,4,0,update,,,"",3\r\n'
     )
+
+
+def test_fields_beyond_the_most_columns_stand_together() -> None:
+    """A table of many different fields stays as long as its rows, and no value is lost."""
+    feed = lossless_feed()
+    first = {f"a{number}": number for number in range(COLUMNS_MAX - 1)}
+    rows: list[Any] = [first, {"last": 1, "b": 2, "c": [3]}, {"b": 4}, {"a0": 5}, "plain"]
+    head, *found = cells(whole([update(feed, data=row) for row in rows]).decode())
+    assert len(head) == 4 + COLUMNS_MAX + 2
+    assert head[-3:] == ["data.last", "data", "prev"]
+    assert {len(row) for row in found} == {len(head)}
+    read = [dict(zip(head, row, strict=True)) for row in found]
+    assert [row["data"] for row in read] == [None, '{"b":2,"c":[3]}', '{"b":4}', None, "plain"]
+    assert [row["data.a0"] for row in read] == ["0", None, None, "5", None]
+    assert read[1]["data.last"] == "1"
+
+
+def test_the_most_columns_need_no_more() -> None:
+    """A column for what is beyond is there only if something is."""
+    row = {f"a{number}": number for number in range(COLUMNS_MAX)}
+    head, _ = cells(whole([update(lossless_feed(), data=row)]).decode())
+    assert "data" not in head
+    assert len(head) == 4 + COLUMNS_MAX + 1
