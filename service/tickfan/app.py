@@ -97,6 +97,8 @@ def _slash_or_not(*routes: web.RouteDef) -> list[web.RouteDef]:
 class Service:
     """All parts of one process, wired. Made inside a running event loop.
 
+    Raises :class:`tickfan.wire.schema.SchemaError` for a schema that has changed and is none.
+
     ``public`` and ``admin`` are the two listeners' applications.
     """
 
@@ -106,7 +108,7 @@ class Service:
         self.loop = loop = asyncio.get_running_loop()
         clock = Clock(loop.time)
         self.tally = tally = Tally()
-        self.feeds = feeds = Feeds(settings.feed_specs())
+        self.feeds = feeds = Feeds(settings.feed_specs(), settings.feed_schemas())
         self.slices = slices = parts.slices(loop, clock.stopwatch)
         self.background = Background(loop, slices, clock.stopwatch)
         self.making = Background(loop, slices, clock.stopwatch)

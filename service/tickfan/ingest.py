@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tickfan.broker.base import Received
     from tickfan.clock import Clock
-    from tickfan.core.feed import Feed
+    from tickfan.core.feed import Feed, Schema
     from tickfan.core.feeds import Feeds
     from tickfan.core.tally import Tally
     from tickfan.fanout.hub import Hub
@@ -136,7 +136,7 @@ class Ingest:
                 "too_large",
                 f"{len(body)} bytes; broker.message_bytes_max is {self._message_bytes_max}",
             )
-        return decode(
+        items = decode(
             message.routing_key,
             body,
             message.content_type,
@@ -144,6 +144,12 @@ class Ingest:
             known=feed.channels,
             encoding=message.content_encoding,
         )
+        if feed.schema is None:
+            return items
+        fitting = [_fitting(item, feed.schema) for item in items]
+        if not message.batch and isinstance(fitting[0], Poison):
+            raise fitting[0]
+        return fitting
 
     def upstream(self, feed: str, state: Upstream, why: str) -> None:
         """See :class:`tickfan.broker.base.Sink`."""
@@ -226,6 +232,16 @@ class Ingest:
             self._hub.gap(feed, channel, poison.reason, source.ts, seq, source.fingerprint)
         except Poison as full:
             self._tally.poison[feed.name, full.reason] += 1
+
+
+def _fitting(item: Item | Poison, schema: Schema) -> Item | Poison:
+    """The item, or what is wrong with its data by the feed's schema."""
+    if isinstance(item, Item):
+        try:
+            schema.check(item.data)
+        except Poison as poison:
+            return Poison(poison.reason, poison.detail, item.channel)
+    return item
 
 
 def _not_of(feed: Feed, channel: str) -> str:

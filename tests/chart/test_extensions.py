@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,8 @@ import yaml
 
 from tests.chart.rendering import CHART, DEMO, VALUE_SETS, render
 from tests.chart.tools import run, tool
+from tickfan.core.errors import Poison
+from tickfan.wire.schema import Schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,6 +161,23 @@ def test_what_is_added_to_the_container_is_beside_our_own(platform: Rendered) ->
     assert [each["mountPath"] for each in container["volumeMounts"]] == ["/etc/tickfan", "/certs"]
     demo = render(*DEMO, "--set-json", 'env=[{"name": "A", "value": "b"}]')
     assert demo.container["env"] == [{"name": "A", "value": "b"}]
+
+
+def test_a_schema_comes_with_the_chart(tmp_path: Path) -> None:
+    """As docs/feeds.md says: its file is where the service looks for it, and is a schema."""
+    page = (CHART.parents[1] / "docs" / "feeds.md").read_text()
+    _, _, rest = page.partition("```yaml\nconfig:\n  feeds:\n")
+    values = tmp_path / "values.yaml"
+    values.write_text(f"config:\n  feeds:\n{rest.partition('```')[0]}")
+    rendered = render("-f", values, *DEMO)
+    (feed,) = tomllib.loads(rendered.toml)["feeds"]
+    directory, _, name = feed["schema_file"].rpartition("/")
+    mount, volume = rendered.container["volumeMounts"][-1], rendered.pod["volumes"][-1]
+    assert (mount["mountPath"], mount["name"]) == (directory, volume["name"])
+    maps = {each["metadata"]["name"]: each["data"] for each in rendered.all("ConfigMap")}
+    schema = Schema(maps[volume["configMap"]["name"]][name].encode())
+    with pytest.raises(Poison, match='"ask" is a required property'):
+        schema.check({"bid": "1"})
 
 
 def test_what_is_added_to_the_pod_is_beside_our_own(platform: Rendered) -> None:

@@ -236,3 +236,9 @@ def test_serve_names_a_taken_port(unused_tcp_port: int) -> None:
     assert result.exit_code == 1
     assert f"port {port} on 127.0.0.1 is taken" in result.stderr
     assert "TICKFAN_HTTP__PORT" in result.stderr
+
+
+def test_who_has_no_schema_does_not_load_its_library() -> None:
+    """It takes 9 MB of each replica."""
+    code = "import sys, tickfan.app; sys.exit('jsonschema_rs' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from tickfan.broker.base import Broker
     from tickfan.core.closing import Reason
     from tickfan.core.errors import Bound
-    from tickfan.core.feed import Channel, Feed
+    from tickfan.core.feed import Channel, Feed, Schema
     from tickfan.session.subscribe import Granted
     from tickfan.transports.answers import Answers
     from tickfan.wire.base import Format
@@ -330,6 +330,7 @@ class Fanout:
         self,
         specs: Sequence[FeedSpec] = FEEDS,
         *,
+        schemas: Mapping[str, Schema] = {},
         rules: Rules = RULES,
         stall_timeout_s: float = 60.0,
         replays_max: int = 100,
@@ -340,7 +341,7 @@ class Fanout:
         looks = count()
         clock = self.clock = Clock(self.loop.time, stopwatch=lambda: next(looks) * look_s)
         self.tally = Tally()
-        self.feeds = Feeds(specs)
+        self.feeds = Feeds(specs, schemas)
         self.slices = Slices(self.loop, clock.stopwatch)
         self.background = Background(self.loop, self.slices, clock.stopwatch)
         self.pump = Pump(self.loop, self.slices, self.tally, clock.stopwatch, stall_timeout_s)

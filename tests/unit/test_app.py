@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
+
+import pytest
 
 from loadtest.rig.waiting import until
 from tests.support.fanout import Fanout, skips_time, timers
@@ -14,9 +17,11 @@ from tickfan.fanout.replay import BURST_S
 from tickfan.session.grants import Rules
 from tickfan.transports.admission import Limits
 from tickfan.wire.framing import PING_FRAME
+from tickfan.wire.schema import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 MEMORY = {"TICKFAN_BROKER__URL": "memory://"}
@@ -94,3 +99,21 @@ async def test_each_limit_of_a_connection_arrives() -> None:
     assert service.admission.rules == Rules((90, 10_000), 8)
     assert service.pace.readers_max == 66
     assert service.pace.allowed() == 700_000 * BURST_S
+
+
+async def test_each_schema_arrives_at_its_feed(tmp_path: Path) -> None:
+    """Read once more at the start; a file that has changed since is told by name."""
+    path = tmp_path / "quote.json"
+    path.write_text('{"type": "object"}')
+    feeds = [
+        {"name": name, "bind": [name], "delivery": delivery, "schema_file": file}
+        for name, delivery, file in (
+            ("a", "lossless", str(path)), ("b", "conflated", ""), ("c", "conflated", str(path)),
+        )
+    ]  # fmt: skip
+    settings = load(None, {**MEMORY, "TICKFAN_FEEDS": json.dumps(feeds)})
+    made = Service(settings).feeds
+    assert [made[name].schema is None for name in "abc"] == [False, True, False]
+    path.write_text("{")
+    with pytest.raises(SchemaError, match=r"feed 'a': schema_file: .*quote.json: it is not JSON"):
+        Service(settings)

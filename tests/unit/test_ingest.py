@@ -21,6 +21,7 @@ from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.ingest import SAMPLE_S, SOURCES_MAX
 from tickfan.wire.inbound import footprint, weigh
+from tickfan.wire.schema import Schema
 
 TS = 1_763_596_800_000
 POISON: dict[str, dict[str, Any]] = {
@@ -348,3 +349,48 @@ async def test_the_footprints_in_the_documentation() -> None:
     assert round(trade, -2) in (1_100, 1_200)
     assert 57_000 <= 2**26 / trade <= 61_000
     assert round(history.size - trade, -3) == 12_000
+
+
+SCHEMA = Schema(b'{"type": "object", "required": ["price"]}')
+
+
+@skips_time
+async def test_data_that_does_not_fit_the_schema_is_poison() -> None:
+    """Alone, or in a batch beside what fits. On a lossless channel it is a gap in the chain."""
+    fanout = Fanout(schemas={"trades": SCHEMA})
+    client = fanout.client("sse", "fast", "trades.#", "quotes.#")
+    first = fanout.publish("trades.a", {"price": 1})
+    bad = fanout.publish("trades.a", {"prise": 1})
+    parts: list[Any] = [{"price": 2}, 5, {"price": 3}]
+    batch = [{"channel": "trades.a", "data": data} for data in parts]
+    batch.append({"channel": "trades.b", "data": []})
+    then = fanout.publish("trades.a", batch, batch=True)
+    fanout.publish("quotes.a", {"prise": 1})
+    await fanout.settle()
+    chain = [
+        (one["event"], one["channel"], one["seq"], one["prev"], one.get("reason"))
+        for one in client.events
+        if one["event"] in ("update", "gap") and one["channel"] != "quotes.a"
+    ]
+    assert chain == [
+        ("update", "trades.a", first, None, None),
+        ("gap", "trades.a", bad, first, "bad_schema"),
+        ("update", "trades.a", then, bad, None),
+        ("gap", "trades.a", then + 1, then, "bad_schema"),
+        ("update", "trades.a", then + 2, then + 1, None),
+        ("gap", "trades.b", then + 3, None, "bad_schema"),
+    ]
+    assert fanout.tally.poison == {("trades", "bad_schema"): 3}
+    assert [one["data"] for one in client.named("update")][-1] == {"prise": 1}, "quotes have none"
+
+
+@skips_time
+async def test_what_does_not_fit_is_logged_with_its_path() -> None:
+    """And without the value."""
+    fanout = Fanout(schemas={"quotes": Schema(b'{"items": {"type": "number"}}')})
+    with structlog.testing.capture_logs() as lines:
+        fanout.publish("quotes.a", [1, "secret"])
+    (line,) = lines
+    assert (line["reason"], line["detail"]) == (
+        "bad_schema", '/1: the value is not of type "number"',
+    )  # fmt: skip

@@ -21,7 +21,7 @@ from tickfan.core.pattern import check_channel_name
 from tickfan.core.times import as_ms
 from tickfan.transports.credentials import IDENTITY
 from tickfan.transports.parameters import check_encoding, check_query
-from tickfan.wire.inbound import check_type, decode, is_messagepack
+from tickfan.wire.inbound import Item, check_type, decode, is_messagepack
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -42,7 +42,10 @@ async def publish(request: web.Request) -> web.Response:
     try:
         # A body that would be poison to each replica is refused here, by name.
         kind = MSGPACK if is_messagepack(content_type) else JSON
-        decode(name, body, kind, batch=False)
+        (item,) = decode(name, body, kind, batch=False)
+        assert isinstance(item, Item), "a message of one update is refused as a whole"
+        if feed.schema is not None:
+            feed.schema.check(item.data)
         check_type(type_)
         ts = as_ms(request.query.get("ts")) or now_ms()
     except Poison as poison:

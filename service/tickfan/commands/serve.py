@@ -28,6 +28,7 @@ from tickfan.commands.shared import (
     say,
     settings_to_serve,
 )
+from tickfan.wire.schema import SchemaError
 
 if sys.platform != "win32":
     import uvloop
@@ -62,7 +63,7 @@ def serve(config: Path | None, *, is_demo: bool = False) -> int:
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(run(settings, on_ready=on_ready))
-    except StartError as error:
+    except (SchemaError, StartError) as error:
         say(str(error))
         return FAILED
     except KeyboardInterrupt:  # only before the service listens to signals itself

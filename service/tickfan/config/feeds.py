@@ -19,6 +19,7 @@ from tickfan.config.kinds import (
     BindPattern,
     FeedName,
     NameOrEmpty,
+    SchemaFile,
     problems,
     refuse,
     whole,
@@ -60,6 +61,7 @@ class _Feed(Section):
     exchange: NameOrEmpty = ""
     channels_max: Annotated[int, whole(1, 10_000_000, "channels")] = 100_000
     prefetch: Annotated[int, whole(1, 65_535, "messages")] = 1000
+    schema_file: SchemaFile = ""
 
 
 class ConflatedFeed(_Feed):

@@ -22,6 +22,7 @@ from tickfan.core.cursor import FEED_NAME
 from tickfan.core.errors import Refusal
 from tickfan.core.pattern import ALLOWED as CHARACTERS
 from tickfan.core.pattern import Pattern
+from tickfan.wire import schema
 
 if TYPE_CHECKING:
     from pydantic import ValidatorFunctionWrapHandler
@@ -124,6 +125,15 @@ def _readable(value: str) -> str:
     return value
 
 
+def _schema(value: str) -> str:
+    if value:
+        try:
+            schema.read(value)
+        except schema.SchemaError as error:
+            refuse('the path of a JSON Schema that this process can read, or ""', str(error))
+    return value
+
+
 def _declare(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
     allowed = 'true, false, or a list of what may be made: "exchange", "streams", "witness"'
     if not isinstance(value, bool | list | tuple):
@@ -170,6 +180,7 @@ Prefix = Annotated[str, text("up to 64 characters", r"[^\x00-\x1f\x7f]{0,64}")]
 Age = Annotated[str, text(_AGE_ALLOWED, _AGE.pattern)]
 AgeOrEmpty = Annotated[str, text(f'{_AGE_ALLOWED}, or ""', f"({_AGE.pattern})?")]
 ReadableFile = Annotated[str, AfterValidator(_readable)]
+SchemaFile = Annotated[str, AfterValidator(_schema)]
 Declare = Annotated[
     bool | tuple[Literal["exchange", "streams", "witness"], ...], WrapValidator(_declare)
 ]

@@ -25,12 +25,14 @@ from tickfan.config.sections import (
     StreamSettings,
 )
 from tickfan.core.spec import Delivery
+from tickfan.wire import schema
 
 if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
     from tickfan.broker.base import FeedSource
     from tickfan.core.spec import FeedSpec
+    from tickfan.wire.schema import Schema
 
 
 class Settings(BaseSettings):
@@ -84,6 +86,21 @@ class Settings(BaseSettings):
     def feed_specs(self) -> tuple[FeedSpec, ...]:
         """The feeds as the hub knows them, in the file's order."""
         return tuple(feed.spec() for feed in self.feeds)
+
+    def feed_schemas(self) -> dict[str, Schema]:
+        """The schemas of the feeds that have one, read now.
+
+        Raises :class:`SchemaError` if a file has changed since it was checked, and is none now.
+        """
+        found: dict[str, Schema] = {}
+        for feed in self.feeds:
+            if feed.schema_file:
+                try:
+                    found[feed.name] = schema.read(feed.schema_file)
+                except schema.SchemaError as error:
+                    where = f"feed {feed.name!r}: schema_file: {feed.schema_file}"
+                    raise schema.SchemaError(f"{where}: {error}") from None
+        return found
 
     def feed_sources(self) -> tuple[FeedSource, ...]:
         """The feeds as a broker knows them, in the file's order."""

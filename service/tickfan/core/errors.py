@@ -14,8 +14,8 @@ class TickfanError(Exception):
 
 POISON_REASONS = (
     "bad_batch", "bad_channel", "bad_content_type", "bad_json", "bad_key", "bad_msgpack",
-    "bad_number", "bad_ts", "bad_type", "bad_value", "channels_max", "too_deep", "too_large",
-    "wrong_feed",
+    "bad_number", "bad_schema", "bad_ts", "bad_type", "bad_value", "channels_max", "too_deep",
+    "too_large", "wrong_feed",
 )  # fmt: skip
 REFUSAL_CODES = (
     *POISON_REASONS, "bad_cursor", "bad_field", "bad_message", "bad_pattern", "bad_request",

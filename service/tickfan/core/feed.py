@@ -7,7 +7,7 @@ where updates come from, nor to which clients they go.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tickfan.core.cursor import START, place
 from tickfan.core.errors import Poison
@@ -45,6 +45,13 @@ class Reader(Protocol):
         """Here is the channel's next update."""
 
 
+class Schema(Protocol):
+    """What the data of a feed must be like."""
+
+    def check(self, data: Any) -> None:
+        """Raise :class:`Poison` (``bad_schema``) for data that is not."""
+
+
 class Channel:
     """One channel of one feed: its newest update and where its chain stands.
 
@@ -77,12 +84,14 @@ class Feed:
 
     __slots__ = (
         "_beginnings", "channels", "confirmed_after", "first_seq", "heard_ms", "history", "index",
-        "is_lossless", "largest", "name", "newest", "patterns", "since_ms", "size_most", "spec",
-        "state_size", "upstream", "why",
+        "is_lossless", "largest", "name", "newest", "patterns", "schema", "since_ms", "size_most",
+        "spec", "state_size", "upstream", "why",
     )  # fmt: skip
 
-    def __init__(self, spec: FeedSpec) -> None:
+    def __init__(self, spec: FeedSpec, schema: Schema | None = None) -> None:
+        """Without a ``schema`` any data will do."""
         self.spec = spec
+        self.schema = schema
         self.name = spec.name
         self.is_lossless = spec.is_lossless
         self.patterns = tuple(Pattern(text) for text in spec.bind)

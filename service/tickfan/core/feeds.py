@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tickfan.core.cursor import Place
-    from tickfan.core.feed import Channel
+    from tickfan.core.feed import Channel, Schema
     from tickfan.core.scope import Scope
     from tickfan.core.spec import FeedSpec
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Feeds(dict[str, Feed]):
     """The feeds, in the operator's order."""
 
-    def __init__(self, specs: Iterable[FeedSpec]) -> None:
-        super().__init__((spec.name, Feed(spec)) for spec in specs)
+    def __init__(self, specs: Iterable[FeedSpec], schemas: Mapping[str, Schema] = {}) -> None:
+        """``schemas``: by the names of the feeds that have one."""
+        super().__init__((spec.name, Feed(spec, schemas.get(spec.name))) for spec in specs)
 
     def covering(self, name: str) -> Feed | None:
         """The feed that covers a channel name."""

@@ -16,6 +16,8 @@ from tickfan.broker.memory import MemoryBroker
 from tickfan.parts import Parts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
     from tickfan.broker.base import Message, Sink
@@ -244,3 +246,28 @@ async def test_without_a_token_only_the_embedded_broker_takes_anybody(
     status, answer = await post(service, "quotes.A", b"1", JSON | {"Authorization": "Bearer x"})
     assert (status, answer["error"]["code"]) == (403, "publish_off")
     assert "TICKFAN_PUBLISH__TOKEN" in answer["error"]["message"]
+
+
+async def test_data_must_fit_the_schema_of_its_feed(make_live: MakeLive, tmp_path: Path) -> None:
+    """Over REST it is refused, with its path; past REST it is poison, and a gap for who reads."""
+    file = tmp_path / "trade.json"
+    file.write_text('{"type": "object", "properties": {"price": {"type": "string"}}}')
+    feed = {"name": "trades", "bind": ["trades.#"], "delivery": "lossless"}
+    feeds = orjson.dumps([feed | {"schema_file": str(file)}]).decode()
+    live = await make_live(FEEDS=feeds)
+    async with live.sse("channels=trades.A") as stream:
+        await stream.read_until("snapshot_end")
+        status, answer = await post(live, "trades.A", b'{"price": 1.5}')
+        assert (status, answer["error"]["code"]) == (400, "bad_schema")
+        assert answer["error"]["message"] == '/price: the value is not of type "string"'
+        assert (await post(live, "trades.A", b'{"price": "1.5"}'))[0] == 201
+        assert (await stream.next())["data"] == {"price": "1.5"}
+        await live.publish("trades.A", {"price": 1})
+        gap = await stream.next()
+        assert (gap["event"], gap["reason"]) == ("gap", "bad_schema")
+        await live.publish("trades.A", {"price": "2"})
+        update = await stream.next()
+        assert (update["data"], update["prev"]) == ({"price": "2"}, gap["seq"])
+    metrics = await (await live.admin.get("/metrics")).text()
+    assert 'tickfan_poison_total{feed="trades",reason="bad_schema"} 1.0' in metrics
+    assert 'tickfan_refusals_total{code="bad_schema"} 1.0' in metrics

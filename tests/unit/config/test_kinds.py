@@ -122,3 +122,19 @@ def test_a_file_must_be_readable(tmp_path: Path) -> None:
     assert adapter.validate_python("") == ""
     for path in (tmp_path / "none.pem", tmp_path):
         assert "can read" in refusal(adapter.validate_python, str(path))
+
+
+def test_a_schema_must_be_one(tmp_path: Path) -> None:
+    """What is wrong with the file is told, not what stands in it."""
+    adapter = TypeAdapter(kinds.SchemaFile)
+    path = tmp_path / "quote.json"
+    path.write_text('{"type": "object"}')
+    assert adapter.validate_python(str(path)) == str(path)
+    assert adapter.validate_python("") == ""
+    path.write_text('{"type": "objekt"}')
+    for wrong, why in ((path, '/type: "objekt" is not valid'), (tmp_path, "cannot be read")):
+        with pytest.raises(ValidationError) as caught:
+            adapter.validate_python(str(wrong))
+        context = caught.value.errors()[0]["ctx"]
+        assert context["allowed"].startswith("the path of a JSON Schema")
+        assert why in context["wrong"]

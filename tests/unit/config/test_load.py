@@ -335,3 +335,13 @@ def test_the_demo_is_the_simulated_market_switched_on(tmp_path: Path) -> None:
     settings = load(path, {"TICKFAN_MARKET__ENABLED": "false"}, is_demo=True)
     assert (settings.market.enabled, settings.market.rate) == (True, 7)
     assert not load(path, {}).market.enabled
+
+
+def test_a_schema_is_told_by_its_feed(tmp_path: Path) -> None:
+    """The path that was given, and what is wrong with it."""
+    schema = tmp_path / "fills.json"
+    schema.write_text('{"$ref": "https://example.com/fills.json"}')
+    table = '[[feeds]]\nname = "fills"\nbind = ["fills.#"]\ndelivery = "lossless"\n'
+    [problem] = problems(write(tmp_path, f"{table}schema_file = '{schema}'\n"))
+    assert problem.startswith("feed 'fills': schema_file: ")
+    assert "Retrieval is disabled" in problem
