@@ -44,6 +44,12 @@ SOURCES_MAX = 20
 """So many channels are named for one feed and reason in that time; more are only counted."""
 
 
+FUTURE_MS = 1000
+"""An update with a ``ts`` so far ahead of our clock is counted; clocks always differ a little.
+
+In all figures of age it counts as new."""
+
+
 class Source(NamedTuple):
     """What all the updates of one message share."""
 
@@ -53,6 +59,8 @@ class Source(NamedTuple):
     ts: int
     seq: int
     fingerprint: str | None
+    future_ms: int
+    """A later ``ts`` is counted as one from the future."""
 
 
 class Named:
@@ -115,9 +123,9 @@ class Ingest:
             type_ = check_type(type_)
             items = self._decode(message, of)
         except Poison as poison:
-            self._refuse(Source(of, routing_key, "", ts, seq, fingerprint), 0, poison, None)
+            self._refuse(Source(of, routing_key, "", ts, seq, fingerprint, 0), 0, poison, None)
             return
-        source = Source(of, routing_key, type_, ts, seq, fingerprint)
+        source = Source(of, routing_key, type_, ts, seq, fingerprint, now + FUTURE_MS)
         if is_batch:
             self._publish_batch(source, body, items)
         else:
@@ -176,8 +184,10 @@ class Ingest:
 
     def _publish(self, source: Source, index: int, item: Item, size: int, held: int) -> None:
         # Unpacked at once: an attribute of a named tuple costs as much as all of it.
-        feed, _, type_, ts, seq, fingerprint = source
+        feed, _, type_, ts, seq, fingerprint, future_ms = source
         channel, data, own_ts = item
+        if own_ts is not None:
+            ts = own_ts
         if channel not in feed.channels and not feed.covers(channel):
             poison = Poison("wrong_feed", _not_of(feed, channel))
             self._refuse(source, index, poison, None)
@@ -187,7 +197,7 @@ class Ingest:
                 feed,
                 channel,
                 data,
-                ts if own_ts is None else own_ts,
+                ts,
                 type_=type_,
                 size=size,
                 held=held,
@@ -196,6 +206,9 @@ class Ingest:
             )
         except Poison as poison:
             self._refuse(source, index, poison, None)
+            return
+        if ts > future_ms:
+            self._tally.from_future[feed.name] += 1
 
     def _refuse(self, source: Source, index: int, poison: Poison, channel: str | None) -> None:
         """Count a poison message, log a sample, tell a lossless channel's readers."""

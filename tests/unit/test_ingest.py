@@ -19,7 +19,7 @@ from tickfan.clock import now_ms
 from tickfan.core.errors import Poison
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery, FeedSpec
-from tickfan.ingest import SAMPLE_S, SOURCES_MAX
+from tickfan.ingest import FUTURE_MS, SAMPLE_S, SOURCES_MAX
 from tickfan.wire.inbound import footprint, weigh
 from tickfan.wire.schema import Schema
 
@@ -394,3 +394,28 @@ async def test_what_does_not_fit_is_logged_with_its_path() -> None:
     assert (line["reason"], line["detail"]) == (
         "bad_schema", '/1: the value is not of type "number"',
     )  # fmt: skip
+
+
+@skips_time
+async def test_updates_from_the_future_are_counted_and_count_as_new() -> None:
+    """More than a second ahead, by the message's time or an entry's own; no age is below 0."""
+    fanout = Fanout()
+    fanout.client("sse", "fast", "trades.#", "quotes.#")
+    now = fanout.clock.wall_ms()
+    for ahead in (-5, 0, FUTURE_MS // 2, FUTURE_MS * 60, FUTURE_MS * 10**6):
+        fanout.publish("trades.a", ts=now + ahead)
+    entries: list[dict[str, Any]] = [
+        {"channel": "quotes.a", "data": 1, "ts": now + 3_600_000},
+        {"channel": "quotes.b", "data": 1, "ts": now - 3_600_000},
+        {"channel": "quotes.c", "data": 1},
+        {"channel": "trades.c", "data": 1, "ts": now + 3_600_000},
+    ]
+    fanout.publish("quotes.a", entries, batch=True, ts=now + 7_200_000)
+    await fanout.settle()
+    tally = fanout.tally
+    assert tally.from_future == {"trades": 2, "quotes": 2}, "poison is no update"
+    ages = [*tally.upstream_lag.values(), tally.lossless_age, tally.conflated_age]
+    assert len(ages) == 4
+    for histogram in ages:
+        assert histogram.total >= 0
+        assert sum(histogram.counts) > 0

@@ -28,6 +28,7 @@ from tickfan.clock import now_ms
 from tickfan.core.closing import REASONS
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES, RESET_REASONS
 from tickfan.core.feed import Upstream
+from tickfan.ingest import FUTURE_MS
 from tickfan.wire.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
@@ -119,6 +120,12 @@ class ServiceCollector(Collector):
             "Time from a message's ts, if its publisher gave one, to its receipt",
             "feed",
             {feed.name: tally.upstream_lag[feed.name] for feed in feeds},
+        )
+        yield _by_feed(
+            "tickfan_updates_from_future",
+            f"Updates with a ts of more than {FUTURE_MS} ms ahead of this replica's clock",
+            tally.from_future,
+            feeds,
         )
 
     def _feeds(self, feeds: list[Feed]) -> Iterator[Metric]:

@@ -58,6 +58,7 @@ class Tally:
         "durations",
         "feed_changes",
         "first_update",
+        "from_future",
         "gaps",
         "loop_lag",
         "lossless_age",
@@ -81,6 +82,7 @@ class Tally:
         self.conflated: Counter[str] = Counter()  # by feed: replaced before any tick sent it
         # By feed, in seconds from the publisher's ts to the receipt.
         self.upstream_lag: defaultdict[str, Histogram] = defaultdict(partial(Histogram, AGES_S))
+        self.from_future: Counter[str] = Counter()  # by feed: updates with a ts ahead of our clock
         self.feed_changes: Counter[tuple[str, str]] = Counter()  # by feed and its new state
         self.poison: Counter[tuple[str, str]] = Counter()  # by feed and reason
         self.gaps: Counter[str] = Counter()  # by feed
