@@ -40,8 +40,16 @@ class Refusal(TickfanError):
         assert code in REFUSAL_CODES, code
         super().__init__(message)
         self.code = code
-        self.message = message
-        self.item = item
+        self.message = _tellable(message)
+        self.item = None if item is None else _tellable(item)
+
+
+def _tellable(text: str) -> str:
+    """The text in UTF-8. A header may hold any bytes, and HTTP's parser makes surrogates of them.
+
+    No encoder takes those: the answer to a handshake with one byte of them was 500.
+    """
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 RESET_REASONS = ("recreated", "truncated", "unbound", "undeliverable")

@@ -59,6 +59,14 @@ async def test_an_unknown_subprotocol_is_refused_by_name(service: Live, offered:
     assert "tickfan.msgpack.v1" in body["error"]["message"]
 
 
+async def test_a_subprotocol_that_is_no_text_is_refused_by_name(service: Live) -> None:
+    """A header may hold any bytes."""
+    async with connect(service, upgrade("mqtt").replace(b"mqtt", b"m\xff\xed\xa0\x80")) as wire:
+        status, _ = await wire.head()
+        body = orjson.loads(await wire.up_to(b"\n"))
+    assert (status, body["error"]["code"]) == (400, "bad_subprotocol")
+
+
 async def test_a_connection_header_in_several_lines_is_an_upgrade(service: Live) -> None:
     """Some proxies write a line of their own."""
     async with connect(service, upgrade(Connection="keep-alive\nUpgrade")) as wire:

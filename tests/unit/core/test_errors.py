@@ -21,3 +21,9 @@ def test_all_have_one_root() -> None:
     ]
     assert all(isinstance(error, TickfanError) for error in errors)
     assert str(errors[2]) == "queue_bytes_max is reached: 1 updates, 2 bytes wait"
+
+
+def test_each_refusal_can_be_told() -> None:
+    """What a client sent may hold bytes that are no UTF-8, and stands in what it is told."""
+    refusal = Refusal("bad_field", "not 'z\u00fc\udcff'", "\udc80")
+    assert (refusal.message, refusal.item) == ("not 'z\u00fc\\udcff'", "\\udc80")
