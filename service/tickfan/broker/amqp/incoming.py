@@ -76,6 +76,7 @@ class Incoming(asyncio.StreamReader):
         self._socket: asyncio.Transport | None = None
         self._is_over = False
         self._is_broken = False
+        self._is_lost = False
         self.on_broken: Callable[[str], None] = lambda _why: None
         """Is told why nothing more can be read."""
         self.on_control: Callable[[bytes], None] = lambda _method: None
@@ -105,6 +106,9 @@ class Incoming(asyncio.StreamReader):
     def feed_data(self, data: bytes) -> None:  # type: ignore[override] # what protocols call it with
         """Take what has been read from the socket (called by the protocol)."""
         if self._is_broken:
+            return
+        if self._is_lost:
+            super().feed_data(data)
             return
         self._data += data
         if self._next_turn is None:
@@ -145,7 +149,10 @@ class Incoming(asyncio.StreamReader):
         while end - at >= _FRAME_OVERHEAD:
             kind, channel, size = _frame_head(data, at)
             stop = at + size + _FRAME_OVERHEAD
-            if kind not in _FRAMES:  # the library says what is wrong with it
+            if kind not in _FRAMES:
+                # The library says what is wrong with it. What follows is for the library, too:
+                # where the next frame begins, nobody knows, and it might look like a delivery.
+                self._is_lost = True
                 stop, channel = end, 0
             elif stop > end:
                 if size > FRAME_BYTES_MAX:

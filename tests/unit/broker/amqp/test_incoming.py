@@ -301,3 +301,14 @@ async def test_a_message_wakes_nobody() -> None:
         incoming.feed_data(b"".join(message(tag) for tag in range(50)))
     assert len(taken) == 50
     assert not woken
+
+
+@pytest.mark.parametrize("at", [1, 7, 8, 12])
+def test_nothing_is_taken_after_what_is_no_frame(at: int) -> None:
+    """It is for the library, which says what is wrong: however it is cut, and what looks like
+    a delivery, too."""
+    junk = b"AMQP\0\0\x09\x01" + bytes(4)
+    sent = junk + message(7)
+    for pieces in ([sent], [sent[:at], sent[at:]], [junk, message(7)]):
+        assert read(message(1), *pieces)[1] == sent
+        assert [each.tag for each in read(message(1), *pieces)[0]] == [1]
