@@ -89,7 +89,7 @@ def _take(
 ) -> None:
     try:
         value = _value(text, kinds)
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         found.problems.append(f"{path}: {variable} must hold a JSON array: {error}")
         return
     found.variables[path] = variable

@@ -111,6 +111,8 @@ def _file(path: Path) -> dict[str, Any]:
         problem = f"{path}: not UTF-8, as TOML must be: see byte {error.start}"
     except tomllib.TOMLDecodeError as error:
         problem = _broken(path, str(error))
+    except (RecursionError, ValueError) as error:  # nested too deep, or an integer too long
+        problem = f"{path}: not TOML that a setting could need: {error}"
     raise ConfigError([problem])
 
 

@@ -345,3 +345,13 @@ def test_a_schema_is_told_by_its_feed(tmp_path: Path) -> None:
     [problem] = problems(write(tmp_path, f"{table}schema_file = '{schema}'\n"))
     assert problem.startswith("feed 'fills': schema_file: ")
     assert "Retrieval is disabled" in problem
+
+
+def test_what_no_parser_takes_is_told(tmp_path: Path) -> None:
+    """Nested too deep, or an integer of too many digits; in the file, and in a variable."""
+    for text in (f"a = {'[' * 3000}", f"a = {'9' * 5000}"):
+        [problem] = problems(write(tmp_path, text))
+        assert "not TOML that a setting could need: " in problem
+    for text in ("[" * 100_000, f"[{'9' * 5000}]"):
+        [problem] = problems(None, TICKFAN_FEEDS=text)
+        assert problem.startswith("feeds: TICKFAN_FEEDS must hold a JSON array: ")
