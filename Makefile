@@ -25,7 +25,7 @@ UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-v
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check architecture layouts bench soak loadtest-k6 loadtest-locust lock clean
+.PHONY: help setup run test check architecture layouts bench fuzz soak loadtest-k6 loadtest-locust lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -56,6 +56,9 @@ layouts: $(DEV) ## write the table of layouts in docs/replay.md anew, from the t
 
 bench: $(DEV) ## measure beside its peers: ARGS="--quick --shapes A,B" (two cores, RabbitMQ, half an hour); in turns with another build: ARGS="--quick --vs 0.1.0"
 	@$(BIN)/python -m loadtest.bench $(ARGS)
+
+fuzz: $(DEV) ## give every decoder nearly good input for two minutes (ARGS="--seconds 600 --only frames cursor")
+	@PYTHONPATH=service:.:clients/python $(BIN)/python -m tests.fuzz $(ARGS)
 
 soak: $(DEV) ## break it for minutes: 1,000,000 messages, 200 faults (ARGS="--messages 100000 --faults 20")
 	@$(BIN)/python -m loadtest.soak $(ARGS)
