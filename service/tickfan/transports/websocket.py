@@ -99,6 +99,9 @@ def _check_handshake(request: web.Request, names: list[str]) -> None:
             f"Sec-WebSocket-Version must be {VERSION} (RFC 6455), not {version[:40]!r}",
             "Sec-WebSocket-Version",
         )
+    if not request.headers.get("Sec-WebSocket-Key", "").isascii():
+        # All else that is wrong with it aiohttp refuses; this it does not expect.
+        raise Refusal("bad_request", "the key is not base64 of 16 bytes", "Sec-WebSocket-Key")
     if request.body_exists:
         raise Refusal("bad_request", "the handshake of a WebSocket has no body")
     if names and not set(names) & set(SUBPROTOCOLS):

@@ -67,6 +67,15 @@ async def test_a_subprotocol_that_is_no_text_is_refused_by_name(service: Live) -
     assert (status, body["error"]["code"]) == (400, "bad_subprotocol")
 
 
+async def test_a_key_that_is_no_text_is_refused(service: Live) -> None:
+    """By its name, not as a fault of the service."""
+    async with connect(service, upgrade(Sec_WebSocket_Key="KEY").replace(b"KEY", b"\xff")) as wire:
+        status, _ = await wire.head()
+        body = orjson.loads(await wire.up_to(b"\n"))
+    assert (status, body["error"]["code"]) == (400, "bad_request")
+    assert body["error"]["item"] == "Sec-WebSocket-Key"
+
+
 async def test_a_connection_header_in_several_lines_is_an_upgrade(service: Live) -> None:
     """Some proxies write a line of their own."""
     async with connect(service, upgrade(Connection="keep-alive\nUpgrade")) as wire:
