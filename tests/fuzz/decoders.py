@@ -4,13 +4,15 @@ A law says which errors may come out, and nothing else; that what comes in is re
 however it is cut; that what is read can be said again. All take plain bytes, so that an
 input which breaks one can be kept. Whatever else they need to choose, they choose by those bytes.
 
-A new decoder (of tokens, of cookies) gets a function here, with ``@decoder``. Both the long
+A new decoder gets a function here, with ``@decoder``. Both the long
 form (``make fuzz``) and the short one (tests/unit/laws/test_decoders.py) take it from DECODERS.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import json
 import random
 import struct
@@ -33,8 +35,11 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 from tests.fuzz.effort import bounded
+from tests.support.access import ISSUER, SECRET
 from tests.support.fanout import Fanout, skips_time
 from tests.support.layouts import layouts
+from tickfan.access.keys import Keys, key_from_text
+from tickfan.access.tokens import TokenRules, Tokens
 from tickfan.broker.amqp.incoming import Incoming
 from tickfan.broker.amqp.properties import read_properties
 from tickfan.broker.base import Received
@@ -329,6 +334,52 @@ def forwarded(data: bytes) -> None:
     for text in lines:
         address = parse(text)
         assert address is None or parse(str(address)) == address
+
+
+_NOW = 1_763_596_800
+_TOKENS = Tokens(
+    Keys([key_from_text(SECRET, ISSUER, "HS256")]),
+    TokenRules("tickfan", 8192, leeway_s=5, age_max_s=86_400),
+    lambda: float(_NOW),
+)
+_CLAIMS = {"iss": ISSUER, "aud": "tickfan", "sub": "alice", "iat": _NOW, "exp": _NOW + 600}
+_MORE = {"jti": "a", "channels": ["quotes.#"], "publish": [], "interval_ms_min": 100, "nbf": _NOW}
+
+
+def _unrepeated(token: str, refusal: Refusal) -> None:
+    assert len(token) < 40 or token not in refusal.message
+
+
+def _signed(header: bytes, payload: bytes) -> str:
+    """A token that is well signed, whatever is in it."""
+    said = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header, payload))
+    mark = hmac.digest(SECRET.encode(), said, "sha256")
+    return (said + b"." + base64.urlsafe_b64encode(mark).rstrip(b"=")).decode()
+
+
+@decoder(
+    "token",
+    b'{"alg": "HS256"}\n' + orjson.dumps(_CLAIMS),
+    b'{"alg": "HS256", "typ": "at+jwt", "kid": "k"}\n'
+    + orjson.dumps({**_CLAIMS, **_MORE, "aud": ["x", "tickfan"]}),
+    _signed(b'{"alg": "HS256"}', orjson.dumps(_CLAIMS)).encode(),
+    b'{"alg": "none"}\n' + orjson.dumps(_CLAIMS),
+)
+def token(data: bytes) -> None:
+    """A token, signed well whatever is in it, or as it is: Refusal, or whom it names."""
+    header, _, payload = data.partition(b"\n")
+    for text in (_signed(header, payload), data.decode(errors="surrogateescape")):
+        try:
+            with bounded(len(text), calls=100):
+                found = _TOKENS.identify(text)
+        except Refusal as refusal:
+            _told(refusal)
+            _unrepeated(text, refusal)
+        else:
+            assert found.issuer == ISSUER
+            assert not found.is_anonymous
+            assert found.expires_at is not None
+            assert _NOW - 5 <= found.expires_at <= _NOW + 86_410
 
 
 # RabbitMQ: frames, properties, bodies, messages.
