@@ -121,7 +121,7 @@ class ServiceCollector(Collector):
             "feed",
             {feed.name: tally.upstream_lag[feed.name] for feed in feeds},
         )
-        yield _by_feed(
+        yield by_feed(
             "tickfan_updates_from_future",
             f"Updates with a ts of more than {FUTURE_MS} ms ahead of this replica's clock",
             tally.from_future,
