@@ -172,6 +172,8 @@ class Service:
         self.keepalive.start()
         self.pulse.start()
         tasks = [asyncio.create_task(self.broker.run(), name="broker")]
+        if self.gate.key_sets is not None:
+            tasks.append(asyncio.create_task(self.gate.key_sets.run(), name="keys"))
         if self._settings.market.enabled:
             tasks.append(asyncio.create_task(self._market(), name="market"))
         for task in tasks:
@@ -308,6 +310,6 @@ class Service:
             self.formats.encodings,
             self.subscriptions.epoch,
             self.subscriptions.is_simulated,
-            self.gate.takes_publishers,
+            self.gate,
             lambda: self.admission.is_draining,
         )

@@ -9,16 +9,25 @@ for the broker's library. Must not know how a command does its work.
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import Annotated
 
 import typer
 
 from tickfan.commands import FAILED, OK, WRONG
 from tickfan.commands.banner import DEFAULT_URL
+from tickfan.commands.options import (
+    Config,
+    Connections,
+    Demo,
+    Interval,
+    OnError,
+    Readable,
+    Transport,
+    Writable,
+)
 
 cli = typer.Typer(
     name="tickfan",
@@ -27,32 +36,6 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="The settings file; TICKFAN_* variables win over it."),
-]
-
-
-Demo = Annotated[
-    bool,
-    typer.Option("--demo", help="Invented prices, from a broker inside the process: no RabbitMQ."),
-]
-
-
-class Transport(StrEnum):
-    """What ``tickfan tail`` can speak."""
-
-    WS = "ws"
-    SSE = "sse"
-    NDJSON = "ndjson"
-
-
-class OnError(StrEnum):
-    """What ``tickfan publish --replay`` does with a row that cannot be sent."""
-
-    STOP = "stop"
-    SKIP = "skip"
 
 
 def main() -> None:
@@ -101,6 +84,26 @@ def serve(config: Config = None, demo: Demo = False) -> None:
     from tickfan.commands.serve import serve as command
 
     raise typer.Exit(command(config, is_demo=demo))
+
+
+@cli.command()
+def token(  # noqa: PLR0913 - one for each option
+    config: Config = None,
+    subject: Annotated[str, typer.Option(help="Who the token is for (sub).")] = "me",
+    channels: Readable = None,
+    publish: Writable = None,
+    seconds: Annotated[int, typer.Option(min=1, help="How long it is good.")] = 3600,
+    interval_ms_min: Interval = None,
+    connections_max: Connections = None,
+) -> None:
+    """Print a token for a first try, signed with a secret or private key of the settings."""
+    from tickfan.commands.token import Wish
+    from tickfan.commands.token import token as command
+
+    wish = Wish(
+        subject, channels or ["#"], publish or [], seconds, interval_ms_min, connections_max
+    )
+    raise typer.Exit(command(config, wish))
 
 
 @cli.command()

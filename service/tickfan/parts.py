@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tickfan.access.gate import Gate
 from tickfan.access.identity import Identity
+from tickfan.access.jwks import Issued, KeySet, KeySets
 from tickfan.access.keys import Keys
 from tickfan.access.tokens import TokenRules, Tokens
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
@@ -23,11 +24,13 @@ from tickfan.session.subscribe import Subscriptions
 from tickfan.transports.admission import Admission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from tickfan.access.keys import Key
     from tickfan.broker.base import Broker, Sink
     from tickfan.clock import Clock
     from tickfan.config import Settings
+    from tickfan.config.access import KeySettings
 
 
 def build_broker(settings: Settings, sink: Sink | None) -> Broker:
@@ -68,8 +71,32 @@ def build_gate(settings: Settings, clock: Clock) -> Gate:
     rules = TokenRules(
         access.audience, access.token_bytes_max, access.leeway_s, access.token_age_max_s
     )
-    keys = Keys(key.loaded() for key in settings.keys)
-    return Gate(anonymous, Tokens(keys, rules, lambda: clock.wall_ms() / 1000), publish_token)
+    kept = [key.loaded() for key in settings.keys if not key.jwks_url]
+    tokens = Tokens(Keys(kept), rules, lambda: clock.wall_ms() / 1000)
+    sets = _key_sets(settings.keys)
+    if not sets:
+        return Gate(anonymous, tokens, publish_token)
+
+    def on_change(fetched: tuple[Key, ...]) -> None:
+        tokens.keys = Keys([*kept, *fetched])
+
+    key_sets = KeySets(
+        sets,
+        on_change,
+        clock.time,
+        refresh_s=access.jwks_refresh_s,
+        timeout_s=access.jwks_timeout_s,
+    )
+    return Gate(anonymous, tokens, publish_token, key_sets)
+
+
+def _key_sets(keys: Iterable[KeySettings]) -> list[KeySet]:
+    """A set for each address, whoever's keys are there."""
+    issued: dict[str, list[Issued]] = {}
+    for key in keys:
+        if key.jwks_url:
+            issued.setdefault(key.jwks_url, []).append(Issued(key.issuer, key.algorithm))
+    return [KeySet(url, tuple(dict.fromkeys(each))) for url, each in issued.items()]
 
 
 @dataclass(frozen=True, slots=True)

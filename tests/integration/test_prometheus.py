@@ -64,6 +64,7 @@ STORIES = {
     "TickfanNotResumed": {
         "tickfan_unrecovered_total|feed=trades,reason=history_lost": "0x80 0+3x10"
     },
+    "TickfanKeysOld": {"tickfan_jwks_age_seconds|issuer=me": "100x20 0+60x70"},
     "TickfanInternalErrors": {"tickfan_closes_total|format=sse,reason=internal": "0x85 1x5"},
     "TickfanClientsBehind": {
         "tickfan_slow_subscribers": "20x90",
@@ -103,6 +104,7 @@ NAMES = {
     "TickfanReset": "pod=a,feed=trades,reason=truncated",
     "TickfanGaps": "pod=a,feed=trades",
     "TickfanNotResumed": "feed=trades,reason=history_lost",
+    "TickfanKeysOld": "issuer=me",
     "TickfanInternalErrors": "pod=a",
     "TickfanClientsBehind": "pod=a",
     "TickfanSlowClients": "",
@@ -124,6 +126,7 @@ HEALTHY = {
     # Conflated values are as old as their interval is long.
     "tickfan_delivery_age_seconds_bucket|delivery=conflated,le=2.5": "0x90",
     "tickfan_delivery_age_seconds_bucket|delivery=conflated,le=+Inf": "0+100x90",
+    "tickfan_jwks_age_seconds|issuer=me": "300x90",
     "tickfan_loop_lag_seconds_bucket|le=0.1": "0+600x90",
     "tickfan_loop_lag_seconds_bucket|le=+Inf": "0+600x90",
     "tickfan_poison_total|feed=trades,reason=bad_json": "7x90",

@@ -18,6 +18,7 @@ import orjson
 
 from tests.support.access import ANYBODY
 from tests.support.decoding import decoder
+from tickfan.access.gate import Gate
 from tickfan.broker.base import Received
 from tickfan.broker.memory import MemoryBroker
 from tickfan.clock import Clock
@@ -355,6 +356,7 @@ class Fanout:
         self.broker: Broker = MemoryBroker([], None)
         self.answers: Mapping[str, Answers] = {}  # nobody asks for any
         self.is_simulated = False
+        self.gate = Gate(ANYBODY, None, "")
         self.connections = Connections(
             self.directory,
             self.pump,

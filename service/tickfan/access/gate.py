@@ -9,9 +9,12 @@ import hmac
 from typing import TYPE_CHECKING
 
 from tickfan.access.identity import Identity
+from tickfan.access.tokens import UnknownKey
+from tickfan.core.errors import Refusal
 from tickfan.core.scope import ALL
 
 if TYPE_CHECKING:
+    from tickfan.access.jwks import KeySets
     from tickfan.access.tokens import Tokens
 
 PUBLISHER = "publish.token"
@@ -21,12 +24,20 @@ PUBLISHER = "publish.token"
 class Gate:
     """Makes identities of tokens, and of their absence."""
 
-    def __init__(self, anonymous: Identity, tokens: Tokens | None, publish_token: str) -> None:
+    def __init__(
+        self,
+        anonymous: Identity,
+        tokens: Tokens | None,
+        publish_token: str,
+        key_sets: KeySets | None = None,
+    ) -> None:
         """``tokens`` None: there is no key, and a token is not looked at.
 
         ``publish_token`` is a secret that allows to publish to every channel; empty: none does.
+        ``key_sets`` fetches keys, once it runs.
         """
         self.anonymous = anonymous
+        self.key_sets = key_sets
         self._tokens = tokens
         self._publish_token = publish_token.encode()
         self._publisher = Identity(anonymous.reads, ALL, PUBLISHER)
@@ -41,11 +52,18 @@ class Gate:
         """Whether some token can allow to publish."""
         return self.is_guarded or bool(self._publish_token)
 
+    @property
+    def missing(self) -> list[str]:
+        """Issuers whose keys have not come yet: nobody knows who their tokens are."""
+        sets = () if self.key_sets is None else self.key_sets.missing
+        return [issuer for each in sets for issuer in each.issuers]
+
     def identify(self, token: str) -> Identity:
         """Whose token it is.
 
         Without keys any token but ``publish.token`` counts as none. Raises
-        :class:`~tickfan.core.errors.Refusal`: ``bad_token``, ``expired``.
+        :class:`~tickfan.core.errors.Refusal`: ``bad_token``, ``expired``, and ``starting`` if
+        the keys of its issuer have not come yet.
         """
         # A header may hold any bytes; those that are no UTF-8 are kept as surrogates.
         given = token.encode(errors="surrogateescape")
@@ -53,4 +71,23 @@ class Gate:
             return self._publisher
         if self._tokens is None:
             return self.anonymous
-        return self._tokens.identify(token)
+        try:
+            return self._tokens.identify(token)
+        except UnknownKey as unknown:
+            if unknown.issuer in self.missing:
+                raise Refusal(
+                    "starting", "the keys of the token's issuer have not come yet; come back"
+                ) from None
+            raise
+
+    async def identify_soon(self, token: str) -> Identity:
+        """As :meth:`identify`; a key that is not known here is looked for at its issuer.
+
+        It takes as long as an issuer's answer may.
+        """
+        try:
+            return self.identify(token)
+        except UnknownKey as unknown:
+            if self.key_sets is None or not await self.key_sets.look_again(unknown.issuer):
+                raise
+        return self.identify(token)

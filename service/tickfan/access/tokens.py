@@ -37,6 +37,9 @@ SCOPE_MAX = 256
 SUBJECT_CHARS_MAX = 255
 """As a `sub` of OpenID Connect (Core 1.0, section 2). It is in each line of the audit log."""
 
+_WRONG = "the token is not valid here: "
+_NO_KEY = "it is signed with no key of that issuer (iss, alg, kid) that is known here"
+
 CONNECTIONS_MAX = 1_000_000
 INTERVAL_MS_MAX = 60_000
 
@@ -55,6 +58,14 @@ class TokenRules(NamedTuple):
     age_max_s: float
 
 
+class UnknownKey(Refusal):
+    """A token that names a key that is not here. Its ``issuer`` may have a new one."""
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__("bad_token", _WRONG + _NO_KEY)
+        self.issuer = issuer
+
+
 class _OneAlgorithm(jws.JWSRegistry):
     """Knows a key's own algorithm alone.
 
@@ -68,7 +79,7 @@ class _OneAlgorithm(jws.JWSRegistry):
         return self.algorithms[name]
 
 
-_REGISTRIES = {name: _OneAlgorithm(algorithms=[name]) for name in ALGORITHMS}
+REGISTRIES = {name: _OneAlgorithm(algorithms=[name]) for name in ALGORITHMS}
 
 
 class Tokens:
@@ -107,15 +118,18 @@ class Tokens:
         if not isinstance(issuer, str) or not issuer:
             raise _bad("the claim iss is missing")
         # The claims are not believed yet: they only say which keys are to be tried.
-        for key in self.keys.of(issuer, algorithm, key_id):
+        keys = self.keys.of(issuer, algorithm, key_id)
+        if not keys:
+            raise UnknownKey(issuer)
+        for key in keys:
             try:
                 signed = jws.deserialize_compact(
-                    token, key.jose, registry=_REGISTRIES[key.algorithm]
+                    token, key.jose, registry=REGISTRIES[key.algorithm]
                 )
             except (JoseError, ValueError, TypeError):
                 continue
             return _claims(signed.payload)
-        raise _bad("it is signed with no key of that issuer (iss, alg, kid) that is known here")
+        raise _bad(_NO_KEY)
 
     def _identity(self, claims: dict[str, Any]) -> Identity:
         rules, now = self._rules, self._wall()
@@ -152,7 +166,7 @@ class Tokens:
 
 
 def _bad(why: str) -> Refusal:
-    return Refusal("bad_token", f"the token is not valid here: {why}")
+    return Refusal("bad_token", _WRONG + why)
 
 
 def _object(part: str, name: str) -> dict[str, Any]:

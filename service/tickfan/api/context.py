@@ -16,6 +16,7 @@ from tickfan.wire import events
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tickfan.access.gate import Gate
     from tickfan.broker.base import Broker
     from tickfan.core.feeds import Feeds
     from tickfan.core.tally import Tally
@@ -33,8 +34,8 @@ class Context:
     """The parts of the service that the endpoints show or use.
 
     ``epoch`` names this run of the process. ``is_simulated``: its prices are invented.
-    ``takes_publishers``: some token allows to publish. ``is_draining`` is asked, because it
-    changes. ``background`` makes answers. ``answers`` are those of each listener.
+    ``gate`` knows who may come in. ``is_draining`` is asked, because it changes.
+    ``background`` makes answers. ``answers`` are those of each listener.
     """
 
     feeds: Feeds
@@ -49,7 +50,7 @@ class Context:
     encodings: Encodings
     epoch: str
     is_simulated: bool
-    takes_publishers: bool
+    gate: Gate
     is_draining: Callable[[], bool]
 
     def marked(self, fields: dict[str, Any]) -> dict[str, Any]:

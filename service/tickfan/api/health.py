@@ -1,9 +1,10 @@
 """``/livez`` and ``/readyz``: two probes that mean different things.
 
-Live: the event loop turns. Ready: every feed has been read to its tail once, and the
-replica is not draining. A later outage of the broker makes a replica neither dead nor
-unready. Clients are told by ``status`` that values are stale; without a ready replica they
-would get a 503, after which EventSource gives up. Must not know who probes.
+Live: the event loop turns. Ready: every feed has been read to its tail once, the keys of
+each issuer have come once, and the replica is not draining. A later outage of the broker, or
+of an issuer, makes a replica neither dead nor unready. Clients are told by ``status`` that
+values are stale; without a ready replica they would get a 503, after which EventSource gives
+up. Must not know who probes.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ async def readyz(request: web.Request) -> web.Response:
     """200 or 503, and why."""
     context = request.app[CONTEXT]
     is_draining = context.is_draining()
-    is_ready = not (context.feeds.is_starting or is_draining)
-    body = {
+    missing = context.gate.missing
+    is_ready = not (context.feeds.is_starting or is_draining or missing)
+    body: dict[str, Any] = {
         "ready": is_ready,
         "draining": is_draining,
         "feeds": {feed.name: _state(feed) for feed in context.feeds.values()},
     }
+    if missing:
+        body["keys_missing"] = missing
     return json_response(context.marked(body), 200 if is_ready else 503)
 
 

@@ -17,12 +17,10 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from tickfan.api.accessmetrics import of_access
 from tickfan.api.families import by_feed, by_two, histogram, histograms, plain
 from tickfan.clock import now_ms
 from tickfan.core.closing import REASONS
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from tickfan.access.gate import Gate
     from tickfan.broker.base import Broker
     from tickfan.core.feed import Feed
     from tickfan.core.feeds import Feeds
@@ -64,6 +63,7 @@ class Parts(Protocol):
     broker: Broker
     encodings: Encodings
     is_simulated: bool
+    gate: Gate
 
 
 def registry(parts: Parts) -> CollectorRegistry:
@@ -104,6 +104,7 @@ class ServiceCollector(Collector):
         yield from self._requests(feeds)
         yield from self._answers()
         yield from self._losses(feeds)
+        yield from of_access(self._of.gate)
 
     def _upstream(self, feeds: list[Feed]) -> Iterator[Metric]:
         tally = self._of.tally

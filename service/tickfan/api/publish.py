@@ -32,7 +32,7 @@ async def publish(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     check_query(request, "type", "ts")
     name = check_channel_name(request.match_info["channel"])
-    _authorize(request, name, takes_publishers=context.takes_publishers)
+    _authorize(request, name, takes_publishers=context.gate.takes_publishers)
     feed = feed_of(context.feeds, name, request[IDENTITY].writes)
     check_encoding(request)
     body = await request.read()

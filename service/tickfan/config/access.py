@@ -17,6 +17,8 @@ from tickfan.config.section import Section
 KEYS_MAX = 32
 ANONYMOUS_MAX = 256
 
+_URL_ALLOWED = 'an address that begins with https:// (http:// for this machine alone), or ""'
+_URL = r"(https://[^\s#@]{1,500}|http://(127\.0\.0\.1|localhost|\[::1\])([:/][^\s#@]{0,500})?)?"
 _NAME = r"[^\x00-\x20\x7f]{1,255}"
 
 
@@ -27,6 +29,7 @@ class KeySettings(Section):
     algorithm: Literal["HS256", "RS256", "ES256", "EdDSA", "Ed25519"]
     key: SecretStr = SecretStr("")
     key_file: ReadableFile = ""
+    jwks_url: Annotated[str, text(_URL_ALLOWED, _URL)] = ""
     key_id: Annotated[str, text('a kid of up to 255 characters, or ""', rf"({_NAME})?")] = ""
 
     def loaded(self) -> Key:
@@ -36,8 +39,15 @@ class KeySettings(Section):
 
     @model_validator(mode="after")
     def _is_key(self) -> KeySettings:
-        if bool(self.key.get_secret_value()) == bool(self.key_file):
-            problems([("key", "give one of key and key_file")])
+        ways = (self.key.get_secret_value(), self.key_file, self.jwks_url)
+        if sum(map(bool, ways)) != 1:
+            problems([("key", "give one of key, key_file and jwks_url")])
+        if self.jwks_url:
+            if self.algorithm == "HS256":
+                problems([("jwks_url", "HS256 has a secret, which nobody publishes")])
+            if self.key_id:
+                problems([("key_id", "goes with key and key_file: a set names its keys")])
+            return self
         try:
             self.loaded()
         except (BadKey, OSError, UnicodeDecodeError) as error:
@@ -70,6 +80,8 @@ class AccessSettings(Section):
     anonymous: Annotated[tuple[BindPattern, ...] | None, AfterValidator(_few_patterns)] = None
     token_bytes_max: Annotated[int, whole(256, 16_384, "bytes")] = 4096
     token_age_max_s: Annotated[int, whole(60, 31_536_000, "seconds")] = 86_400
+    jwks_refresh_s: Annotated[float, real(10, 86_400, "seconds")] = 300
+    jwks_timeout_s: Annotated[float, real(0.1, 60, "seconds")] = 5
     leeway_s: Annotated[float, real(0, 300, "seconds")] = 10
     auth_timeout_s: Annotated[float, real(1, 300, "seconds")] = 10
     connections_per_subject_max: Annotated[int, whole(1, 1_000_000, "connections")] = 50

@@ -94,7 +94,7 @@ def complaints(
     if kind == "missing":
         needed = "a feed needs a name, bind and delivery"
         if where[0] == "keys":
-            needed = "a key needs an issuer, an algorithm, and key or key_file"
+            needed = "a key needs an issuer, an algorithm, and key, key_file or jwks_url"
         return [f"{path}: missing; {needed}"]
     if kind == "union_tag_not_found":
         return [f'{_path([*where, "delivery"])}: missing, allowed: "conflated" or "lossless"']

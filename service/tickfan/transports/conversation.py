@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from tickfan.access.tokens import UnknownKey
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.session.grants import parse_request
@@ -175,10 +176,34 @@ class Conversation(Messages):
         self._when_ready(prepared, plan.places(), grant, command_id)
 
     def _authenticate(self, token: str, command_id: CommandId) -> None:
-        """Go on as the bearer of another token; what it does not allow is dropped."""
+        """Go on as the bearer of another token, whose key may have to be looked for."""
+        try:
+            identity = self.admission.gate.identify(token)
+        except UnknownKey:
+            self._task = self.admission.loop.create_task(self._look_for_key(token, command_id))
+        else:
+            self._go_on_as(identity, command_id)
+
+    async def _look_for_key(self, token: str, command_id: CommandId) -> None:
+        try:
+            try:
+                identity = await self.admission.gate.identify_soon(token)
+            finally:
+                self._task = None
+            if self.connection is not None:
+                self._go_on_as(identity, command_id)
+        except Refusal as refusal:
+            self._refuse([refusal], command_id)
+        except Exception:
+            log.exception("a conversation failed", **self.account())
+            self.goodbye(closing.INTERNAL)
+        if self._task is None:
+            self._read()
+
+    def _go_on_as(self, identity: Identity, command_id: CommandId) -> None:
+        """Take another token's identity; what it does not allow is dropped."""
         admission, connection = self.admission, self.connection
         assert connection is not None
-        identity = admission.gate.identify(token)
         if admission.connections.is_full_for(identity, but=connection):
             connection.subscriber.end(closing.THROTTLED)
             return

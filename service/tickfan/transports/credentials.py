@@ -33,7 +33,7 @@ def identified(gate: Gate) -> Middleware:
     @web.middleware
     async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
         token = bearer(request)
-        request[IDENTITY] = gate.anonymous if token is None else gate.identify(token)
+        request[IDENTITY] = gate.anonymous if token is None else await gate.identify_soon(token)
         return await handler(request)
 
     return identify

@@ -33,7 +33,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     admission = request.app[ADMISSION]
     names, token = offered(request)
     _check_handshake(request, names)
-    identity, turned_away = _identity(admission, request, token)
+    identity, turned_away = await _identity(admission, request, token)
     # What it will subscribe to is not known yet: it may be a lossless feed.
     if (busy := admission.ask_next(request, lossless=True)) is not None:
         return busy
@@ -59,7 +59,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     return socket
 
 
-def _identity(
+async def _identity(
     admission: Admission, request: web.Request, token: str | None
 ) -> tuple[Identity, Reason | None]:
     """Who it is, by the token that is offered as a subprotocol; and why it has to go.
@@ -73,7 +73,7 @@ def _identity(
     if bearer(request) is not None:
         raise Refusal("bad_request", "send the token once: as a header, or as a subprotocol")
     try:
-        return admission.gate.identify(token), None
+        return await admission.gate.identify_soon(token), None
     except Refusal as refusal:
         return identity, closing.EXPIRED if refusal.code == "expired" else closing.BAD_TOKEN
 

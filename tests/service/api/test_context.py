@@ -30,7 +30,7 @@ async def test_who_may_publish_follows_from_broker_and_tokens(
     assert service.service.gate.anonymous.writes.is_all is anonymous
     for app in (service.service.public, service.service.admin):
         context = app[CONTEXT]
-        assert context.takes_publishers is with_token
+        assert context.gate.takes_publishers is with_token
         assert not context.is_draining()
     service.service.refuse_new()
     assert context.is_draining()

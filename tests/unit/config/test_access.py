@@ -37,17 +37,29 @@ def test_a_key_stands_in_the_file_or_in_a_file_of_its_own(tmp_path: Path) -> Non
     assert key.loaded().algorithm == "HS256"
 
 
+@pytest.mark.parametrize("url", ["https://a.test/keys", "http://127.0.0.1:80/", "http://[::1]/k"])
+def test_an_issuer_may_publish_its_keys(url: str) -> None:
+    """By https; on this machine without."""
+    [key] = loaded({"issuer": "me", "algorithm": "ES256", "jwks_url": url}).keys
+    assert key.jwks_url == url
+    with pytest.raises(ConfigError, match="a set names its keys"):
+        loaded({"issuer": "me", "algorithm": "ES256", "jwks_url": url, "key_id": "k"})
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"key": ""}, "keys[0].key: give one of key and key_file"),
-        ({"key_file": __file__}, "keys[0].key: give one of key and key_file"),
+        ({"key": ""}, "keys[0].key: give one of key, key_file and jwks_url"),
+        ({"key_file": __file__}, "keys[0].key: give one of key, key_file and jwks_url"),
         ({"key": "short"}, "keys[0].key: a secret for HS256 has at least 32 bytes"),
         ({"algorithm": "RS256"}, "keys[0].key: a key for RS256 is a PEM"),
         ({"algorithm": "none"}, 'keys[0].algorithm: got "none", allowed: "HS256"'),
         ({"issuer": ""}, 'keys[0].issuer: got "", allowed: the iss of its tokens'),
         ({"isuer": "x"}, "keys[0].isuer: there is no such setting; did you mean keys[0].issuer?"),
         ({"key": "", "key_file": "/nowhere"}, 'keys[0].key_file: got "/nowhere", allowed: the'),
+        ({"jwks_url": "https://a.test/"}, "keys[0].key: give one of"),
+        ({"key": "", "jwks_url": "http://a.test/"}, 'keys[0].jwks_url: got "http://a.test/", allo'),
+        ({"key": "", "jwks_url": "https://a.test/"}, "jwks_url: HS256 has a secret, which nobody"),
         ({"key": 7}, "keys[0].key: got a value that is not shown"),
     ],
 )  # fmt: skip

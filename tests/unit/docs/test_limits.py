@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tickfan.access import tokens
+from tickfan.access import jwks, tokens
 from tickfan.api import channels, history
 from tickfan.commands.shared import FILES_BESIDE_CLIENTS
 from tickfan.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, load
@@ -119,6 +119,8 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("subscriptions of a slow", backlog.OPENINGS_MAX),
         ("time that a resuming", admission.BEHIND_S),
         ("keys (", KEYS_MAX),
+        ("bytes of a set", jwks.SET_BYTES_MAX),
+        ("keys of a set", jwks.SET_KEYS_MAX),
         ("patterns in `access", ANONYMOUS_MAX),
         ("patterns in a claim", tokens.SCOPE_MAX),
         ("characters of `sub`", tokens.SUBJECT_CHARS_MAX),

@@ -1,0 +1,53 @@
+"""Options of the command line that have a name: those of several commands, and those of a kind.
+
+Must not know which command has which.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The settings file; TICKFAN_* variables win over it."),
+]
+
+
+Demo = Annotated[
+    bool,
+    typer.Option("--demo", help="Invented prices, from a broker inside the process: no RabbitMQ."),
+]
+
+
+class Transport(StrEnum):
+    """What ``tickfan tail`` can speak."""
+
+    WS = "ws"
+    SSE = "sse"
+    NDJSON = "ndjson"
+
+
+class OnError(StrEnum):
+    """What ``tickfan publish --replay`` does with a row that cannot be sent."""
+
+    STOP = "stop"
+    SKIP = "skip"
+
+
+Readable = Annotated[
+    list[str] | None,
+    typer.Option(help="A pattern that it may read; several times. Without any: all."),
+]
+Writable = Annotated[
+    list[str] | None, typer.Option(help="A pattern that it may publish to; several times.")
+]
+Interval = Annotated[
+    int | None, typer.Option(min=0, help="The shortest interval of conflated channels.")
+]
+Connections = Annotated[
+    int | None, typer.Option(min=0, help="Streams at the same time, in each replica.")
+]
