@@ -121,9 +121,12 @@ async def test_a_rolling_restart_loses_no_update(
 async def test_the_log_names_the_client_and_not_the_proxy(
     proxy: Proxy, make_live: MakeLive, tmp_path: Path
 ) -> None:
-    """On each wire; and what a client itself writes into the header changes nothing."""
-    live = await make_live(HTTP__TRUSTED_PROXIES='["127.0.0.1"]')
-    lies = {"X-Forwarded-For": "203.0.113.7"}
+    """On each wire; and what a client itself writes into the headers does not even arrive.
+
+    So it is true, too, where the service trusts more than this proxy.
+    """
+    live = await make_live(HTTP__TRUSTED_PROXIES='["127.0.0.0/8", "203.0.113.0/24"]')
+    lies = {"X-Forwarded-For": "198.51.100.9, 203.0.113.7", "Forwarded": "for=198.51.100.9"}
     with proxy(tmp_path, _replicas(live)) as front, capture_logs() as logs:
         away = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
         async with aiohttp.ClientSession(front.url, connector=away, headers=lies) as http:
@@ -135,6 +138,40 @@ async def test_the_log_names_the_client_and_not_the_proxy(
         await until(lambda: not live.service.connected, "they have left")
     ends = [line["remote"] for line in logs if line["event"] == "connection ended"]
     assert ends == ["127.0.0.2"] * 3
+
+
+async def test_a_replica_hears_what_the_browser_asked(proxy: Proxy, tmp_path: Path) -> None:
+    """Host with its port, and the scheme: a page of the same origin is known by them.
+
+    What the client says of its scheme and its address does not arrive.
+    """
+    heard: asyncio.Queue[dict[str, list[str]]] = asyncio.Queue()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
+        headers: dict[str, list[str]] = {}
+        for line in lines:
+            name, _, value = line.partition(": ")
+            headers.setdefault(name.lower(), []).append(value)
+        heard.put_nowait(headers)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    lies = {
+        "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https", "Forwarded": "for=_x",
+    }  # fmt: skip
+    async with _listening(take) as port:
+        with proxy(tmp_path, [Ports(port, port)] * 2) as front:
+            async with aiohttp.ClientSession(front.url, headers=lies) as http:
+                for path in ("/v1/sse", "/v1/ndjson", "/v1/ws", "/v1/channels"):
+                    async with http.get(path):
+                        pass
+                    headers = await asyncio.wait_for(heard.get(), DEADLINE_S)
+                    while "x-forwarded-for" not in headers:  # HAProxy's own check of the replica
+                        headers = await asyncio.wait_for(heard.get(), DEADLINE_S)
+                    assert headers["host"] == [f"127.0.0.1:{front.port}"]
+                    assert headers["x-forwarded-proto"] == ["http"]
+                    assert headers["x-forwarded-for"] == ["127.0.0.1"]
+                    assert "forwarded" not in headers
 
 
 @contextlib.asynccontextmanager

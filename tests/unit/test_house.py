@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -220,6 +221,15 @@ def test_nobody_touches_what_is_private_to_another(path: Path) -> None:
         and ast.unparse(node.value) not in ("self", "cls", "super()")
     ]
     assert not found, f"{_name(path)} reaches for {found}: ask the object by a public method"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_one_module_says_from_what_address_a_request_comes(path: Path) -> None:
+    """The socket's address is a proxy's, mostly: logs, limits and audits ask Remotes.of."""
+    asks = re.search(
+        r"request\.remote\b|getpeername|[\"']peername|X-Forwarded-For\"", path.read_text()
+    )
+    assert (asks is None) == (path.name != "remotes.py"), f"{_name(path)} has {asks}"
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path != INSIDES], ids=_name)

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.updates import LAW
-from tickfan.transports.remotes import ADDRESS_CHARS_MAX, HOPS_MAX, Remotes, parse
+from tickfan.transports.remotes import (
+    ADDRESS_CHARS_MAX,
+    FORWARDED_CHARS_MAX,
+    HOPS_MAX,
+    Remotes,
+    forwarded_for,
+    host_of,
+    parse,
+)
 
 TRUSTED = ("10.0.0.0/8", "2001:db8:ffff::/48")
 REMOTES = Remotes(TRUSTED)
@@ -43,6 +51,94 @@ REMOTES = Remotes(TRUSTED)
 def test_the_address_of_a_client(peer: str, lists: list[str], client: str) -> None:
     """The first from the right that no trusted proxy has."""
     assert REMOTES.behind(peer, lists) == client
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        # The examples of RFC 7239, sections 4 and 6.
+        ('for="_gazonk"', "_gazonk"),
+        ('For="[2001:db8:cafe::17]:4711"', "[2001:db8:cafe::17]:4711"),
+        ("for=192.0.2.60;proto=http;by=203.0.113.43", "192.0.2.60"),
+        ("for=192.0.2.43, for=198.51.100.17", "192.0.2.43, 198.51.100.17"),
+        ("by=203.0.113.43 ; for=192.0.2.60", "192.0.2.60"),
+        (" , for=192.0.2.60,,", "192.0.2.60"),
+        ("proto=https", "unknown"),
+        ("xfor=192.0.2.60", "unknown"),
+        ('for="192.0.2.1,192.0.2.2"', "unknown"),
+        ('by="a,b;for=192.0.2.9";for=192.0.2.1', "192.0.2.1"),
+        # Quotes that a client has left open swallow nothing of what a proxy added.
+        ('for=", for=192.0.2.60', "unknown, 192.0.2.60"),
+        ('for="x, for="[2001:db8::1]"', "unknown, unknown, [2001:db8::1]"),
+        ('for=192.0.2.9;x="y, for=192.0.2.60;proto=https', "192.0.2.9, unknown, 192.0.2.60"),
+        ("", ""),
+    ],
+)
+def test_the_addresses_of_the_standard_header(text: str, addresses: str) -> None:
+    """As a list of the other header; what is no address hides what stands left of it."""
+    assert forwarded_for(text) == addresses
+
+
+@pytest.mark.parametrize(
+    ("peer", "lists", "standard", "client"),
+    [
+        ("10.0.0.1", [], ["for=203.0.113.7"], "203.0.113.7"),
+        ("10.0.0.1", [], ["for=127.0.0.1, for=203.0.113.7", "for=10.0.0.2"], "203.0.113.7"),
+        ("10.0.0.1", [], ['for="[2001:db8::7]:80"'], "2001:db8::7"),
+        ("10.0.0.1", [], ["for=203.0.113.7, for=unknown"], "10.0.0.1"),
+        ("203.0.113.9", [], ["for=203.0.113.7"], "203.0.113.9"),
+        # One of both counts alone, whatever the other one says.
+        ("10.0.0.1", ["203.0.113.7"], ["for=203.0.113.8"], "203.0.113.7"),
+        ("10.0.0.1", [""], ["for=203.0.113.8"], "10.0.0.1"),
+    ],
+)
+def test_the_standard_header_is_read_where_the_other_is_not_there(
+    peer: str, lists: list[str], standard: list[str], client: str
+) -> None:
+    """From the right, and as far as trusted proxies wrote it."""
+    assert REMOTES.behind(peer, lists, standard) == client
+
+
+@LAW
+@given(
+    lies=st.lists(st.text(st.characters(codec="latin-1")) | st.text('for=",;1. '), max_size=3),
+    honest=st.lists(st.integers(1, 2**24 - 1), max_size=HOPS_MAX - 1),
+)
+def test_nobody_can_forge_the_standard_header(lies: list[str], honest: list[int]) -> None:
+    """Whatever stands left of the proxies' own words."""
+    proxies = [f'for="{ip_address("10.0.0.0") + number}:80"' for number in honest]
+    sent = [*lies, ", ".join(['for="[2001:db8::7]"', *proxies])]
+    assert REMOTES.behind("10.0.0.1", [], sent) == "2001:db8::7"
+
+
+def test_a_long_standard_header_is_read_in_part() -> None:
+    """From the right, in a time that grows with its length."""
+    assert REMOTES.behind("10.0.0.1", [], ['",' * 2**20 + "for=203.0.113.7"]) == "203.0.113.7"
+    far = "for=203.0.113.7, for=10.0.0.2;x=" + "y" * FORWARDED_CHARS_MAX
+    assert REMOTES.behind("10.0.0.1", [], [far]) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_what_counts_as_one_address(text: str, host: str) -> None:
+    """A host of IPv6 has a /64."""
+    assert host_of(text) == host
+
+
+def test_whose_address_is_trusted() -> None:
+    """Without networks nobody's."""
+    assert [REMOTES.trusts(peer) for peer in ("10.9.9.9", "::ffff:10.0.0.1", "192.0.2.1", "")] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert not Remotes(()).trusts("127.0.0.1")
 
 
 @pytest.mark.parametrize(
