@@ -61,6 +61,10 @@ class Build:
         """The variables with which Python finds this build's modules before all others."""
         return {"PYTHONPATH": f"{self.above}:{self.root / CLIENT}"}
 
+    def has(self, module: str) -> bool:
+        """Whether this build has a module, such as ``transports/addresses.py``."""
+        return (self.above / self.package / module).is_file()
+
     def arguments(self, before: str = "") -> tuple[str, ...]:
         """Python's arguments for ``serve``. ``before``: code to run first.
 

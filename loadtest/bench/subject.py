@@ -25,6 +25,14 @@ _RUNS = itertools.count(1)
 ON_ASYNCIO = "import asyncio, uvloop; uvloop.new_event_loop = asyncio.new_event_loop"
 """Code that puts the service on asyncio's own loop, to see what uvloop is worth."""
 
+ONE_MACHINE = {
+    "HTTP__SOCKETS_PER_ADDRESS_MAX": "0",
+    "STREAM__CONNECTIONS_PER_ADDRESS_MAX": "0",
+    "HTTP__REQUESTS_PER_ADDRESS_PER_S_MAX": "0",
+    "HTTP__HANDSHAKES_PER_S_MAX": "0",
+}
+"""All clients come from one address and at once. Earlier releases do not know these settings."""
+
 EXCHANGE = "prices"
 QUOTES, TRADES = "quotes", "trades"
 
@@ -80,6 +88,7 @@ def service(  # noqa: PLR0913 - all by name
             "BROKER__QUEUE_PREFIX": prefix or f"bench{next(_RUNS)}.",
             "FEEDS": feeds(flush_ms=flush_ms, warm=warm),
             "LOG__LEVEL": "warning",
+            **(ONE_MACHINE if build.has("transports/addresses.py") else {}),
             **(settings or {}),
         },
         (str(build.python), *build.arguments(before)),

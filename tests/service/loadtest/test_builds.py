@@ -49,6 +49,8 @@ def test_each_layout_runs_its_own_files(package: str, above: Path, tmp_path: Pat
     assert called == ["serve"]
     assert Path(client).is_relative_to(root)
     assert build.name == "other"
+    assert build.has("__main__.py")
+    assert not build.has("transports/addresses.py")
 
 
 def test_a_build_that_runs_the_code_of_another_is_refused(tmp_path: Path) -> None:
