@@ -36,7 +36,7 @@ from tickfan.ingest import Ingest
 from tickfan.lifecycle import StartError, run
 from tickfan.market import simulated
 from tickfan.market.routes import Routes
-from tickfan.parts import PARTS, Parts, build_gate
+from tickfan.parts import PARTS, Parts, build_gate, build_limiter
 from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
 from tickfan.transports.admission import ADMISSION, Limits
@@ -48,10 +48,11 @@ from tickfan.transports.middlewares import (
     few_a_turn,
     lists_on_one_line,
 )
-from tickfan.transports.ndjson import ndjson
+from tickfan.transports.ndjson import ndjson, ndjson_away
+from tickfan.transports.pace import paced
 from tickfan.transports.remotes import Remotes
-from tickfan.transports.sse import sse
-from tickfan.transports.websocket import websocket
+from tickfan.transports.sse import sse, sse_away
+from tickfan.transports.websocket import websocket, websocket_away
 from tickfan.wire.formats import Formats
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ TASK_END_S = 10.0
 
 CHANNEL = "/v1/channels/{channel:(?!.+/history/?$).+}"
 """A name may hold slashes, and not all of them come as %2F: some proxies decode a path."""
+
+AWAY = {sse: sse_away, ndjson: ndjson_away, websocket: websocket_away}
 
 __all__ = ["Service", "StartError", "serve"]
 
@@ -141,6 +144,8 @@ class Service:
         )
         self.pulse = Pulse(loop, tally.loop_lag)
         self.gate = build_gate(settings, clock)
+        remotes = Remotes(http.trusted_proxies)
+        self.limiter = build_limiter(settings, remotes, tally, clock)
         self.admission = parts.admission(
             loop, feeds, slices, self.background, tally, clock,
             connections=self.connections, subscriptions=self.subscriptions,
@@ -155,7 +160,8 @@ class Service:
                 settings.access.auth_timeout_s,
             ),
             gate=self.gate,
-            remote_of=Remotes(http.trusted_proxies).of,
+            limiter=self.limiter,
+            remote_of=remotes.of,
         )  # fmt: skip
         # Of each listener: answers that nobody reads leave the other's probes alone.
         budget = http.answers_bytes_max, http.answer_timeout_s
@@ -250,8 +256,10 @@ class Service:
         app = web.Application(
             middlewares=[
                 *self._middlewares("public"),
-                identified(self.gate),
                 few_a_turn(perf_counter),
+                # By address, before a token is checked, which costs a signature.
+                paced(self.admission, AWAY),
+                identified(self.gate),
                 body_within(http.header_timeout_s),
             ],
             client_max_size=http.body_bytes_max,
@@ -312,4 +320,5 @@ class Service:
             self.subscriptions.is_simulated,
             self.gate,
             lambda: self.admission.is_draining,
+            lambda: self.limiter.addresses.sockets,
         )

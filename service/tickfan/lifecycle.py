@@ -13,17 +13,21 @@ import signal
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from aiohttp import web
 
 from tickfan.config import STOP_MARGIN_S
 from tickfan.core.errors import TickfanError
-from tickfan.transports.server import HttpLog, Runner
+from tickfan.transports.door import listen
+from tickfan.transports.httplog import HttpLog
+from tickfan.transports.server import Runner, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
+    from aiohttp import web
+
     from tickfan.config import Settings
+    from tickfan.transports.door import Limiter
 
 log = structlog.get_logger("tickfan")
 
@@ -46,6 +50,7 @@ class Runnable(Protocol):
 
     public: web.Application
     admin: web.Application
+    limiter: Limiter
     failed: asyncio.Event
     failure: str
 
@@ -78,8 +83,9 @@ async def run(service: Runnable, settings: Settings, on_ready: Callable[[], None
         stack.enter_context(stop.listening())
         stack.push_async_callback(admin.cleanup)
         stack.push_async_callback(public.cleanup)
-        await _listen(public, http.host, http.port, settings, "port")
-        await _listen(admin, http.admin_host, http.admin_port, settings, "admin_port")
+        await _listen(public, http.host, http.port, settings, "port", service.limiter)
+        # Nobody is turned away here: the public listener leaves it the files that it needs.
+        await _listen(admin, http.admin_host, http.admin_port, settings, "admin_port", None)
         async with service.running():
             log.info("serving", host=http.host, port=_port(public), admin_port=_port(admin))
             on_ready()
@@ -196,22 +202,17 @@ def _port(runner: web.AppRunner) -> int:
     return port
 
 
-async def _listen(
-    runner: web.AppRunner, host: str, port: int, settings: Settings, name: str
+async def _listen(  # noqa: PLR0913 - of two listeners, in one place
+    runner: Runner, host: str, port: int, settings: Settings, name: str, limiter: Limiter | None
 ) -> None:
     await runner.setup()
-    site = web.TCPSite(
-        runner,
-        host,
-        port,
-        backlog=settings.http.backlog,
-        reuse_port=settings.http.reuse_port or None,
-    )
+    http = settings.http
     try:
-        await site.start()
+        sockets = listen(host, port, backlog=http.backlog, reuse_port=http.reuse_port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise StartError(
                 f"port {port} on {host} is taken; set TICKFAN_HTTP__{name.upper()} or http.{name}"
             ) from None
         raise StartError(f"cannot listen on {host}:{port} (http.{name}): {error}") from None
+    await Site(runner, sockets, limiter).start()

@@ -21,7 +21,10 @@ from tickfan.fanout.replay import Pace
 from tickfan.fanout.slices import Slices
 from tickfan.session.connections import Connections
 from tickfan.session.subscribe import Subscriptions
+from tickfan.transports.addresses import Addresses, Shares
 from tickfan.transports.admission import Admission
+from tickfan.transports.door import Limiter
+from tickfan.transports.refused import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from tickfan.clock import Clock
     from tickfan.config import Settings
     from tickfan.config.access import KeySettings
+    from tickfan.core.tally import Tally
+    from tickfan.transports.remotes import Remotes
 
 
 def build_broker(settings: Settings, sink: Sink | None) -> Broker:
@@ -97,6 +102,20 @@ def _key_sets(keys: Iterable[KeySettings]) -> list[KeySet]:
         if key.jwks_url:
             issued.setdefault(key.jwks_url, []).append(Issued(key.issuer, key.algorithm))
     return [KeySet(url, tuple(dict.fromkeys(each))) for url, each in issued.items()]
+
+
+def build_limiter(settings: Settings, remotes: Remotes, tally: Tally, clock: Clock) -> Limiter:
+    """What an address, and all of them, may open and ask, as the settings say."""
+    http = settings.http
+    shares = Shares(
+        settings.sockets_max,
+        http.sockets_per_address_max,
+        settings.stream.connections_per_address_max,
+        http.requests_per_address_per_s_max,
+        http.handshakes_per_s_max,
+    )
+    addresses = Addresses(shares, remotes.trusts, clock.time)
+    return Limiter(addresses, Refused(clock.time), tally)
 
 
 @dataclass(frozen=True, slots=True)

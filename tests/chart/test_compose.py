@@ -20,6 +20,7 @@ from tests.chart.tools import run, tool
 from tests.support.programs import require
 from tests.support.prometheus import promtool
 from tickfan.cli import cli
+from tickfan.commands.shared import FILES_BESIDE_CLIENTS
 from tickfan.config import load
 
 ROOT = Path(__file__).parents[2]
@@ -115,7 +116,7 @@ def test_the_settings_are_settings(name: str) -> None:
     user, password = rabbit["RABBITMQ_DEFAULT_USER"], rabbit["RABBITMQ_DEFAULT_PASS"]
     assert f"//{user}:{password}@rabbitmq:" in url
     assert int(service["stop_grace_period"].rstrip("s")) > settings.stop.grace_s
-    assert service["ulimits"]["nofile"]["soft"] > settings.stream.connections_max + 50
+    assert service["ulimits"]["nofile"]["soft"] >= settings.sockets_max + FILES_BESIDE_CLIENTS
 
 
 def test_the_market_asks_for_invented_prices() -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.chart.tools import run, tool
+from tickfan.commands.shared import FILES_BESIDE_CLIENTS
 from tickfan.config import load
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -107,4 +108,4 @@ def test_it_has_the_time_and_the_files_that_the_settings_ask_for() -> None:
     """It is not killed in the middle of a drain, and no connection is one too many."""
     settings = load(None, {})
     assert int(_only("TimeoutStopSec")) > settings.stop.grace_s
-    assert int(_only("LimitNOFILE")) > settings.stream.connections_max + 50
+    assert int(_only("LimitNOFILE")) >= settings.sockets_max + FILES_BESIDE_CLIENTS

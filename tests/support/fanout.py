@@ -357,6 +357,7 @@ class Fanout:
         self.answers: Mapping[str, Answers] = {}  # nobody asks for any
         self.is_simulated = False
         self.gate = Gate(ANYBODY, None, "")
+        self.sockets = lambda: 0
         self.connections = Connections(
             self.directory,
             self.pump,

@@ -15,6 +15,7 @@ from tickfan.config import load
 from tickfan.core import closing
 from tickfan.fanout.replay import BURST_S
 from tickfan.session.grants import Rules
+from tickfan.transports.addresses import Shares
 from tickfan.transports.admission import Limits
 from tickfan.wire.framing import PING_FRAME
 from tickfan.wire.schema import SchemaError
@@ -90,6 +91,9 @@ async def test_each_limit_of_a_connection_arrives() -> None:
         "STREAM__REPLAYS_MAX": "66", "STREAM__REPLAY_BYTES_PER_S": "700000",
         "ACCESS__AUTH_TIMEOUT_S": "7.5",
         "STREAM__CHANNELS_PER_CONNECTION_MAX": "8", "STREAM__INTERVALS_MS": "[90, 10000]",
+        "HTTP__SOCKETS_MAX": "30000", "HTTP__SOCKETS_PER_ADDRESS_MAX": "21",
+        "STREAM__CONNECTIONS_PER_ADDRESS_MAX": "22", "HTTP__REQUESTS_PER_ADDRESS_PER_S_MAX": "23",
+        "HTTP__HANDSHAKES_PER_S_MAX": "24",
     }  # fmt: skip
     service = Service(load(None, {f"TICKFAN_{name}": value for name, value in limits.items()}))
     assert service.admission.limits == Limits(
@@ -97,6 +101,7 @@ async def test_each_limit_of_a_connection_arrives() -> None:
         closing_timeout_s=5.5, snapshot=False, auth_timeout_s=7.5,
     )  # fmt: skip
     assert service.admission.rules == Rules((90, 10_000), 8)
+    assert service.limiter.addresses.shares == Shares(30_000, 21, 22, 23, 24)
     assert service.pace.readers_max == 66
     assert service.pace.allowed() == 700_000 * BURST_S
 

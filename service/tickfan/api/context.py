@@ -34,8 +34,9 @@ class Context:
     """The parts of the service that the endpoints show or use.
 
     ``epoch`` names this run of the process. ``is_simulated``: its prices are invented.
-    ``gate`` knows who may come in. ``is_draining`` is asked, because it changes.
-    ``background`` makes answers. ``answers`` are those of each listener.
+    ``gate`` knows who may come in. ``is_draining`` is asked, because it changes; so are
+    ``sockets``, the open ones of the public listener. ``background`` makes answers.
+    ``answers`` are those of each listener.
     """
 
     feeds: Feeds
@@ -52,6 +53,7 @@ class Context:
     is_simulated: bool
     gate: Gate
     is_draining: Callable[[], bool]
+    sockets: Callable[[], int]
 
     def marked(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The fields of an answer, and ``simulated: true`` where that is so."""

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from tickfan.transports.answers import Answers
     from tickfan.wire.base import Encodings
 
+SOCKET_REASONS = ("address_limit", "no_files", "overload")
+"""Why a socket is not taken; see :mod:`tickfan.transports.door`."""
+
 UNRECOVERED_REASONS = ("history_lost", "recreated", "unknown_feed")
 """What :meth:`tickfan.core.feed.Feed.why_not` says."""
 
@@ -64,6 +67,10 @@ class Parts(Protocol):
     encodings: Encodings
     is_simulated: bool
     gate: Gate
+
+    @property
+    def sockets(self) -> Callable[[], int]:
+        """How many sockets of the public listener are open."""
 
 
 def registry(parts: Parts) -> CollectorRegistry:
@@ -268,6 +275,17 @@ class ServiceCollector(Collector):
         for code in REFUSAL_CODES:
             refusals.add_metric((code,), tally.refusals[code])
         yield refusals
+        yield GaugeMetricFamily(
+            "tickfan_sockets", "Open sockets of the public listener", self._of.sockets()
+        )
+        sockets = CounterMetricFamily(
+            "tickfan_sockets_refused",
+            "Sockets refused before any request was read",
+            labels=("reason",),
+        )
+        for reason in SOCKET_REASONS:
+            sockets.add_metric((reason,), tally.sockets_refused[reason])
+        yield sockets
 
     def _answers(self) -> Iterator[Metric]:
         writing = GaugeMetricFamily(

@@ -47,14 +47,14 @@ POLL_S = 0.02
 def serve(config: Path | None, *, is_demo: bool = False) -> int:
     """Serve under uvloop; one sentence and status 1 if it cannot start."""
     wanted = settings_to_serve(config, is_demo=is_demo)
-    settings = wanted.with_connections_max(raise_file_limit(wanted.stream.connections_max))
+    settings = wanted.with_room(raise_file_limit(wanted.sockets_max))
     logs.configure(settings.log.level, settings.log.format)
     tasks: list[asyncio.Task[None]] = []
 
     def on_ready(broker: Broker) -> None:
         # Not before: a port that is taken should be the one thing that is said.
         _warn(settings)
-        _say_room(settings.stream.connections_max, wanted.stream.connections_max)
+        _say_room(settings, wanted)
         _settle()
         if sys.stderr.isatty() or settings.log.format == "console":
             tasks.append(asyncio.get_running_loop().create_task(_greet(settings, broker)))
@@ -71,14 +71,15 @@ def serve(config: Path | None, *, is_demo: bool = False) -> int:
     return OK
 
 
-def _say_room(room: int, wanted: int) -> None:
+def _say_room(settings: Settings, wanted: Settings) -> None:
     """Say that there is less room than was asked for: it matters where so many clients come."""
-    if room < wanted:
+    if settings.sockets_max < wanted.sockets_max:
         log.info(
             "the limit of open files leaves room for fewer connections",
-            connections_max=room,
-            wanted=wanted,
-            hint=f"ulimit -n {wanted + FILES_BESIDE_CLIENTS}",
+            connections_max=settings.stream.connections_max,
+            sockets_max=settings.sockets_max,
+            wanted=wanted.stream.connections_max,
+            hint=f"ulimit -n {wanted.sockets_max + FILES_BESIDE_CLIENTS}",
         )
 
 

@@ -89,20 +89,20 @@ FILES_BESIDE_CLIENTS = 100
 """Descriptors for listeners, the broker, logs and the loop."""
 
 
-def raise_file_limit(connections: int) -> int:
-    """Let the process open as many files as ``connections`` need; how many it has room for.
+def raise_file_limit(sockets: int) -> int:
+    """Let the process open as many files as ``sockets`` need; how many it has room for.
 
     Many systems start a process with 1,024, far below what they would allow; each
-    connection takes one. Fewer than were asked for is no fault on a laptop: who comes when
-    there is no room is told ``overload``, and the broker still finds a file.
+    socket takes one. Fewer than were asked for is no fault on a laptop: who comes when
+    there is no room is told ``overload``, and the broker and the admin listener still find one.
     """
     try:
         import fcntl  # noqa: PLC0415 - not on Windows
         import resource  # noqa: PLC0415
     except ImportError:
-        return connections
+        return sockets
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = connections + FILES_BESIDE_CLIENTS
+    needed = sockets + FILES_BESIDE_CLIENTS
     if soft != resource.RLIM_INFINITY and soft < needed:
         wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -68,6 +68,10 @@ class HttpSettings(Section):
     backlog: Annotated[int, whole(1, 65_535, "connections")] = 1024
     answer_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 30
     answers_bytes_max: Annotated[int, whole(2**20, 2**34, "bytes")] = 67_108_864
+    sockets_max: Annotated[int, whole(0, 1_100_000, "sockets")] = 0
+    sockets_per_address_max: Annotated[int, whole(0, 1_000_000, "sockets")] = 2000
+    handshakes_per_s_max: Annotated[int, whole(0, 100_000, "streams a second")] = 1000
+    requests_per_address_per_s_max: Annotated[int, whole(0, 100_000, "requests a second")] = 500
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
@@ -87,6 +91,7 @@ class StreamSettings(Section):
     closing_timeout_s: Annotated[float, real(0.1, 30, "seconds")] = 2
     notsent_lowat_bytes: Annotated[int, whole(1024, 2**22, "bytes")] = 16_384
     connections_max: Annotated[int, whole(1, 1_000_000, "connections")] = 20_000
+    connections_per_address_max: Annotated[int, whole(0, 1_000_000, "connections")] = 1000
     updates_bytes_max: Annotated[int, whole(4096, 2**18, "bytes")] = 32_768
     channels_per_connection_max: Annotated[int, whole(1, 100_000, "channels and patterns")] = 500
     max_connection_age_s: Annotated[float, real(0, 604_800, "seconds")] = 0

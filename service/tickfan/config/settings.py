@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from tickfan.core.spec import FeedSpec
     from tickfan.wire.schema import Schema
 
+SOCKETS_BESIDE_STREAMS = 4
+"""So many sockets at least are not for streams that have come in."""
+
 
 class Settings(BaseSettings):
     """Everything that can be set. ``Settings()`` are the defaults.
@@ -78,10 +81,26 @@ class Settings(BaseSettings):
             return self.access.anonymous
         return () if self.keys else ("#",)
 
-    def with_connections_max(self, connections: int) -> Settings:
-        """The same settings, with another ``stream.connections_max``."""
-        stream = self.stream.model_copy(update={"connections_max": connections})
-        return self.model_copy(update={"stream": stream})
+    @property
+    def sockets_max(self) -> int:
+        """``http.sockets_max``, or what it is by default: a tenth more than there may be streams.
+
+        The others are for requests that are no streams, and for streams that are told that they
+        cannot come in: a socket over its limit hears no ``closing``.
+        """
+        streams = self.stream.connections_max
+        return self.http.sockets_max or streams + max(streams // 10, SOCKETS_BESIDE_STREAMS)
+
+    def with_room(self, sockets: int) -> Settings:
+        """The same settings, with room for so many sockets, and so for fewer streams."""
+        streams = sockets - max(sockets // 11, SOCKETS_BESIDE_STREAMS)
+        fewer = min(self.stream.connections_max, max(1, streams))
+        return self.model_copy(
+            update={
+                "http": self.http.model_copy(update={"sockets_max": sockets}),
+                "stream": self.stream.model_copy(update={"connections_max": fewer}),
+            }
+        )
 
     def feed_specs(self) -> tuple[FeedSpec, ...]:
         """The feeds as the hub knows them, in the file's order."""
@@ -134,6 +153,18 @@ class Settings(BaseSettings):
                 "`tickfan publish --simulated` sends the market to a RabbitMQ for tests"
             )
             problems([("market.enabled", why)])
+        return self
+
+    @model_validator(mode="after")
+    def _sockets_fit(self) -> Self:
+        sockets, streams = self.http.sockets_max, self.stream.connections_max
+        if 0 < sockets < streams + SOCKETS_BESIDE_STREAMS:
+            why = (
+                f"is {sockets}: it must be {SOCKETS_BESIDE_STREAMS} or more above "
+                f"stream.connections_max ({streams}), or a client over that could not be told so. "
+                "0 is a tenth above it"
+            )
+            problems([("http.sockets_max", why)])
         return self
 
     @model_validator(mode="after")

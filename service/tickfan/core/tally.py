@@ -69,6 +69,7 @@ class Tally:
         "refusals",
         "resets",
         "resumes",
+        "sockets_refused",
         "unrecovered",
         "updates_in",
         "updates_out",
@@ -89,6 +90,7 @@ class Tally:
         self.resets: Counter[tuple[str, str]] = Counter()  # by feed and reason
         self.published: Counter[str] = Counter()  # over HTTP, by feed, once confirmed
         self.refusals: Counter[str] = Counter()  # of requests and commands, by code
+        self.sockets_refused: Counter[str] = Counter()  # by code: before any request was read
         self.updates_out = 0
         self.writes = 0
         self.bytes_out = 0

@@ -40,12 +40,16 @@ if TYPE_CHECKING:
     from tickfan.session.grants import Rules
     from tickfan.session.membership import Connection
     from tickfan.session.subscribe import Subscriptions
+    from tickfan.transports.door import Limiter
     from tickfan.wire.base import Format
     from tickfan.wire.formats import Formats
 
 log = structlog.get_logger("tickfan.connection")
 
 POLL_S = 0.02
+
+THROTTLED_FACTOR = 5
+"""How much longer than ``retry_ms`` who is throttled is asked to stay away."""
 
 RETRY_SPREAD = 0.5
 """By what share of ``retry_ms`` a client is asked to come back earlier or later."""
@@ -92,6 +96,7 @@ class Admission:
         rules: Rules,
         limits: Limits,
         gate: Gate,
+        limiter: Limiter,
         remote_of: Callable[[web.Request], str],
     ) -> None:
         """``remote_of`` says from what address a client comes."""
@@ -108,6 +113,8 @@ class Admission:
         self.limits = limits
         self.gate = gate
         self.remote_of = remote_of
+        self.addresses = limiter.addresses
+        self.refused = limiter.refused
         # Bound once: a client that leaves costs a line, and to bind is half of it.
         self._log = log.bind()
         self.is_draining = False
@@ -140,8 +147,12 @@ class Admission:
         reason = self.refuses(request[IDENTITY], lossless=lossless)
         if reason is None or reason is closing.THROTTLED:  # no other replica is to be asked
             return None
+        return self.elsewhere(reason)
+
+    def elsewhere(self, reason: Reason) -> web.Response:
+        """The 503 for a proxy that can ask another replica."""
         response = error_response([Refusal(reason.name, reason.message)])
-        response.headers["Retry-After"] = str(math.ceil(self.retry_ms() / 1000))
+        response.headers["Retry-After"] = str(math.ceil(self.retry_ms(reason) / 1000))
         return response
 
     async def wait_for(
@@ -186,9 +197,10 @@ class Admission:
             await asyncio.sleep(POLL_S)
         return None
 
-    def retry_ms(self) -> int:
+    def retry_ms(self, reason: Reason | None = None) -> int:
         """A reconnect delay with jitter, so that a cut does not bring a storm."""
-        return int(self.clock.spread(self.limits.retry_ms, RETRY_SPREAD))
+        factor = THROTTLED_FACTOR if reason is closing.THROTTLED else 1
+        return int(self.clock.spread(self.limits.retry_ms * factor, RETRY_SPREAD))
 
     def tune(self, transport: asyncio.Transport) -> bool:
         """Bound what the kernel holds back for a client that does not read.
@@ -214,7 +226,7 @@ class Admission:
 
     def closing_event(self, format_: Format, reason: Reason, cursor: str | None) -> bytes:
         """The ``closing`` event: why, and when to come back."""
-        return format_.event("closing", events.closing(reason, self.retry_ms()), cursor)
+        return format_.event("closing", events.closing(reason, self.retry_ms(reason)), cursor)
 
     async def drained(self, transport: asyncio.Transport) -> None:
         """Wait until all is handed to the kernel; abort what takes too long.
@@ -230,11 +242,13 @@ class Admission:
             await asyncio.sleep(POLL_S)
 
     def turned_away(self, format_: Format, reason: Reason, transport: str, remote: str) -> None:
-        """Count and log a client that could not come in: one line."""
+        """Count and log a client that could not come in: one line, if there are not too many."""
         self.tally.closes[format_.name, reason.name] += 1
         limit = {"connections_max": self.limits.connections_max}
         more = limit if reason is closing.OVERLOAD else {}
-        log.info("turned away", transport=transport, reason=reason.name, remote=remote, **more)
+        self.refused.tell(
+            "turned away", transport=transport, reason=reason.name, remote=remote, **more
+        )
 
     def farewell(self, connection: Connection, transport: str) -> None:
         """Log the end of a connection: one line."""

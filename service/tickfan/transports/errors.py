@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from tickfan.core.errors import Refusal
 
 _STATUS = {
+    "address_limit": HTTPStatus.SERVICE_UNAVAILABLE,
     "bad_token": HTTPStatus.UNAUTHORIZED,
     "broker_blocked": HTTPStatus.SERVICE_UNAVAILABLE,
     "broker_down": HTTPStatus.SERVICE_UNAVAILABLE,
     "drain": HTTPStatus.SERVICE_UNAVAILABLE,
     "expired": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
+    "headers_too_large": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "no_feed": HTTPStatus.NOT_FOUND,
     "no_value": HTTPStatus.NOT_FOUND,
+    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "overload": HTTPStatus.SERVICE_UNAVAILABLE,
     "publish_failed": HTTPStatus.BAD_GATEWAY,
@@ -35,6 +38,7 @@ _STATUS = {
     "publish_unauthorized": HTTPStatus.UNAUTHORIZED,
     "not_lossless": HTTPStatus.CONFLICT,
     "starting": HTTPStatus.SERVICE_UNAVAILABLE,
+    "throttled": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unauthorized": HTTPStatus.UNAUTHORIZED,
     "unconfirmed": HTTPStatus.GATEWAY_TIMEOUT,
@@ -79,3 +83,18 @@ def error_response(refusals: Sequence[Refusal], status: int | None = None) -> Er
     )
     response.code = first.code
     return response
+
+
+def bare_answer(refusal: Refusal, *, retry_after_s: int | None = None) -> bytes:
+    """The bytes of an answer where there is no request to answer; the connection ends with it."""
+    response = error_response([refusal])
+    assert isinstance(response.body, bytes)
+    head = [
+        f"HTTP/1.1 {response.status} {response.reason}",
+        f"Content-Length: {len(response.body)}",
+        *(f"{name}: {value}" for name, value in response.headers.items()),
+        "Connection: close",
+    ]
+    if retry_after_s is not None:
+        head.append(f"Retry-After: {retry_after_s}")
+    return "\r\n".join([*head, "", ""]).encode() + response.body

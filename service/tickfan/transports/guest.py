@@ -6,6 +6,7 @@ know any of the three.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -16,9 +17,11 @@ from tickfan.transports.server import Taker
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterator
 
     from tickfan.core.closing import Reason
     from tickfan.session.membership import Connection
+    from tickfan.transports.addresses import Address
     from tickfan.transports.admission import Admission
     from tickfan.transports.server import Handler
 
@@ -31,7 +34,7 @@ class Guest(Taker):
     It has no task and no timer of its own while it is quiet.
     """
 
-    __slots__ = ("_cut", "admission", "connection", "name")
+    __slots__ = ("_client", "_cut", "admission", "connection", "name")
 
     def __init__(self, admission: Admission, name: str) -> None:
         """``name`` of the transport, for the log."""
@@ -39,6 +42,30 @@ class Guest(Taker):
         self.name = name
         self.connection: Connection | None = None  # once the hub knows it, until it has left
         self._cut: asyncio.TimerHandle | None = None
+        self._client: Address | None = None  # while it counts for its client's address
+
+    def come_from(self, remote: str) -> Reason | None:
+        """Count it for its client's address until it ends; or why it may not come in."""
+        addresses = self.admission.addresses
+        if addresses.has_streams(remote):
+            return closing.THROTTLED
+        self._client = addresses.open_stream(remote)
+        return None
+
+    def let_go(self) -> None:
+        """Count it no more for its client's address. Idempotent."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.table.close_stream(client)
+
+    @contextlib.contextmanager
+    def until_taken(self) -> Iterator[None]:
+        """What is not taken in the end counts no more. What is, ends by :meth:`connection_lost`."""
+        try:
+            yield
+        finally:
+            if not hasattr(self, "transport"):
+                self.let_go()
 
     def take(self, handler: Handler) -> Reason | None:
         """Take the connection over. Else returns why not, and it is still aiohttp's."""
@@ -103,5 +130,6 @@ class Guest(Taker):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         super().connection_lost(exc)
+        self.let_go()
         if self._cut is not None:
             self._cut.cancel()

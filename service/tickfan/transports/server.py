@@ -8,15 +8,18 @@ unit test fails by the name of one that has, and pyproject.toml bounds the versi
 
 ``BaseRequest.protocol``                 the connection's handler
 ``BaseRequest.writer.output_size``       how much of a response has been written
+``RequestHandler._current_request``      that which is being answered
 ``RequestHandler._keepalive_timeout``    how long a connection may be idle; 0: for ever
 ``RequestHandler._loop``                 the loop of the connection that is handed over
 ``RequestHandler._manager``              the server that counts the connection as open
 ``RequestHandler._message_tail``         what came behind the request of an upgrade
 ``RequestHandler._request_count``        how many have come on the connection
+``RequestHandler._upgraded``             whether what comes is no HTTP any more
 ``RequestHandler._waiter``               set while no request is here: the client is idle
 ``RequestHandler.close``                 called at a stop: it leaves idle connections open
 ``RequestHandler.connection_lost``       lets go of a connection, whose socket goes on
 ``RequestHandler.connection_made``       called with the transport of a new connection
+``RequestHandler.data_received``         reads requests of what has come
 ``RequestHandler.handle_error``          makes the answer to what could not be read
 ``RequestHandler.log_exception``         logs a failure, as the exception itself
 ``RequestHandler.set_parser``            called by WebSocketResponse, for a reader of its own
@@ -29,6 +32,7 @@ unit test fails by the name of one that has, and pyproject.toml bounds the versi
 ``Server.connections``                   all that are open
 ``Server.pre_shutdown``                  closes the idle connections
 ``AppRunner._make_server``               makes the server of an application
+``BaseSite._server``                     what a site listens with
 ``http_exceptions.HttpProcessingError``  a request that could not be read
 ``http_exceptions.LineTooLong``          a line of it was too long
 """
@@ -36,20 +40,38 @@ unit test fails by the name of one that has, and pyproject.toml bounds the versi
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import LineTooLong
 
 from tickfan.core.errors import Refusal
-from tickfan.transports.errors import error_response
+from tickfan.transports.door import Door
+from tickfan.transports.errors import bare_answer, error_response
 from tickfan.transports.line import take_over
 
 if TYPE_CHECKING:
+    import socket
+
     from aiohttp.http import WebSocketReader
 
+    from tickfan.transports.addresses import Address
+    from tickfan.transports.door import Limiter
     from tickfan.transports.line import Line
+
+HEAD_BYTES_MAX = 65_536
+"""Bytes of the line and the headers of one request, and of requests that are sent ahead.
+
+aiohttp bounds a line (8,190 bytes), the headers (128) and the requests that wait (32). This
+would be a mebibyte for each of them."""
+
+HEAD_TOO_LARGE = bare_answer(
+    Refusal(
+        "headers_too_large",
+        f"the headers of a request have at most {HEAD_BYTES_MAX} bytes together: POST the "
+        "channels as a JSON body, and send fewer cookies",
+    )
+)
 
 
 class Handler(web.RequestHandler):
@@ -58,9 +80,15 @@ class Handler(web.RequestHandler):
     The most common is a request line that is too long: a hundred channels in a URL.
     """
 
-    __slots__ = ("deadline",)
+    __slots__ = ("address", "deadline", "head_bytes")
+
+    address: Address | None
+    """What the socket counts for; None: it is not counted, or not any more."""
 
     deadline: asyncio.TimerHandle
+
+    head_bytes: int
+    """Bytes that have come since the last whole request, and are none of its body."""
 
     def handle_error(
         self,
@@ -112,21 +140,59 @@ class Handler(web.RequestHandler):
         cast("asyncio.Transport", transport).set_write_buffer_limits(0)
         server = self._manager
         assert isinstance(server, Server)
+        self.head_bytes = 0
         # So the base sets no timer yet: its first one is set behind a response.
         kept_s, self._keepalive_timeout = self._keepalive_timeout, 0
         super().connection_made(transport)
         self._keepalive_timeout = kept_s
-        self.deadline = self._loop.call_later(server.header_timeout_s, self.end_if_silent)
+        self.expect(server)
 
-    def end_if_silent(self) -> None:
-        """Close a connection on which no request has come by now."""
-        if not self._request_count and self.transport is not None:
+    def data_received(self, data: bytes) -> None:
+        """As the base, and bound the time and the bytes of the headers of each request.
+
+        From its first byte on a request has ``header_timeout_s`` until the end of its headers.
+        The base would give a kept connection as long as it may be idle.
+        """
+        count, request = self._request_count, self._current_request
+        is_ahead = request is not None and request.content.is_eof()
+        super().data_received(data)
+        server, waiter = self._manager, self._waiter
+        is_idle = waiter is not None and not waiter.done()
+        if self._request_count != count or self._upgraded or not (is_idle or is_ahead):
+            self.head_bytes = 0
+            return
+        if data and is_idle and count and not self.head_bytes:
+            assert isinstance(server, Server)
+            self.deadline.cancel()
+            self.expect(server)
+        self.head_bytes += len(data)
+        if self.head_bytes > HEAD_BYTES_MAX and self.transport is not None:
+            if is_idle:
+                self.transport.write(HEAD_TOO_LARGE)
+            self.transport.close()
+
+    def expect(self, server: Server) -> None:
+        """Wait for the next request, up to the end of its headers."""
+        self.deadline = self._loop.call_later(
+            server.header_timeout_s, self.end_if_silent, self._request_count
+        )
+
+    def end_if_silent(self, count: int) -> None:
+        """Close a connection on which no request has come since there were ``count``."""
+        if self._request_count == count and self.transport is not None:
             self.transport.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """As the base; nothing is waited for any more."""
         self.deadline.cancel()
+        self.uncount()
         super().connection_lost(exc)
+
+    def uncount(self) -> None:
+        """Count the socket no more. Idempotent."""
+        address, self.address = self.address, None
+        if address is not None:
+            address.table.close_socket(address)
 
     def hand_over(self, taker: Taker) -> None:
         """Let ``taker`` have the connection; the request's handler must end now, by a cancel.
@@ -142,6 +208,7 @@ class Handler(web.RequestHandler):
             raise ConnectionAbortedError("the connection is gone")
         line = take_over(self._loop, transport, taker)
         taker.server = server
+        taker.address, self.address = self.address, None
         server.taken.add(taker)
         self.transport = None  # or the next line would close it
         self.connection_lost(None)
@@ -160,8 +227,9 @@ class Handler(web.RequestHandler):
 class Taker(asyncio.Protocol):
     """The protocol of a connection after aiohttp. What the client sends is dropped."""
 
-    __slots__ = ("server", "transport")
+    __slots__ = ("address", "server", "transport")
 
+    address: Address | None
     transport: Line
     server: Server
 
@@ -173,6 +241,9 @@ class Taker(asyncio.Protocol):
         """The connection is closed."""
         del exc
         self.server.taken.discard(self)
+        address, self.address = self.address, None
+        if address is not None:
+            address.table.close_socket(address)
 
 
 class Server(web.Server):
@@ -182,11 +253,14 @@ class Server(web.Server):
     """Connections that are open, but not aiohttp's any more."""
 
     header_timeout_s: float
-    """Within which the first request of a connection must be here, up to the end of its headers."""
+    """Within which a request must be here, from its first byte to the end of its headers; the
+    first of a connection from the connect on."""
 
-    def __call__(self) -> Handler:
-        """A handler for a new connection."""
-        return Handler(self, loop=self._loop, **self._kwargs)
+    def __call__(self, address: Address | None = None) -> Handler:
+        """A handler for a new connection, which counts for an address."""
+        handler = Handler(self, loop=self._loop, **self._kwargs)
+        handler.address = address
+        return handler
 
     @property
     def connections(self) -> list[Any]:
@@ -222,18 +296,32 @@ class Runner(web.AppRunner):
             self.server.pre_shutdown()
 
 
-class HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """aiohttp's log, without a stack trace for each request that is no HTTP.
+class Site(web.BaseSite):
+    """Where an application listens, with a door of ours."""
 
-    Anybody can send such a thing, as often as they like.
-    """
+    __slots__ = ("limiter", "runner", "sockets")
 
-    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
-        """Log a failure; of a request that could not be read, its kind alone."""
-        if isinstance(exc_info, HttpProcessingError):
-            self.debug("a request could not be read: %s", type(exc_info).__name__)
-            return
-        super().exception(msg, *args, exc_info=exc_info, **more)
+    def __init__(
+        self, runner: Runner, sockets: list[socket.socket], limiter: Limiter | None
+    ) -> None:
+        """``sockets`` listen already; without a ``limiter`` nobody is counted or turned away."""
+        super().__init__(runner)
+        self.runner = runner
+        self.sockets = sockets
+        self.limiter = limiter
+
+    @property
+    def name(self) -> str:
+        """Its address."""
+        host, port = self.sockets[0].getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    async def start(self) -> None:
+        """Take connections from now on."""
+        await super().start()
+        server = self.runner.server
+        assert isinstance(server, Server)
+        self._server = cast("asyncio.AbstractServer", Door(self.sockets, server, self.limiter))
 
 
 def handler_of(request: web.Request) -> Handler:

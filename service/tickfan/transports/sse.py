@@ -39,6 +39,13 @@ async def sse(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def sse_away(request: web.Request) -> web.StreamResponse:
+    """What is told to a client that is throttled."""
+    admission = request.app[ADMISSION]
+    format_ = admission.formats.sse(chunked=False)
+    return streams.sent_away(admission, request, format_, "text/event-stream", "sse")
+
+
 class _Response(EventSourceResponse):
     """Heartbeats come from one shared timer, not from a task for each client."""
 

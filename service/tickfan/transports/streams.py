@@ -125,33 +125,59 @@ async def run(  # noqa: PLR0913 - one call, by both wires
     is_chunked = web_request.version >= HttpVersion11
     stream = Stream(admission, transport_name, format_, is_chunked=is_chunked)
     remote, identity = admission.remote_of(web_request), web_request[IDENTITY]
-    try:
-        await admission.drained(transport)
-        if admission.tune(transport):
-            reason = admission.refuses(
-                identity, lossless=plan.is_lossless
-            ) or await admission.wait_for(plan.places())
-            if reason is None:
-                prepared = admission.subscriptions.prepare(plan, format_)
-                await admission.ready(prepared, transport)
-                if transport.is_closing():  # and not all was found
-                    return
-                # A job of the slices, or a hundred that come at once hold the loop.
-                begin = partial(stream.begin, handler, plan, prepared, identity, remote)
-                reason = await admission.slices.run(begin)
-            if reason is not None and not transport.is_closing():
-                # 200, retry:, status and closing: an EventSource comes back.
-                status = events.status_of_all(plan.feeds)
-                transport.write(format_.opening("status", status, admission.retry_ms()))
-                admission.turned_away(format_, reason, transport_name, remote)
-    except Exception:
-        log.exception("a stream failed", transport=transport_name)
-        reason = closing.INTERNAL
+    with stream.until_taken():
+        try:
+            await admission.drained(transport)
+            if admission.tune(transport):
+                reason = (
+                    stream.come_from(remote)
+                    or admission.refuses(identity, lossless=plan.is_lossless)
+                    or await admission.wait_for(plan.places())
+                )
+                if reason is None:
+                    prepared = admission.subscriptions.prepare(plan, format_)
+                    await admission.ready(prepared, transport)
+                    if transport.is_closing():  # and not all was found
+                        return
+                    # A job of the slices, or a hundred that come at once hold the loop.
+                    begin = partial(stream.begin, handler, plan, prepared, identity, remote)
+                    reason = await admission.slices.run(begin)
+                if reason is not None and not transport.is_closing():
+                    # 200, retry:, status and closing: an EventSource comes back.
+                    status, retry_ms = events.status_of_all(plan.feeds), admission.retry_ms(reason)
+                    transport.write(format_.opening("status", status, retry_ms))
+                    admission.turned_away(format_, reason, transport_name, remote)
+        except Exception:
+            log.exception("a stream failed", transport=transport_name)
+            reason = closing.INTERNAL
     if reason is None:
         raise asyncio.CancelledError
     if not transport.is_closing():
         transport.write(admission.closing_event(format_, reason, None))
     await admission.drained(transport)
+
+
+def sent_away(
+    admission: Admission,
+    web_request: web.Request,
+    format_: Format,
+    content_type: str,
+    transport_name: str,
+) -> web.Response:
+    """The whole answer to a client that is throttled, of whose request no more was read.
+
+    200, ``retry:`` and ``closing``: an EventSource never comes back after a 429. ``format_`` has
+    no chunks.
+    """
+    reason, retry_ms = closing.THROTTLED, admission.retry_ms(closing.THROTTLED)
+    admission.turned_away(format_, reason, transport_name, admission.remote_of(web_request))
+    response = web.Response(
+        body=format_.opening("closing", events.closing(reason, retry_ms), retry_ms),
+        content_type=content_type,
+        headers=HEADERS,
+    )
+    response.force_close()
+    return response
 
 
 class Stream(Guest):

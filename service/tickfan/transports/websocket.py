@@ -37,6 +37,23 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     # What it will subscribe to is not known yet: it may be a lossless feed.
     if (busy := admission.ask_next(request, lossless=True)) is not None:
         return busy
+    return await _converse(request, identity, turned_away=turned_away)
+
+
+async def websocket_away(request: web.Request) -> web.StreamResponse:
+    """Tell a client that it is throttled. A status would tell a browser nothing."""
+    names, _ = offered(request)
+    _check_handshake(request, names)
+    return await _converse(request, request.app[ADMISSION].gate.anonymous, closing.THROTTLED)
+
+
+async def _converse(
+    request: web.Request,
+    identity: Identity,
+    refused: Reason | None = None,
+    turned_away: Reason | None = None,
+) -> web.StreamResponse:
+    admission = request.app[ADMISSION]
     socket = web.WebSocketResponse(
         protocols=SUBPROTOCOLS,
         compress=False,  # aiohttp's default is on: a zlib pass for each client
@@ -49,7 +66,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     conversation = Conversation(
         admission, socket.ws_protocol, identity, remote, turned_away=turned_away
     )
-    refused = conversation.take(handler)
+    with conversation.until_taken():
+        refused = refused or conversation.come_from(remote) or conversation.take(handler)
     if refused is None:
         raise asyncio.CancelledError
     if handler.transport is not None and not handler.transport.is_closing():

@@ -146,11 +146,11 @@ async def test_few_files_are_no_warning_and_no_failure(
         async with asyncio.timeout(ENOUGH_S):
             while "connections_max" not in (said[-1] if said else {}):
                 said.append(json.loads(await process.stderr.readline()))
-            for number in range(51):
+            for number in range(47):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 streams.append(writer)
                 writer.write(b"GET /v1/sse?channels=quotes.%23 HTTP/1.1\r\nHost: x\r\n\r\n")
-                words = b'"reason":"overload"' if number == 50 else b"event: subscribed"
+                words = b'"reason":"overload"' if number == 46 else b"event: subscribed"
                 assert (await reader.readuntil(words)).startswith(b"HTTP/1.1 200 ")
             _, admin = await asyncio.open_connection("127.0.0.1", admin_port)
             streams.append(admin)
@@ -166,9 +166,9 @@ async def test_few_files_are_no_warning_and_no_failure(
     warned = [line["event"] for line in said if line["level"] != "info"]
     assert warned == ["the market is simulated: no price here is real"]
     room, away = said[-2:]
-    assert (room["connections_max"], room["wanted"]) == (50, 20_000)
-    assert room["hint"] == "ulimit -n 20100"
-    assert (away["reason"], away["connections_max"]) == ("overload", 50)
+    assert (room["connections_max"], room["sockets_max"], room["wanted"]) == (46, 50, 20_000)
+    assert room["hint"] == "ulimit -n 22100"
+    assert (away["reason"], away["connections_max"]) == ("overload", 46)
 
 
 async def _read_on(client: tickfan_client.Client) -> None:

@@ -19,10 +19,12 @@ from tests.support.calls import calls_of
 from tests.support.fanout import RULES, Fanout, asked, skips_time
 from tests.support.raw import TEXT, connect, request, upgrade
 from tickfan.access.gate import Gate
+from tickfan.config import Settings
 from tickfan.core import closing
 from tickfan.core.cursor import Trail, parse
 from tickfan.core.pattern import Pattern
 from tickfan.fanout.finding import LOOKS_AT_ONCE
+from tickfan.parts import build_limiter
 from tickfan.session.grants import Planner
 from tickfan.transports.admission import Admission, Limits
 from tickfan.transports.remotes import Remotes
@@ -30,6 +32,7 @@ from tickfan.transports.remotes import Remotes
 if TYPE_CHECKING:
     from tests.support.fixtures import MakeLive
     from tests.support.live import Live
+    from tickfan.transports.door import Limiter
 
 LIMITS = Limits(
     connections_max=100, message_bytes_max=16_384, notsent_lowat_bytes=16_384, retry_ms=2_000,
@@ -156,6 +159,10 @@ async def test_a_resume_is_taken_apart_once_and_planned_once(service: Live, kind
     assert calls[Pattern.__init__] <= 2, "each text once; some are remembered"
 
 
+def _limiter(fanout: Fanout) -> Limiter:
+    return build_limiter(Settings(), Remotes(()), fanout.tally, fanout.clock)
+
+
 class Leaving(asyncio.Transport):
     """The transport of a client that goes after some looks at it."""
 
@@ -179,7 +186,7 @@ async def test_a_search_ends_with_its_client(looks: float, *, is_whole: bool) ->
         fanout.loop, fanout.feeds, fanout.slices, fanout.background, fanout.tally, fanout.clock,
         connections=fanout.connections, subscriptions=fanout.subscriptions,
         formats=fanout.formats, rules=RULES, limits=LIMITS, gate=Gate(ANYBODY, None, ""),
-        remote_of=Remotes(()).of,
+        limiter=_limiter(fanout), remote_of=Remotes(()).of,
     )  # fmt: skip
     plan = fanout.subscriptions.plan(asked("#"), ANYBODY)
     prepared = fanout.subscriptions.prepare(plan, fanout.format("sse"))

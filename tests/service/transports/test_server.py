@@ -24,7 +24,8 @@ from tests.service.transports.faults import NO_TUNE
 from tests.support.memory import timers_set
 from tests.support.raw import connect, request, upgrade
 from tickfan.transports import server
-from tickfan.transports.server import HttpLog, Runner
+from tickfan.transports.door import listen
+from tickfan.transports.server import HEAD_BYTES_MAX, Runner, Site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -100,6 +101,124 @@ async def test_who_sends_no_http_and_reads_nothing_is_cut() -> None:
         await runner.cleanup()
 
 
+@contextlib.asynccontextmanager
+async def _small(header_timeout_s: float) -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """A server of ours with / and /wait, which answers at once, or once it is let."""
+    go = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/wait":
+            await go.wait()
+        return web.Response(text=f"<{request.path}>")
+
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", answer)
+    runner = Runner(app, header_timeout_s=header_timeout_s, access_log=None)
+    await runner.setup()
+    sockets = listen("127.0.0.1", 0, backlog=50, reuse_port=False)
+    await Site(runner, sockets, None).start()
+    try:
+        yield runner.addresses[0][1], go
+    finally:
+        go.set()
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("requests", [0, 1, 2], ids=["first", "second", "third"])
+async def test_each_request_has_a_time_for_its_headers(requests: int) -> None:
+    """Also on a kept connection, whose idle time is an hour: bytes that trickle gain nothing."""
+    async with _small(2) as (port, _), connect(port) as wire:
+        for _ in range(requests):
+            wire.send(request("/"))
+            await wire.up_to(b"</>")
+        wire.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        ended = asyncio.ensure_future(wire.rest())
+        while not ended.done():
+            wire.send(b"X: y\r\n")
+            await asyncio.wait({ended}, timeout=0.05)
+        with contextlib.suppress(ConnectionError):  # a byte was on its way
+            assert await ended == b""
+
+
+async def test_a_kept_connection_may_be_idle_for_longer_than_headers_may_take() -> None:
+    """What is awaited begins with its first byte; an answer that takes long cuts nobody."""
+    async with _small(2) as (port, go), connect(port) as wire:
+        wire.send(request("/"))
+        await wire.up_to(b"</>")
+        # The timers of both would have fired when this one has.
+        async with connect(port) as silent:
+            assert await silent.rest() == b""
+        wire.send(request("/wait") + b"GET / HTTP/1.1\r\n")
+        async with connect(port) as silent:
+            assert await silent.rest() == b""
+        go.set()
+        await wire.up_to(b"</wait>")
+        wire.send(b"Host: x\r\n\r\n")
+        await wire.up_to(b"</>")
+
+
+@pytest.mark.parametrize("requests", [0, 1], ids=["first", "second"])
+async def test_headers_have_a_size_together(requests: int) -> None:
+    """Lines that aiohttp takes one by one; the answer names what is too large."""
+    async with _small(DEADLINE_S) as (port, _), connect(port) as wire:
+        for _ in range(requests):
+            wire.send(request("/"))
+            await wire.up_to(b"</>")
+        wire.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        line = b": " + b"y" * 8000 + b"\r\n"
+        ended = asyncio.ensure_future(wire.rest())
+        for number in range(HEAD_BYTES_MAX // len(line) + 1):
+            # One after the other, as from a slow network.
+            assert not ended.done()
+            wire.send(b"X-%d" % number + line)
+            await asyncio.wait({ended}, timeout=0.01)
+        answer = await ended
+    assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "headers_too_large"
+
+
+async def test_too_many_headers_are_refused() -> None:
+    """aiohttp counts them."""
+    many = {f"X_{number}": "y" for number in range(200)}
+    async with _small(DEADLINE_S) as (port, _), connect(port, request("/", **many)) as wire:
+        assert (await wire.head())[0] == 400
+
+
+async def test_large_bodies_are_no_headers() -> None:
+    """In one piece with their headers, or behind; the next request begins anew."""
+    head = request("/", method="POST", Content_Length=str(2 * HEAD_BYTES_MAX))
+    async with _small(DEADLINE_S) as (port, _), connect(port) as wire:
+        for _ in range(3):
+            wire.send(head + bytes(2 * HEAD_BYTES_MAX))
+            await wire.up_to(b"</>")
+        wire.send(head)
+        for _ in range(2):
+            wire.send(bytes(HEAD_BYTES_MAX))
+            await asyncio.sleep(0)
+        await wire.up_to(b"</>")
+
+
+async def test_requests_that_are_sent_ahead_are_bounded() -> None:
+    """Some are answered in their order; who sends on and on behind one is cut."""
+    async with _small(DEADLINE_S) as (port, go):
+        async with connect(port, request("/wait") + request("/next") * 20) as wire:
+            go.set()
+            for name in (b"</wait>", *[b"</next>"] * 20):
+                await wire.up_to(name)
+        go.clear()
+        async with connect(port, request("/wait")) as wire:
+            ended = asyncio.ensure_future(wire.rest())
+            part = b"GET / HTTP/1.1\r\nX: " + b"y" * 8000
+            for _ in range(100):
+                wire.send(part)
+                part = b"\r\nY: " + b"y" * 8000
+                await asyncio.wait({ended}, timeout=0.01)
+                if ended.done():
+                    break
+            with contextlib.suppress(ConnectionError):
+                assert await ended == b""
+
+
 def held() -> Counter[str]:
     """What there is of aiohttp, of tasks and of timers."""
     found: Counter[str] = Counter(tasks=len(asyncio.all_tasks()), timers=timers_set())
@@ -168,17 +287,6 @@ async def test_who_goes_before_it_is_told_to_continue_is_no_error(
     connections = partial(getattr, runner.server, "connections")
     await until(lambda: not connections())
     assert caplog.records == []
-
-
-def test_what_is_no_http_gets_no_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Anybody can send it, as often as they like; a failure of ours keeps its trace."""
-    report = HttpLog(logging.getLogger("aiohttp.server"), {}).exception
-    with caplog.at_level(logging.DEBUG):
-        report("Error handling request", exc_info=http_exceptions.BadStatusLine("\x16\x03"))
-        report("Unhandled exception", exc_info=ZeroDivisionError())
-    quiet, loud = caplog.records
-    assert (quiet.levelname, quiet.exc_info) == ("DEBUG", None)
-    assert (loud.levelname, loud.exc_info is None) == ("ERROR", False)
 
 
 class Plain:
@@ -259,7 +367,10 @@ class _Heard(logging.LoggerAdapter[logging.Logger]):
         self._heard.append(exc_info)
 
 
-FIELDS = ("_loop", "_manager", "_message_tail", "_request_count", "_waiter", "transport")
+FIELDS = (
+    "_current_request", "_loop", "_manager", "_message_tail", "_request_count", "_upgraded",
+    "_waiter", "transport",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -336,6 +447,31 @@ async def _close(plain: Plain) -> bool:
     transport = handler.transport
     handler.close()
     return _takes(web.RequestHandler.close) and not transport.is_closing()
+
+
+async def _current_request(plain: Plain) -> bool:
+    waits = inside(await plain.idle(), "_current_request")
+    plain.writer.close()
+    current = await _field(plain, "_current_request")
+    return waits is None and isinstance(current, web.BaseRequest)
+
+
+async def _upgraded(plain: Plain) -> bool:
+    before = inside(await plain.idle(), "_upgraded")
+    plain.writer.close()
+    return before is False and bool(await _field(plain, "_upgraded"))
+
+
+async def _data_received(plain: Plain) -> bool:
+    await plain.idle()
+    return _takes(web.RequestHandler.data_received, "data")
+
+
+async def _site_server(plain: Plain) -> bool:
+    await plain.idle()
+    [site] = plain.runner.sites
+    [sock] = inside(site, "_server").sockets
+    return bool(sock.getsockname() == plain.runner.addresses[0])
 
 
 async def _connection_lost(plain: Plain) -> bool:
@@ -432,15 +568,18 @@ async def _line_too_long(plain: Plain) -> bool:
 INSIDES: dict[str, Callable[[Plain], Awaitable[bool]]] = {
     "BaseRequest.protocol": _protocol,
     "BaseRequest.writer.output_size": _output_size,
+    "RequestHandler._current_request": _current_request,
     "RequestHandler._keepalive_timeout": _keepalive_timeout,
     "RequestHandler._loop": _handler_loop,
     "RequestHandler._manager": _manager,
     "RequestHandler._message_tail": _message_tail,
     "RequestHandler._request_count": _request_count,
+    "RequestHandler._upgraded": _upgraded,
     "RequestHandler._waiter": _waiter,
     "RequestHandler.close": _close,
     "RequestHandler.connection_lost": _connection_lost,
     "RequestHandler.connection_made": _connection_made,
+    "RequestHandler.data_received": _data_received,
     "RequestHandler.handle_error": _handle_error,
     "RequestHandler.log_exception": _log_exception,
     "RequestHandler.set_parser": _set_parser,
@@ -453,6 +592,7 @@ INSIDES: dict[str, Callable[[Plain], Awaitable[bool]]] = {
     "Server.connections": _connections,
     "Server.pre_shutdown": _pre_shutdown,
     "AppRunner._make_server": _make_server,
+    "BaseSite._server": _site_server,
     "http_exceptions.HttpProcessingError": _processing_error,
     "http_exceptions.LineTooLong": _line_too_long,
 }

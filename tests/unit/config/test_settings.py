@@ -101,3 +101,29 @@ def test_a_body_that_the_broker_side_would_refuse_is_a_wrong_setting() -> None:
     environ = {"TICKFAN_HTTP__BODY_BYTES_MAX": "1048577"}
     with pytest.raises(ConfigError, match=r"http\.body_bytes_max.*broker\.message_bytes_max"):
         load(None, environ)
+
+
+def test_there_are_more_sockets_than_streams() -> None:
+    """Or a client over the limit of streams could not be told so."""
+    assert Settings().sockets_max == 22_000
+    few = load(None, {**MEMORY, "TICKFAN_STREAM__CONNECTIONS_MAX": "2"})
+    assert few.sockets_max == 6
+    said = load(None, {**MEMORY, "TICKFAN_HTTP__SOCKETS_MAX": "20004"})
+    assert said.sockets_max == 20_004
+    with pytest.raises(ConfigError, match=r"http\.sockets_max.*stream\.connections_max"):
+        load(None, {**MEMORY, "TICKFAN_HTTP__SOCKETS_MAX": "20003"})
+
+
+@pytest.mark.parametrize("connections", [1, 2, 45, 99, 100, 20_000, 1_000_000])
+def test_with_room_for_all_sockets_nothing_is_lower(connections: int) -> None:
+    """With less there are fewer of both, and still more sockets than streams."""
+    wanted = load(None, {**MEMORY, "TICKFAN_STREAM__CONNECTIONS_MAX": str(connections)})
+    given = wanted.with_room(wanted.sockets_max)
+    assert given.stream.connections_max == connections
+    assert given.sockets_max == wanted.sockets_max
+    less = wanted.with_room(50)
+    assert less.sockets_max == 50
+    assert less.stream.connections_max == min(connections, 46)
+
+
+MEMORY = {"TICKFAN_BROKER__URL": "memory://"}

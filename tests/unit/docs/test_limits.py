@@ -23,14 +23,18 @@ from tickfan.fanout import backlog
 from tickfan.ingest import SOURCES_MAX
 from tickfan.session import laggards
 from tickfan.transports import (
+    addresses,
     admission,
     answers,
     commands,
     conversation,
+    door,
     frames,
     messages,
     middlewares,
+    refused,
     remotes,
+    server,
 )
 from tickfan.wire import csvtable, inbound
 
@@ -126,6 +130,14 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("characters of `sub`", tokens.SUBJECT_CHARS_MAX),
         ("patterns of a token", scope.TOLD_MAX),
         ("cursor", cursor.CURSOR_BYTES_MAX),
+        ("headers of a request", server.HEAD_BYTES_MAX),
+        ("requests that are sent ahead", server.HEAD_BYTES_MAX),
+        ("connections that are accepted", door.ACCEPTS_A_TURN),
+        ("sockets that are told", door.LINGERING_MAX),
+        ("sockets that are told", int(door.LINGER_S)),
+        ("addresses without a socket", addresses.IDLE_MAX),
+        ("addresses that the log", refused.NAMED_MAX),
+        ("addresses that the log", int(refused.WINDOW_S)),
         ("requests that begin", middlewares.REQUESTS_A_TURN),
         ("`limit` of `GET", channels.LIMIT_MAX),
         ("`limit` of `GET", channels.LIMIT),
