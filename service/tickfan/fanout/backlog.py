@@ -5,55 +5,25 @@ Must not know how it is written, nor when.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tickfan.core.conflating import ConflatingQueue
 from tickfan.core.cursor import Trail
 from tickfan.core.errors import Bound, QueueFull
+from tickfan.fanout.openings import OPENINGS_MAX, Openings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from tickfan.core.bounded import BoundedQueue
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.update import Update
+    from tickfan.fanout.openings import Opening
     from tickfan.fanout.ports import Lossless
 
 
 CONTROLS_MAX = 64
 """Control events (status, reset, replies) that may wait for one slow client."""
-
-OPENINGS_MAX = 64
-"""Subscriptions of one slow client that may wait for their snapshots."""
-
-
-class Opening(NamedTuple):
-    """What one granted subscription is owed before anything live.
-
-    The ``head`` comes first: the answer, and behind it a ``reset`` for each of ``resets``,
-    which are its fields. Then come the snapshots, then ``snapshot_end``, whose fields
-    ``end`` are. An event that must follow the head, and not wait for the snapshots, is
-    appended to the head while the opening waits.
-
-    ``snapshot`` are conflated channels, whose newest value is sent; ``state``
-    are the last full states of lossless channels, each with every update since
-    (``has_states``: there are some).
-    """
-
-    head: list[bytes]
-    snapshot: ConflatingQueue[Channel]
-    state: Iterator[Update]
-    end: Mapping[str, Any]
-    resets: Sequence[Mapping[str, Any]] = ()
-    has_states: bool = False
-
-    def next(self, size_most: int) -> list[Update]:
-        """The next updates of the snapshots, up to about ``size_most`` bytes; none: all sent."""
-        return newest(self.snapshot, size_most) or _next(self.state, size_most)
-
-    def only(self, keep: Callable[[Update], bool]) -> Opening:
-        """Without the states' updates that are not wanted any more."""
-        return self._replace(state=filter(keep, self.state))
 
 
 class Replay(Protocol):
@@ -98,7 +68,7 @@ class Backlog:
         self.marks: ConflatingQueue[Channel] = ConflatingQueue()
         # Lists: short when there is something, and empty a tenth of a deque.
         self.controls: list[bytes] = []
-        self.openings: list[Opening] = []
+        self.openings = Openings()
         # The resets among ``controls``. There is no cursor to give before they are sent.
         self.resets: tuple[bytes, ...] = ()
         self.replay: Replay | None = None
@@ -143,13 +113,16 @@ class Backlog:
         head = self.openings[-1].head if self.openings and not is_reset else None
         (head or self.controls).append(data)
 
-    def add_opening(self, opening: Opening) -> None:
-        """Add behind what waits. Raises :class:`~tickfan.core.errors.QueueFull` above OPENINGS_MAX.
+    def add_opening(self, opening: Opening, channels: Collection[Channel]) -> None:
+        """Add behind what waits, with the conflated ``channels`` of its snapshot.
 
-        It is there even so: it still says that there is no cursor to give before it.
+        Raises :class:`~tickfan.core.errors.QueueFull` above OPENINGS_MAX. It is there even
+        so: it still says that there is no cursor to give before it.
         """
-        self.openings.append(opening)
-        if len(self.openings) > OPENINGS_MAX:
+        if len(self.openings) < OPENINGS_MAX:
+            self.openings.add(opening, channels)
+        else:
+            self.openings.append(opening)
             raise QueueFull(Bound("OPENINGS_MAX", *self.waiting))
 
     def sent(self, parts: Iterable[bytes]) -> None:
@@ -207,22 +180,19 @@ class Backlog:
 
     def drop_feed(self, feed: Feed) -> None:
         """Forget what waits of a feed whose stream was lost."""
-        self._filter(lambda update: update.channel.feed is not feed)
+        self._filter(lambda channel: channel.feed is not feed)
 
     def keep_only(self, keep: Callable[[Channel], bool]) -> None:
         """Forget what waits of all other channels: the client does not want it."""
         self.marks.retain(keep)
-        for opening in self.openings:
-            opening.snapshot.retain(keep)
-        self._filter(lambda update: keep(update.channel))
+        self._filter(keep)
 
-    def _filter(self, keep: Callable[[Update], bool]) -> None:
-        for index, opening in enumerate(self.openings):
-            self.openings[index] = opening.only(keep)
+    def _filter(self, keep: Callable[[Channel], bool]) -> None:
+        self.openings.retain(keep)
         queue = self.queue
         if queue is None:
             return
-        kept = [update for update in queue if keep(update)]
+        kept = [update for update in queue if keep(update.channel)]
         queue.clear()
         for update in kept:
             queue.put(update, update.size)
@@ -237,13 +207,4 @@ def newest(marks: ConflatingQueue[Channel], size_most: int) -> list[Update]:
         if latest is not None:
             updates.append(latest)
             budget -= latest.size
-    return updates
-
-
-def _next(state: Iterator[Update], size_most: int) -> list[Update]:
-    updates: list[Update] = []
-    budget = size_most
-    while budget > 0 and (update := next(state, None)) is not None:
-        updates.append(update)
-        budget -= update.size
     return updates

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickfan.core.conflating import ConflatingQueue
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
@@ -153,7 +151,8 @@ class Survey(Search):
         super().__init__(selectors)
         # What waits of them would come after their state.
         self._had = had
-        self.snapshot: ConflatingQueue[Channel] = ConflatingQueue()
+        # The conflated channels that have a value, each once.
+        self.snapshot: dict[Channel, None] = {}
         # The lossless channels whose full state is sent, as of the finish.
         self.states: list[Channel] = []
         # All other lossless channels, with whether they had one each time they were looked
@@ -219,7 +218,7 @@ class Survey(Search):
             return
         valued = [channel for channel in some if channel.latest is not None]
         if valued:
-            self.snapshot.mark_all(valued)
+            self.snapshot.update(dict.fromkeys(valued))
             oldest = min([channel.version for channel in valued])
             self._oldest[selector] = min(oldest, self._oldest.get(selector, oldest))
 

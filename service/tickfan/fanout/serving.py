@@ -62,7 +62,7 @@ def _open(backlog: Backlog, format_: Format, until: str | None, parts: list[byte
     while backlog.openings and budget > 0:
         parts += _take_head(backlog, format_)
         opening = backlog.openings[0]
-        while budget > 0 and (updates := opening.next(budget)):
+        while budget > 0 and (updates := backlog.openings.next(budget)):
             due, is_done = cut_at(updates, until)
             parts.append(format_.snapshot(due))
             count += len(due)
@@ -87,8 +87,7 @@ def _take_head(backlog: Backlog, format_: Format) -> list[bytes]:
     head = [*opening.head]
     opening.head.clear()
     if opening.resets:
-        backlog.openings[0] = opening._replace(resets=())
-        *others, last = opening.resets
+        (*others, last), opening.resets = opening.resets, ()
         resets = [format_.event("reset", fields) for fields in others]
         head[1:1] = [*resets, format_.event("reset", last, backlog.cursor())]
     return head

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 from tickfan.core import closing
 from tickfan.core.errors import QueueFull
-from tickfan.fanout.backlog import Backlog
+from tickfan.fanout.backlog import Backlog, Replay
 from tickfan.fanout.serving import next_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from tickfan.core.bounded import BoundedQueue
     from tickfan.core.closing import Reason
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tickfan.core.errors import Bound
     from tickfan.core.feed import Channel, Feed
     from tickfan.core.update import Update
-    from tickfan.fanout.backlog import Opening, Replay
+    from tickfan.fanout.openings import Opening
     from tickfan.fanout.ports import Lossless, Pipe
     from tickfan.wire.base import Format
 
@@ -181,15 +181,15 @@ class Subscriber:
         self.owe_newest(channels)
         return False
 
-    def open(self, opening: Opening) -> None:
-        """Send an opening, after what waits.
+    def open(self, opening: Opening, channels: Collection[Channel]) -> None:
+        """Send an opening, after what waits. ``channels`` are those of its latest values.
 
         It is kept also if joining the audience ended the subscriber: the last cursor must
         not be one behind what the opening would have brought.
         """
         backlog = self.step_aside()
         try:
-            backlog.add_opening(opening)
+            backlog.add_opening(opening, channels)
         except QueueFull as full:
             self.end(closing.STALLED, bound=full.bound)
             return

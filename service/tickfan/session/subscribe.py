@@ -5,18 +5,18 @@ Must not know HTTP, WebSocket, or how a request was spelled.
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tickfan.core.errors import Refusal
-from tickfan.fanout.backlog import Opening
 from tickfan.fanout.finding import Prepared, Survey
+from tickfan.fanout.openings import Opening
 from tickfan.session.grants import Planner
 from tickfan.session.membership import keys_of, regroup, resume
 from tickfan.wire import events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from tickfan.access.identity import Identity
     from tickfan.clock import Clock
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tickfan.core.feeds import Feeds
     from tickfan.core.pattern import Pattern
     from tickfan.core.tally import Tally
-    from tickfan.core.update import Update
     from tickfan.fanout.directory import Directory
     from tickfan.fanout.pump import Pump
     from tickfan.fanout.replay import Pace
@@ -167,17 +166,19 @@ class Subscriptions:
         fields = self._fields(plan, prepared.survey, recovered)
         subscriber = connection.subscriber
         # An exact continuation needs none.
-        states = [channel for channel in prepared.survey.states if not recovered.get(channel.feed)]
-        subscriber.open(
-            Opening(
-                [answer.head(subscriber.format, fields)],
-                prepared.survey.snapshot,
-                _states(states),
-                events.answering(answer.command_id, events.snapshot_end()),
-                self._resets(recovered, places or {}),
-                has_states=bool(states),
-            )
+        states = [
+            channel.state or ()
+            for channel in prepared.survey.states
+            if not recovered.get(channel.feed)
+        ]
+        opening = Opening(
+            [answer.head(subscriber.format, fields)],
+            events.answering(answer.command_id, events.snapshot_end()),
+            # As of now: a state grows, and is replaced.
+            chain.from_iterable(states),
+            self._resets(recovered, places or {}),
         )
+        subscriber.open(opening, prepared.survey.snapshot)
         # A newcomer's first bytes go out here and now, in one write.
         self._pump.step(subscriber, self._clock.time())
         return Granted(fields, plan.refusals)
@@ -268,15 +269,3 @@ class Subscriptions:
             channels.append(events.subscribed_pattern(pattern, in_feed, snapshot))
         fields = events.subscribed(self.epoch, self._clock.wall_ms(), channels)
         return events.marked(fields, is_simulated=self.is_simulated)
-
-
-def _states(channels: Iterable[Channel]) -> Iterator[Update]:
-    """Each channel's full state and every update since, as of now.
-
-    The lists are not copied: what is appended later is beyond their length of
-    now, and a new full state is a new list.
-    """
-    states = [channel.state or () for channel in channels]
-    if not states:
-        return iter(())
-    return chain.from_iterable(map(islice, states, list(map(len, states))))

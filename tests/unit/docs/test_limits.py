@@ -19,7 +19,7 @@ from tickfan.config.feeds import BINDINGS_MAX, FEEDS_MAX
 from tickfan.config.sections import INTERVAL_MS_MAX, INTERVALS_MAX, NETWORKS_MAX
 from tickfan.core import closing, cursor, feed, pattern, scope, update
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES
-from tickfan.fanout import backlog
+from tickfan.fanout import backlog, openings
 from tickfan.ingest import SOURCES_MAX
 from tickfan.session import laggards
 from tickfan.transports import (
@@ -120,7 +120,7 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("answers that wait", messages.ANSWERS_MAX),
         ("errors of one command", conversation.ERRORS_MAX),
         ("events (", backlog.CONTROLS_MAX),
-        ("subscriptions of a slow", backlog.OPENINGS_MAX),
+        ("subscriptions of a slow", openings.OPENINGS_MAX),
         ("time that a resuming", admission.BEHIND_S),
         ("keys (", KEYS_MAX),
         ("bytes of a set", jwks.SET_BYTES_MAX),

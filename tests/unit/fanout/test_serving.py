@@ -7,9 +7,9 @@ import orjson
 from tests.support.updates import conflated_feed, lossless_feed, update
 from tickfan.core import closing
 from tickfan.core.bounded import BoundedQueue
-from tickfan.core.conflating import ConflatingQueue
 from tickfan.core.cursor import Trail
-from tickfan.fanout.backlog import Backlog, Opening
+from tickfan.fanout.backlog import Backlog
+from tickfan.fanout.openings import Opening
 from tickfan.fanout.serving import STEP_BYTES, Slice, cut_at, next_slice
 from tickfan.wire.formats import Formats
 
@@ -33,7 +33,7 @@ def test_events_come_before_openings_and_openings_before_updates() -> None:
     owed = backlog()
     owed.add_event(LINES.event("status", {}))
     head = [LINES.event("subscribed", {})]
-    owed.add_opening(Opening(head, ConflatingQueue(), iter(()), {}))
+    owed.add_opening(Opening(head, {}), ())
     owed.owe([update(lossless_feed(), seq=1024, data="due")])
     first, second = (next_slice(owed, LINES, None, None) for _ in range(2))
     assert told(first) == ["status", "subscribed", "snapshot_end"]

@@ -10,7 +10,8 @@ from tests.support.fanout import WIRES, Client, Fanout, bound_of, skips_time
 from tickfan.core import closing
 from tickfan.core.feed import Upstream
 from tickfan.core.spec import Delivery, FeedSpec
-from tickfan.fanout.backlog import CONTROLS_MAX, OPENINGS_MAX
+from tickfan.fanout.backlog import CONTROLS_MAX
+from tickfan.fanout.openings import OPENINGS_MAX
 from tickfan.fanout.serving import STEP_BYTES
 
 HELD_MAX = 2 * STEP_BYTES

@@ -9,7 +9,7 @@ from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.core.history import OVERHEAD_BYTES
 from tickfan.core.spec import Delivery, FeedSpec
-from tickfan.fanout.backlog import OPENINGS_MAX
+from tickfan.fanout.openings import OPENINGS_MAX
 
 
 @pytest.mark.parametrize("wire", WIRES)
