@@ -135,6 +135,8 @@ class Opening:
     again: set[str]  # feeds read before: what is older may still be on its way
     has_snapshots: bool
     starts: dict[str, int] = field(default_factory=dict)  # where feeds are resumed
+    # The conflated channels that its snapshot still has to have.
+    quotes: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -188,11 +190,18 @@ class Watch:
                     opening = len(self.openings) + 1 if name in self.quoted else 0
                     self.unasked[name] = log.settled[name], len(log.values[name]), opening
                 self.quoted.add(name)
+        quotes = {
+            name
+            for name in CONFLATED
+            if has_snapshots
+            and log.values[name]
+            and any(pattern.matches(name) for pattern in new.values())
+        }
         fresh = {name for name in LOSSLESS if not self.covers(name)}
         self.patterns |= new
         again = {feed for feed in FEEDS if any(self.sessions[name] for name in of_feed(feed))}
         self.openings.append(
-            Opening(log.now, dict(log.streams), list(resets), again, has_snapshots)
+            Opening(log.now, dict(log.streams), list(resets), again, has_snapshots, quotes=quotes)
         )
         for name in sorted(fresh):
             if not self.covers(name):
@@ -207,6 +216,8 @@ class Watch:
 
     def unsubscribe(self, text: str) -> None:
         del self.patterns[text]
+        for opening in self.openings:
+            opening.quotes = {name for name in opening.quotes if self.covers(name)}
         for name, sessions in self.sessions.items():
             if sessions and sessions[-1].end is None and not self.covers(name):
                 sessions[-1].end = self.log.now
@@ -247,6 +258,8 @@ class Watch:
     def _end(self) -> None:
         self.ended += 1
         assert self.ended == self.begun
+        quotes = self.openings[self.ended - 1].quotes
+        assert not quotes or self.is_over, f"a snapshot without {quotes}"
         for name in LOSSLESS:
             session = self._session(name)
             if session is None or session.opening != self.ended or session.end is not None:
@@ -276,6 +289,8 @@ class Watch:
         assert not self.is_over, "something comes after the end that was asked for"
         if name in CONFLATED:
             assert event["data"][0] == self.log.values[name][seq - 1]
+            if is_snapshot:
+                self.openings[self.begun - 1].quotes.discard(name)
             assert seq >= self.values.get(name, 0), f"{name}: an older value after a newer one"
             settled, _, opening = self.unasked.get(name, NONE_UNASKED)
             assert seq > settled or self.begun < opening, f"{name}: a value of before"

@@ -170,6 +170,7 @@ async def test_to_subscribe_and_unsubscribe_unread_piles_up_nothing() -> None:
     names = [one["event"] for one in client.events if one["event"] != "filler"]
     begin = len(names) - 1 - names[::-1].index("subscribed")
     assert names[begin:] == ["subscribed", *["update"] * 150, "snapshot_end"]
+    assert names.count("update") == 150 + 150, "those of before it stopped to read"
 
 
 @skips_time

@@ -345,22 +345,24 @@ class AnyOrder(RuleBasedStateMachine):
         interval_ms=st.sampled_from([None, 20, 40, 80]),
         back=st.sampled_from([None, None, None, 0, 5]),
         has_snapshots=snapshots,
+        times=st.sampled_from([1, 1, 1, 4]),
     )
     def subscribe(
         self, who: int, texts: list[str], interval_ms: int | None, back: int | None,
-        has_snapshots: bool,
+        has_snapshots: bool, times: int,
     ) -> None:  # fmt: skip
-        """Also with a cursor, which may come too late."""
+        """Also with a cursor, which may come too late; and again and again in one turn."""
         guest = self._pick(who)
         if guest.client.reason is None:
             cursor = None
             if back is not None and self.cursors:
                 cursor = self.cursors[-1 - back % len(self.cursors)]
-            self.loop.within(
-                lambda: self._subscribe(
-                    guest, texts, interval_ms, cursor, has_snapshots=has_snapshots
+            for _ in range(times):
+                self.loop.within(
+                    lambda: self._subscribe(
+                        guest, texts, interval_ms, cursor, has_snapshots=has_snapshots
+                    )
                 )
-            )
 
     @precondition(lambda self: self.guests)
     @rule(who=st.integers(0, CLIENTS_MAX), which=st.integers(0, 3))
