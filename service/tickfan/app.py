@@ -207,7 +207,7 @@ class Service:
 
     def refuse_new(self) -> None:
         """Fail readiness and turn newcomers away."""
-        self.admission.is_draining = True
+        self.admission.refuse_new()
 
     async def drain(self, spread_s: float) -> None:
         """Ask every client to leave, spread over ``spread_s`` with jitter; wait for none.

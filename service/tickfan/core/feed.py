@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tickfan.core.awaited import Awaited
 from tickfan.core.cursor import START, place
 from tickfan.core.errors import Poison
 from tickfan.core.history import OVERHEAD_BYTES, History
@@ -83,8 +84,9 @@ class Feed:
     """The state of one feed: its channels, its history, its source."""
 
     __slots__ = (
-        "_beginnings", "channels", "confirmed_after", "first_seq", "heard_ms", "history", "index",
-        "is_lossless", "largest", "name", "newest", "patterns", "schema", "since_ms", "size_most",
+        "_beginnings", "awaited", "channels", "confirmed_after", "first_seq", "heard_ms", "history",
+        "index", "is_lossless", "largest", "name", "newest", "patterns", "schema", "since_ms",
+        "size_most",
         "spec", "state_size", "upstream", "why",
     )  # fmt: skip
 
@@ -121,6 +123,8 @@ class Feed:
         self.why = ""
         # When the last message came, in ms since 1970 UTC; 0 before the first.
         self.heard_ms = 0
+        # Clients that have a cursor from another replica, which has read further.
+        self.awaited = Awaited()
         # Conflated: values not changed since this version may be out of date.
         self.confirmed_after = 0
 

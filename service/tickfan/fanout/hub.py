@@ -106,6 +106,8 @@ class Hub:
         for audience in channel.audiences:
             audience.receive(update)
         feed.newest = update
+        if update.seq >= feed.awaited.lowest:
+            feed.awaited.reach(update.seq)
 
     def upstream(self, feed: Feed, state: Upstream, why: str, now_ms: int) -> None:
         """Note how a feed's source is doing, and tell its subscribers of a change."""
@@ -119,6 +121,7 @@ class Hub:
             # All that was published meanwhile has been read back.
             feed.confirmed_after = 0
         feed.upstream, feed.why, feed.since_ms = state, why, now_ms
+        feed.awaited.reach()
         self._tell(feed)
 
     def reset(self, feed: Feed, reason: str) -> None:

@@ -110,7 +110,8 @@ class Subscriptions:
         """What :meth:`subscribe` will have to find for the plan.
 
         ``connection`` None: it is the first of a connection that is not here
-        yet. If it is large, let it take its steps first.
+        yet. If it is large, let it take its steps first. Raises
+        :class:`~tickfan.core.errors.Refusal` for a cursor that is none, or that comes too late.
         """
         until = plan.request.until
         held: Mapping[Pattern, tuple[Grant, ...]] = {}
@@ -120,6 +121,8 @@ class Subscriptions:
             plan = self._planner.fit(plan, held)
             if connection.lossless is not None:
                 had = connection.lossless.channels
+                if plan.request.places() is not None:
+                    raise Refusal("late_cursor", "a cursor goes with the first subscribe", "cursor")
         asked = plan.granted.values() if plan.request.snapshot else ()
         survey = Survey([selector for grants in asked for selector, _ in grants], had)
         return self._prepared(format_, until, {**held, **plan.granted}, survey)
@@ -152,12 +155,9 @@ class Subscriptions:
         """Grant what was planned and still can be, and start to send it.
 
         ``prepared`` was made for this plan. Nothing is sent if every pattern is
-        refused. Raises :class:`~tickfan.core.errors.Refusal` for a cursor that is
-        none, or that comes too late.
+        refused.
         """
         places = plan.request.places()
-        if places is not None and connection.lossless is not None:
-            raise Refusal("late_cursor", "a cursor goes with the first subscribe", "cursor")
         plan = self._planner.fit(plan, connection.grants)
         if not plan.granted:
             return Granted(None, plan.refusals)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+from contextlib import contextmanager
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,14 +17,14 @@ from aiohttp import web
 
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
-from tickfan.core.feed import Upstream
 from tickfan.session.account import account
+from tickfan.transports.catchup import BEHIND_S, caught_up
 from tickfan.transports.credentials import IDENTITY
 from tickfan.transports.errors import error_response
 from tickfan.wire import events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tickfan.access.gate import Gate
     from tickfan.access.identity import Identity
@@ -58,12 +59,6 @@ ASK_NEXT = "Tickfan-Ask-Next"
 """The header of a proxy that can ask another replica, and needs a status to do so.
 
 A stream is else answered 200 before it is refused, which no proxy understands."""
-
-BEHIND_S = 4.5
-"""How long a replica may lag behind a cursor.
-
-A half-open link to the broker is found within ``probe_interval_s`` + ``probe_timeout_s``
-(4 s by default), and a cursor of a stream that is no more is answered within 5 s."""
 
 
 class Limits(NamedTuple):
@@ -118,8 +113,8 @@ class Admission:
         # Bound once: a client that leaves costs a line, and to bind is half of it.
         self._log = log.bind()
         self.is_draining = False
-        # Streams that wait for this replica to catch up, or search: not connections yet,
-        # and bounded as if they were.
+        self.behind_s = BEHIND_S
+        # Streams that are counted as connections, and are none yet.
         self._waiting = 0
 
     def refuses(self, identity: Identity, *, lossless: bool, is_in: bool = False) -> Reason | None:
@@ -155,47 +150,34 @@ class Admission:
         response.headers["Retry-After"] = str(math.ceil(self.retry_ms(reason) / 1000))
         return response
 
-    async def wait_for(
-        self, places: Mapping[str, Place] | None, *, is_in: bool = False
-    ) -> Reason | None:
-        """Wait until this replica has read as far as a cursor; why not to go on.
+    def refuse_new(self) -> None:
+        """Turn newcomers away, and those who wait for their cursor."""
+        self.is_draining = True
+        for feed in self.feeds.values():
+            feed.awaited.reach()
 
-        A client that comes from another replica may be ahead of this one. Its cursor is
-        judged when the feed is live and has had the time in which a dead link would have
-        shown, and not before. What is not there by then is lost.
-        """
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count as a connection what is none yet: a stream that waits, or searches."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    async def wait_for(self, places: Mapping[str, Place] | None) -> Reason | None:
+        """Wait until this replica has read as far as a cursor; why not to go on."""
         if places is None:
             return None
-        self._waiting += not is_in
-        try:
-            return await self._caught_up(places)
-        finally:
-            self._waiting -= not is_in
+        return await caught_up(
+            self.loop, self.feeds, places, lambda: self.is_draining, self.behind_s
+        )
 
-    async def ready(
-        self, prepared: Prepared, transport: asyncio.Transport, *, is_in: bool = False
-    ) -> None:
+    async def ready(self, prepared: Prepared, transport: asyncio.Transport) -> None:
         """Let a large command find what it needs, with pauses, while its client is there."""
-        if not prepared.is_large:
-            return
-        steps = takewhile(lambda _: not transport.is_closing(), prepared.steps())
-        self._waiting += not is_in
-        try:
+        if prepared.is_large:
+            steps = takewhile(lambda _: not transport.is_closing(), prepared.steps())
             await self._background.run(steps)
-        finally:
-            self._waiting -= not is_in
-
-    async def _caught_up(self, places: Mapping[str, Place]) -> Reason | None:
-        deadline = self.clock.time() + BEHIND_S
-        while behind := self.feeds.behind(places):
-            if self.is_draining:
-                return closing.DRAIN
-            if any(feed.upstream is not Upstream.LIVE for feed in behind):
-                return closing.STARTING
-            if self.clock.time() > deadline:
-                return None
-            await asyncio.sleep(POLL_S)
-        return None
 
     def retry_ms(self, reason: Reason | None = None) -> int:
         """A reconnect delay with jitter, so that a cut does not bring a storm."""

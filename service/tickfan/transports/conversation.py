@@ -56,7 +56,8 @@ class Conversation(Messages):
     """One client's commands and our answers."""
 
     __slots__ = (
-        "_decode", "_identity", "_kind", "_protocol", "_remote", "_turned_away", "format",
+        "_decode", "_has_waited", "_identity", "_kind", "_protocol", "_remote", "_turned_away",
+        "format",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +79,8 @@ class Conversation(Messages):
         is_json = protocol == JSON_V1
         self._decode = commands.decode_json if is_json else commands.decode_msgpack
         self._kind = frames.TEXT if is_json else frames.BINARY
+        # It has been given time for its cursor.
+        self._has_waited = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Welcome the client, or send it away."""
@@ -173,7 +176,14 @@ class Conversation(Messages):
             return
         prepared = admission.subscriptions.prepare(plan, self.format, connection)
         grant = partial(self._grant, plan, prepared, command_id)
-        self._when_ready(prepared, plan.places(), grant, command_id)
+        self._when_ready(prepared, self._ahead(plan.places()), grant, command_id)
+
+    def _ahead(self, places: Places) -> Places:
+        """The places to wait for. Once: a connection could keep a wait for ever."""
+        if not places or self._has_waited or not self.admission.feeds.behind(places):
+            return None
+        self._has_waited = True
+        return places
 
     def _authenticate(self, token: str, command_id: CommandId) -> None:
         """Go on as the bearer of another token, whose key may have to be looked for."""
@@ -253,9 +263,9 @@ class Conversation(Messages):
         """Do a command when this replica has read as far as the cursor, and has searched."""
         try:
             try:
-                refused = await self.admission.wait_for(places, is_in=True)
+                refused = await self.admission.wait_for(places)
                 if refused is None:
-                    await self.admission.ready(prepared, self.transport, is_in=True)
+                    await self.admission.ready(prepared, self.transport)
             finally:
                 self._task = None
             if self.connection is not None and refused is not None:

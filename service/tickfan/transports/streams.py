@@ -129,19 +129,9 @@ async def run(  # noqa: PLR0913 - one call, by both wires
         try:
             await admission.drained(transport)
             if admission.tune(transport):
-                reason = (
-                    stream.come_from(remote)
-                    or admission.refuses(identity, lossless=plan.is_lossless)
-                    or await admission.wait_for(plan.places())
+                reason = stream.come_from(remote) or await stream.come_in(
+                    handler, transport, plan, identity, remote
                 )
-                if reason is None:
-                    prepared = admission.subscriptions.prepare(plan, format_)
-                    await admission.ready(prepared, transport)
-                    if transport.is_closing():  # and not all was found
-                        return
-                    # A job of the slices, or a hundred that come at once hold the loop.
-                    begin = partial(stream.begin, handler, plan, prepared, identity, remote)
-                    reason = await admission.slices.run(begin)
                 if reason is not None and not transport.is_closing():
                     # 200, retry:, status and closing: an EventSource comes back.
                     status, retry_ms = events.status_of_all(plan.feeds), admission.retry_ms(reason)
@@ -192,6 +182,29 @@ class Stream(Guest):
         self._format = format_
         self._last = LAST_CHUNK if is_chunked else b""
         self._behind = 0
+
+    async def come_in(
+        self,
+        handler: Handler,
+        transport: asyncio.Transport,
+        plan: Plan,
+        identity: Identity,
+        remote: str,
+    ) -> Reason | None:
+        """Begin when all that it needs is here; or why not. Meanwhile it counts as a connection."""
+        admission = self.admission
+        if refused := admission.refuses(identity, lossless=plan.is_lossless):
+            return refused
+        with admission.counted():
+            if refused := await admission.wait_for(plan.places()):
+                return refused
+            prepared = admission.subscriptions.prepare(plan, self._format)
+            await admission.ready(prepared, transport)
+        if transport.is_closing():  # and not all was found
+            return closing.LOST
+        # A job of the slices, or a hundred that come at once hold the loop.
+        begin = partial(self.begin, handler, plan, prepared, identity, remote)
+        return await admission.slices.run(begin)
 
     def begin(
         self, handler: Handler, plan: Plan, prepared: Prepared, identity: Identity, remote: str

@@ -475,6 +475,33 @@ async def wait_ahead(wire: Wire) -> None:
     await until(lambda: asyncio.all_tasks() - before, "a command that waits has a task")
 
 
+async def test_a_connection_waits_for_a_cursor_once(service: Live) -> None:
+    """Another one, after all was unsubscribed, is judged at once; a late one is refused so."""
+    service.service.admission.behind_s = 3600.0
+    awaited = service.service.feeds["trades"].awaited
+    told: list[dict[str, Any]] = []
+
+    async def answer(number: int) -> dict[str, Any]:
+        while not told or told[-1].get("id") != number:
+            told.append(orjson.loads((await wire.frame()).body))
+        return told[-1]
+
+    async with connect(service, upgrade()) as wire:
+        await wait_ahead(wire)
+        await until(lambda: len(awaited) == 1)
+        for number in range(7):
+            await service.publish("trades.A", number)
+        assert (await answer(1))["t"] == "subscribed"
+        further = AHEAD.replace(b"1~trades.5.", b"1~trades.zzzzz.")
+        wire.send_frame(TEXT, further.replace(b'"id":1', b'"id":2'))
+        assert (await answer(2))["code"] == "late_cursor"
+        wire.send_frame(TEXT, b'{"op":"unsubscribe","id":3,"channels":["trades.A"]}')
+        wire.send_frame(TEXT, further.replace(b'"id":1', b'"id":4'))
+        [grant] = (await answer(4))["channels"]
+        assert grant["recovered"] is False
+        assert not len(awaited)
+
+
 async def test_who_leaves_while_its_command_waits_is_let_go(service: Live) -> None:
     """Nothing is granted to it later."""
     tasks = len(asyncio.all_tasks())

@@ -424,6 +424,18 @@ async def test_whoever_waited_for_its_cursor_gives_its_place_back(
 
 
 @BOTH
+async def test_whoever_goes_waits_no_more(service: Live, kind: str) -> None:
+    """Its place is free at once, and not when its time is over."""
+    service.service.admission.behind_s = 3600.0
+    awaited = service.service.feeds["trades"].awaited
+    async with connect(service, request(f"/v1/{kind}?{AHEAD}")) as wire:
+        await wire.head()
+        await until(lambda: len(awaited) == 1)
+    await until(lambda: not len(awaited))
+    await until(lambda: not service.client.server.runner.server.connections)  # type: ignore[union-attr]
+
+
+@BOTH
 async def test_who_waits_for_a_feed_that_goes_down_is_sent_elsewhere(
     service: Live, kind: str
 ) -> None:

@@ -24,8 +24,8 @@ from tickfan.ingest import SOURCES_MAX
 from tickfan.session import laggards
 from tickfan.transports import (
     addresses,
-    admission,
     answers,
+    catchup,
     commands,
     conversation,
     door,
@@ -121,7 +121,7 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("errors of one command", conversation.ERRORS_MAX),
         ("events (", backlog.CONTROLS_MAX),
         ("subscriptions of a slow", openings.OPENINGS_MAX),
-        ("time that a resuming", admission.BEHIND_S),
+        ("time that a resuming", catchup.BEHIND_S),
         ("keys (", KEYS_MAX),
         ("bytes of a set", jwks.SET_BYTES_MAX),
         ("keys of a set", jwks.SET_KEYS_MAX),
