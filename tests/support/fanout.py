@@ -246,7 +246,7 @@ class Client:
         return subscriptions.subscribe(self.connection, plan, prepared, Answer())
 
     def unsubscribe(self, *patterns: str) -> None:
-        grants = [grant for grant in self.connection.grants if grant.text in patterns]
+        grants = [grant for grant in self.connection.grants if grant in patterns]
         prepared = self.fanout.subscriptions.prepare_unsubscribe(self.connection, grants)
         self.fanout.subscriptions.unsubscribe(self.connection, grants, prepared)
 

@@ -237,16 +237,18 @@ class Feed:
         self.index.add(channel)
         return channel
 
-    def looks(self, pattern: Pattern, since: int = 0) -> int:
+    def looks(self, pattern: str, since: int = 0) -> int:
         """How many channels :meth:`find` would look at; a name is looked up."""
-        return self.index.looks(pattern, since) if pattern.is_wild else 0
+        if isinstance(pattern, Pattern) and pattern.is_wild:
+            return self.index.looks(pattern, since)
+        return 0
 
-    def find(self, pattern: Pattern, since: int = 0) -> Iterable[list[Channel]]:
+    def find(self, pattern: str, since: int = 0) -> Iterable[list[Channel]]:
         """The feed's channels that match, as :meth:`~ChannelIndex.find` gives them.
 
         A channel that is named comes whenever it came.
         """
-        if pattern.is_wild:
+        if isinstance(pattern, Pattern) and pattern.is_wild:
             return self.index.find(pattern, since)
-        channel = self.channels.get(pattern.text)
+        channel = self.channels.get(pattern)
         return () if channel is None else ([channel],)

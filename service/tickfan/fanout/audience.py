@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from tickfan.core.pattern import Pattern
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from tickfan.core.feed import Channel, Feed
-    from tickfan.core.pattern import Pattern
     from tickfan.core.tally import Histogram, Tally
     from tickfan.core.update import Update
     from tickfan.wire.base import Format
@@ -34,14 +35,50 @@ A conflated flush writes at most so many bytes to everybody at once."""
 
 
 class Selector(NamedTuple):
-    """One subscribed pattern within one feed."""
+    """One subscribed pattern within one feed. A name may be its plain text."""
 
     feed: Feed
-    pattern: Pattern
+    pattern: str
 
     def matches(self, channel: Channel) -> bool:
         """Whether the channel is one of these."""
-        return channel.feed is self.feed and self.pattern.matches(channel.name)
+        pattern = self.pattern
+        return channel.feed is self.feed and (
+            pattern.matches(channel.name)
+            if isinstance(pattern, Pattern)
+            else pattern == channel.name
+        )
+
+
+class Part(NamedTuple):
+    """What is subscribed within one feed: names, and patterns with wildcards.
+
+    A client has hundreds of names: each costs its place in a set, and no object of its own.
+    """
+
+    feed: Feed
+    names: frozenset[str]
+    wild: frozenset[Pattern]
+
+    @classmethod
+    def of(cls, feed: Feed, patterns: Iterable[str]) -> Part:
+        """Those of some patterns, as they are kept."""
+        wild = frozenset([one for one in patterns if isinstance(one, Pattern) and one.is_wild])
+        names = set(patterns) - wild
+        # A set that has grown has twice the room: a copy has not.
+        return cls(feed, frozenset(names), wild)
+
+    def selectors(self) -> Iterator[Selector]:
+        """Each of them alone."""
+        for patterns in (self.names, self.wild):
+            for pattern in patterns:
+                yield Selector(self.feed, pattern)
+
+    def matches(self, channel: Channel, matching: Collection[Pattern]) -> bool:
+        """Whether the channel is one of these. ``matching`` are wildcards that match its name."""
+        return self.feed is channel.feed and (
+            channel.name in self.names or not self.wild.isdisjoint(matching)
+        )
 
 
 class Key(NamedTuple):
@@ -49,19 +86,27 @@ class Key(NamedTuple):
 
     ``interval_ms`` is None for the lossless audience. ``exclude`` holds what the same
     connection gets at a shorter interval. So a channel that several subscriptions of a
-    connection match is delivered once.
+    connection match is delivered once. Both have one part for each feed, by the feeds' names.
     """
 
     format: Format
     interval_ms: int | None
-    include: frozenset[Selector]
-    exclude: frozenset[Selector]
+    include: tuple[Part, ...]
+    exclude: tuple[Part, ...]
     until: str | None
 
     @property
     def feeds(self) -> set[Feed]:
         """The feeds that it can get updates of."""
-        return {selector.feed for selector in self.include}
+        return {part.feed for part in self.include}
+
+    def selectors(self) -> list[Selector]:
+        """What it includes."""
+        return [selector for part in self.include for selector in part.selectors()]
+
+    def wildcards(self) -> set[Pattern]:
+        """The patterns with wildcards that it includes, in whatever feeds."""
+        return set[Pattern]().union(*[part.wild for part in self.include])
 
 
 def note_flush(  # noqa: PLR0913 - one count

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tickfan.core.index import LOOKS, PatternIndex
-from tickfan.core.pattern import Pattern
-from tickfan.fanout.audience import MEMBERS_MAX, Selector
+from tickfan.fanout.audience import MEMBERS_MAX
 from tickfan.fanout.conflated import ConflatedAudience
 from tickfan.fanout.finding import LOOKS_AT_ONCE, Reach
 from tickfan.fanout.lossless import LosslessAudience
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from tickfan.clock import Clock
     from tickfan.core.changes import ChangeLog
     from tickfan.core.feed import Channel, Feed
+    from tickfan.core.pattern import Pattern
     from tickfan.core.tally import Tally
     from tickfan.fanout.audience import Key
     from tickfan.fanout.background import Background
@@ -61,7 +61,8 @@ class Directory:
         self._home: dict[ConflatedAudience, TickGroup] = {}
         # A new channel finds its audiences by its name, if somebody waits for it,
         # or by its words; not by asking every audience, nor every wildcard.
-        self._exact: dict[str, dict[Key, None]] = {}
+        # Most names are waited for by one key: a dict of its own would be four times as large.
+        self._exact: dict[str, Key | dict[Key, None]] = {}
         # Keys wait under patterns, whatever the feeds are: most wildcards are asked of several.
         self._wild: PatternIndex[Key] = PatternIndex()
 
@@ -87,7 +88,7 @@ class Directory:
             siblings = self._audiences.get(key)
             return siblings[0].channels if siblings else None
 
-        return Reach(key.include, known)
+        return Reach(key.selectors(), known)
 
     def join_lossless(self, member: Subscriber, key: Key, reach: Reach) -> LosslessAudience:
         """Put the member into a lossless audience with this key."""
@@ -127,17 +128,14 @@ class Directory:
 
     def add_channel(self, channel: Channel) -> None:
         """Link a new channel with the audiences that are due it."""
-        keys = self._exact.pop(channel.name, {})
-        matching: set[Selector] = set()
-        for pattern, waiting in self._wild.find(channel.name):
-            selector = Selector(channel.feed, pattern)
-            matching.add(selector)
-            keys.update((key, None) for key in waiting if selector in key.include)
-        if any(key.exclude for key in keys):
-            matching.add(Selector(channel.feed, Pattern(channel.name)))
+        keys = _as_dict(self._exact.pop(channel.name, {}))
+        found = self._wild.find(channel.name)
+        for pattern, waiting in found:
+            keys.update((key, None) for key in waiting if _includes(key, channel.feed, pattern))
+        matching = {pattern for pattern, _ in found}
         for key in keys:
             # What a key excludes waits here, too: its members get it at a shorter interval.
-            if key.exclude.isdisjoint(matching):
+            if not any(part.matches(channel, matching) for part in key.exclude):
                 siblings = self._audiences[key]
                 siblings[0].channels.add(channel)  # it is one set for all of them
                 for audience in siblings:
@@ -192,7 +190,9 @@ class Directory:
             self._index(key)
             reach.finish()
             reach.channels.difference_update(*taken)
-            audience.channels = reach.channels
+            # A set that has grown has twice the room: of a copy this is given back.
+            few = len(reach.channels) <= LOOKS_AT_ONCE
+            audience.channels = set(reach.channels) if few else reach.channels
         siblings.append(audience)
         if isinstance(audience, LosslessAudience):
             for channel in audience.channels:
@@ -200,10 +200,17 @@ class Directory:
         return audience
 
     def _index(self, key: Key) -> None:
-        self._wild.add(key, {pattern for _, pattern in key.include if pattern.is_wild})
-        for feed, pattern in key.include:
-            if not pattern.is_wild and pattern.text not in feed.channels:
-                self._exact.setdefault(pattern.text, {})[key] = None
+        self._wild.add(key, key.wildcards())
+        exact = self._exact
+        for feed, names, _ in key.include:
+            for name in names:
+                if name in feed.channels:
+                    continue
+                held = exact.setdefault(name, key)
+                if isinstance(held, dict):
+                    held[key] = None
+                elif held is not key:
+                    exact[name] = {held: None, key: None}
 
     def _end_if_empty(self, audience: Audience) -> None:
         if audience.members:
@@ -225,10 +232,12 @@ class Directory:
                     pass
 
     def _unindex(self, key: Key) -> None:
-        self._wild.remove(key, {pattern for _, pattern in key.include if pattern.is_wild})
-        for _, pattern in key.include:
-            if not pattern.is_wild:
-                _drop(self._exact, pattern.text, key)
+        self._wild.remove(key, key.wildcards())
+        for _, names, _ in key.include:
+            for name in names:
+                _drop(self._exact, name, key)
+        if not self._exact:
+            self._exact = {}  # a dict keeps the room that it once had
 
     def _flusher(self, flush_ms: int) -> Flusher:
         flusher = self._flushers.get(flush_ms)
@@ -245,9 +254,19 @@ def _unlink(audience: LosslessAudience, channels: Sequence[Channel]) -> Iterator
         yield
 
 
-def _drop(index: dict[str, dict[Key, None]], name: str, key: Key) -> None:
-    keys = index.get(name)
-    if keys is not None:
-        keys.pop(key, None)
-        if not keys:
+def _includes(key: Key, feed: Feed, pattern: Pattern) -> bool:
+    return any(part.feed is feed and pattern in part.wild for part in key.include)
+
+
+def _as_dict(held: Key | dict[Key, None]) -> dict[Key, None]:
+    return held if isinstance(held, dict) else {held: None}
+
+
+def _drop(index: dict[str, Key | dict[Key, None]], name: str, key: Key) -> None:
+    held = index.get(name)
+    if isinstance(held, dict):
+        held.pop(key, None)
+        if not held:
             del index[name]
+    elif held == key:
+        del index[name]

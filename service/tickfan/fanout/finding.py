@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tickfan.core.pattern import is_wild
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
@@ -40,7 +42,7 @@ class Search:
         self.wild = 0
         for feed, pattern in selectors:
             self.feeds.add(feed)
-            self.wild += pattern.is_wild
+            self.wild += is_wild(pattern)
         # How many channels the feeds had when the last full look at them began.
         self._since: dict[Feed, int] = {}
         self._is_paced = False
@@ -85,7 +87,7 @@ class Search:
             return []
         return [
             selector for selector in self._due()
-            if selector.feed in grown or not selector.pattern.is_wild
+            if selector.feed in grown or not is_wild(selector.pattern)
         ]  # fmt: skip
 
     def _lengths(self) -> dict[Feed, int]:

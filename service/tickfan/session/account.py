@@ -21,5 +21,5 @@ def account(connection: Connection) -> dict[str, Any]:
         "connection": connection.id,
         "remote": connection.remote,
         "channels": len(connection.grants),
-        "patterns": [pattern.text for pattern in islice(connection.grants, PATTERNS_TOLD)],
+        "patterns": [str(pattern) for pattern in islice(connection.grants, PATTERNS_TOLD)],
     }

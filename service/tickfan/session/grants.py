@@ -6,16 +6,15 @@ Must not know how a request came in, which audiences there are, or sockets.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tickfan.core import cursor as cursors
 from tickfan.core.errors import Refusal
 from tickfan.core.pattern import Pattern
-from tickfan.fanout.audience import Selector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
     from tickfan.access.identity import Identity
     from tickfan.core.cursor import Place
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
 REQUEST_FIELDS = ("channels", "cursor", "interval_ms", "snapshot", "until")
 
-PATTERNS_KEPT = 10_000
-"""Patterns that are remembered with their grants: those that were asked for last. Each
-takes about 1 KB."""
+PATTERNS_KEPT = 2_000
+"""Patterns that are remembered with their grants: those that were asked for last. They take
+some 2 MB at most, whoever has asked for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +55,25 @@ class Request:
 
 
 class Grant(NamedTuple):
-    """One pattern within one feed, as granted. ``interval_ms`` None: lossless.
+    """How some pattern is granted within one feed. ``interval_ms`` None: lossless.
 
-    Connections that are granted the same share it.
+    All patterns that are granted alike share it.
     """
 
-    selector: Selector
+    feed: Feed
     interval_ms: int | None
-
-    @property
-    def feed(self) -> Feed:
-        """The feed that the pattern is granted in."""
-        return self.selector.feed
-
-    @property
-    def pattern(self) -> Pattern:
-        """The pattern that was asked for."""
-        return self.selector.pattern
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What of a request can be granted, one grant a feed, and what not.
 
-    It is made once, when the request comes in, and goes with it to the end.
+    It is made once, when the request comes in, and goes with it to the end. ``granted`` are
+    the patterns as a connection keeps them (:attr:`.Pattern.kept`).
     """
 
     request: Request
-    granted: dict[Pattern, tuple[Grant, ...]] = field(default_factory=dict)
+    granted: dict[str, tuple[Grant, ...]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
 
     @property
@@ -130,11 +120,6 @@ class Rules:
             if step >= interval_ms:
                 return step
         return self.intervals_ms[-1]
-
-
-# Made by the thousand. To call the class takes twice as long: its __new__ is in Python.
-_selector: Callable[[tuple[Feed, Pattern]], Selector] = partial(tuple.__new__, Selector)
-_grant: Callable[[tuple[Selector, int | None]], Grant] = partial(tuple.__new__, Grant)
 
 
 def parse_request(fields: Mapping[str, Any], channels_max: int) -> Request:
@@ -219,6 +204,8 @@ class Planner:
         # once costs a later subscription neither time nor memory.
         self._grants = lru_cache(PATTERNS_KEPT)(self._grants_of)
         self._intervals = lru_cache(len(rules.intervals_ms))(self._intervals_of)
+        # Few feeds are granted together: patterns that are granted alike share one tuple.
+        self._shared = lru_cache(PATTERNS_KEPT)(tuple[Grant, ...])
 
     def plan(self, request: Request, identity: Identity) -> Plan:
         """Grant each pattern in every feed that it can match; refuse the rest, one by one.
@@ -233,14 +220,14 @@ class Planner:
             if isinstance(wish, Refusal):
                 plan.refusals.append(wish)
                 continue
-            pattern, grants = self._grants(wish, asked_ms)
+            kept, grants = self._grants(wish, asked_ms)
             if grants:
-                plan.granted[pattern] = grants
+                plan.granted[kept] = grants
             else:
-                plan.refusals.append(self._feeds.no_feed(pattern.text, identity.reads))
+                plan.refusals.append(self._feeds.no_feed(wish.text, identity.reads))
         return plan
 
-    def fit(self, plan: Plan, held: Collection[Pattern]) -> Plan:
+    def fit(self, plan: Plan, held: Collection[str]) -> Plan:
         """What is left of a plan for a connection that has the ``held`` patterns.
 
         Together with the new ones they count against ``channels_per_connection_max``;
@@ -263,36 +250,39 @@ class Planner:
             if refusal is not None:
                 fitting.refusals.append(refusal)
             elif grants:
-                fitting.granted[wish] = grants
+                fitting.granted[wish.kept] = grants
                 count += wish not in held
         return fitting
 
     def slowed(self, grants: tuple[Grant, ...], least_ms: int) -> tuple[Grant, ...]:
         """The same grants, with no interval that is shorter than ``least_ms``."""
         least_ms = self._rules.round_up(least_ms)
-        return tuple(
+        slowed = [
             grant
             if grant.interval_ms is None or grant.interval_ms >= least_ms
             else grant._replace(interval_ms=least_ms)
             for grant in grants
-        )
+        ]
+        return self._shared(tuple(slowed))
 
-    def _grants_of(self, pattern: Pattern, asked_ms: int) -> tuple[Pattern, tuple[Grant, ...]]:
-        return pattern, tuple(
-            [
-                _grant((_selector((feed, pattern)), interval_ms))
-                for feed, interval_ms in self._intervals(asked_ms)
-                if feed.overlaps(pattern)
-            ]
-        )
+    def _grants_of(self, pattern: Pattern, asked_ms: int) -> tuple[str, tuple[Grant, ...]]:
+        grants = [grant for grant in self._intervals(asked_ms) if grant.feed.overlaps(pattern)]
+        for grant in grants:
+            channel = grant.feed.channels.get(pattern.text)
+            if channel is not None:  # its name is there already
+                return channel.name, self._shared(tuple(grants))
+        return pattern.kept, self._shared(tuple(grants))
 
-    def _intervals_of(self, asked_ms: int) -> tuple[tuple[Feed, int | None], ...]:
-        """At which interval each feed is granted; None: it is lossless."""
+    def _intervals_of(self, asked_ms: int) -> tuple[Grant, ...]:
+        """How each feed is granted."""
         round_up = self._rules.round_up
         return tuple(
             [
                 # A client may ask for fewer values than the feed gives, never for more.
-                (feed, None if feed.is_lossless else round_up(max(asked_ms, feed.spec.interval_ms)))
+                Grant(
+                    feed,
+                    None if feed.is_lossless else round_up(max(asked_ms, feed.spec.interval_ms)),
+                )
                 for feed in self._feeds.values()
             ]
         )

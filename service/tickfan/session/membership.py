@@ -9,7 +9,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from tickfan.core import closing
-from tickfan.fanout.audience import Key
+from tickfan.core.pattern import is_wild
+from tickfan.fanout.audience import Key, Part
 from tickfan.fanout.lossless import LosslessAudience
 from tickfan.fanout.replay import HistoryReplay
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from tickfan.access.identity import Identity
     from tickfan.core.cursor import Place
     from tickfan.core.feed import Channel, Feed
-    from tickfan.core.pattern import Pattern
-    from tickfan.fanout.audience import Selector
     from tickfan.fanout.conflated import ConflatedAudience
     from tickfan.fanout.directory import Directory
     from tickfan.fanout.finding import Prepared, Reach
@@ -61,8 +60,9 @@ class Connection:
         self.leaves_at, self.leaves_as = inf, closing.MAX_AGE
         # Since when it has been found behind at each look (inf: that is told); None: it was not.
         self.behind_since: float | None = None
-        # A later request for the same pattern replaces the earlier one.
-        self.grants: dict[Pattern, tuple[Grant, ...]] = {}
+        # By pattern, as it is kept: a name is its plain text. A later request for the same
+        # pattern replaces the earlier one.
+        self.grants: dict[str, tuple[Grant, ...]] = {}
         self.feeds: tuple[Feed, ...] = ()
         self.conflated: dict[int, ConflatedAudience] = {}
 
@@ -91,7 +91,7 @@ class Connection:
         return due.__contains__
 
     def take_grants(
-        self, granted: Mapping[Pattern, tuple[Grant, ...]], feeds: Iterable[Feed]
+        self, granted: Mapping[str, tuple[Grant, ...]], feeds: Iterable[Feed]
     ) -> set[Feed]:
         """Add grants; returns the lossless feeds that are new to the connection.
 
@@ -103,13 +103,13 @@ class Connection:
         return {feed for feed in self.feeds if feed.is_lossless and feed not in had}
 
     def replace_grants(
-        self, granted: Mapping[Pattern, tuple[Grant, ...]], feeds: Iterable[Feed]
+        self, granted: Mapping[str, tuple[Grant, ...]], feeds: Iterable[Feed]
     ) -> None:
         """Have these grants and no others. ``feeds`` are those of them."""
         self.grants = dict(granted)
         self.feeds = tuple(feeds)
 
-    def drop_grants(self, patterns: Iterable[Pattern], feeds: Iterable[Feed]) -> bool:
+    def drop_grants(self, patterns: Iterable[str], feeds: Iterable[Feed]) -> bool:
         """Remove the grants of these patterns; returns whether there were any.
 
         ``feeds`` are those of the grants that are left.
@@ -124,39 +124,44 @@ class Connection:
 
 
 def keys_of(
-    format_: Format, until: str | None, held: Iterable[tuple[Grant, ...]]
+    format_: Format, until: str | None, held: Mapping[str, tuple[Grant, ...]]
 ) -> tuple[Key | None, dict[int, Key]]:
     """What some grants together make a connection due: the lossless key, those by interval."""
-    lossless: set[Selector] = set()
-    by_interval: dict[int, set[Selector]] = {}
-    for grants in held:
-        for selector, interval_ms in grants:
-            if interval_ms is None:
-                lossless.add(selector)
-            else:
-                by_interval.setdefault(interval_ms, set()).add(selector)
-    key = Key(format_, None, frozenset(lossless), frozenset(), until) if lossless else None
+    lossless: dict[Feed, list[str]] = {}
+    by_interval: dict[int, dict[Feed, list[str]]] = {}
+    for pattern, grants in held.items():
+        for feed, interval_ms in grants:
+            of = lossless if interval_ms is None else by_interval.setdefault(interval_ms, {})
+            of.setdefault(feed, []).append(pattern)
+    key = Key(format_, None, _parts(lossless), (), until) if lossless else None
     return key, _conflated_keys(format_, until, by_interval)
 
 
+def _parts(of: Mapping[Feed, Iterable[str]]) -> tuple[Part, ...]:
+    return tuple([Part.of(feed, of[feed]) for feed in sorted(of, key=lambda feed: feed.name)])
+
+
 def _conflated_keys(
-    format_: Format, until: str | None, by_interval: Mapping[int, set[Selector]]
+    format_: Format, until: str | None, by_interval: Mapping[int, Mapping[Feed, Iterable[str]]]
 ) -> dict[int, Key]:
     keys: dict[int, Key] = {}
-    shorter: set[Selector] = set()
+    shorter: dict[Feed, set[str]] = {}
     for interval_ms in sorted(by_interval):
-        include = by_interval[interval_ms]
-        feeds = {selector.feed for selector in include}
-        wild = {selector.feed for selector in include if selector.pattern.is_wild}
+        of = by_interval[interval_ms]
+        include = _parts(of)
         # A channel that several subscriptions match comes once, at the shortest
         # interval. Two names never match the same one: they are two names.
-        exclude = frozenset(
-            selector
-            for selector in shorter
-            if selector.feed in (feeds if selector.pattern.is_wild else wild)
-        )
-        keys[interval_ms] = Key(format_, interval_ms, frozenset(include), exclude, until)
-        shorter |= include
+        exclude = [
+            Part.of(
+                part.feed,
+                [one for one in shorter.get(part.feed, ()) if part.wild or is_wild(one)],
+            )
+            for part in include
+        ]
+        excluded = tuple([part for part in exclude if part.names or part.wild])
+        keys[interval_ms] = Key(format_, interval_ms, include, excluded, until)
+        for feed, patterns in of.items():
+            shorter.setdefault(feed, set()).update(patterns)
     return keys
 
 

@@ -9,6 +9,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tickfan.core.errors import Refusal
+from tickfan.core.pattern import pattern_of
+from tickfan.fanout.audience import Selector
 from tickfan.fanout.finding import Prepared, Survey
 from tickfan.fanout.openings import Opening
 from tickfan.session.grants import Planner
@@ -65,7 +67,7 @@ class Granted(NamedTuple):
 class Narrowed(NamedTuple):
     """What is left of a connection's grants with another token."""
 
-    kept: Mapping[Pattern, tuple[Grant, ...]]
+    kept: Mapping[str, tuple[Grant, ...]]
     dropped: list[Pattern]
     prepared: Prepared
 
@@ -114,7 +116,7 @@ class Subscriptions:
         :class:`~tickfan.core.errors.Refusal` for a cursor that is none, or that comes too late.
         """
         until = plan.request.until
-        held: Mapping[Pattern, tuple[Grant, ...]] = {}
+        held: Mapping[str, tuple[Grant, ...]] = {}
         had: set[Channel] = set()
         if connection is not None:
             until, held = connection.subscriber.until, connection.grants
@@ -123,11 +125,12 @@ class Subscriptions:
                 had = connection.lossless.channels
                 if plan.request.places() is not None:
                     raise Refusal("late_cursor", "a cursor goes with the first subscribe", "cursor")
-        asked = plan.granted.values() if plan.request.snapshot else ()
-        survey = Survey([selector for grants in asked for selector, _ in grants], had)
+        asked = plan.granted.items() if plan.request.snapshot else ()
+        wanted = [Selector(feed, pattern) for pattern, grants in asked for feed, _ in grants]
+        survey = Survey(wanted, had)
         return self._prepared(format_, until, {**held, **plan.granted}, survey)
 
-    def prepare_unsubscribe(self, connection: Connection, patterns: Iterable[Pattern]) -> Prepared:
+    def prepare_unsubscribe(self, connection: Connection, patterns: Iterable[str]) -> Prepared:
         """What :meth:`unsubscribe` will have to find; as :meth:`prepare`."""
         gone = connection.grants.keys() & set(patterns)
         if not gone:
@@ -141,10 +144,10 @@ class Subscriptions:
         self,
         format_: Format,
         until: str | None,
-        held: Mapping[Pattern, tuple[Grant, ...]],
+        held: Mapping[str, tuple[Grant, ...]],
         survey: Survey,
     ) -> Prepared:
-        keys = keys_of(format_, until, held.values())
+        keys = keys_of(format_, until, held)
         lossless, conflated = keys
         each = [*conflated.values()] if lossless is None else [lossless, *conflated.values()]
         return Prepared(survey, keys, {key: self._directory.reach(key) for key in each})
@@ -184,7 +187,7 @@ class Subscriptions:
         return Granted(fields, plan.refusals)
 
     def unsubscribe(
-        self, connection: Connection, patterns: Iterable[Pattern], prepared: Prepared
+        self, connection: Connection, patterns: Iterable[str], prepared: Prepared
     ) -> None:
         """Take patterns back; what waits of them is not sent any more."""
         if connection.drop_grants(patterns, prepared.feeds()):
@@ -193,11 +196,12 @@ class Subscriptions:
 
     def narrow(self, connection: Connection, identity: Identity) -> Narrowed:
         """What a connection keeps with another token, and what :meth:`renew` has to find."""
-        kept: dict[Pattern, tuple[Grant, ...]] = {}
+        kept: dict[str, tuple[Grant, ...]] = {}
         dropped: list[Pattern] = []
-        for pattern, grants in connection.grants.items():
+        for text, grants in connection.grants.items():
+            pattern = pattern_of(text)
             if identity.reads.includes(pattern):
-                kept[pattern] = self._planner.slowed(grants, identity.interval_ms_min)
+                kept[text] = self._planner.slowed(grants, identity.interval_ms_min)
             else:
                 dropped.append(pattern)
         subscriber = connection.subscriber
@@ -253,8 +257,9 @@ class Subscriptions:
         """The fields of ``subscribed``."""
         shared: dict[Feed, dict[str, Any]] = {}
         channels: list[dict[str, Any]] = []
-        for selector, interval_ms in plan.grants:
-            feed, pattern = selector
+        wanted = [(pattern, grant) for pattern, of in plan.granted.items() for grant in of]
+        for pattern, (feed, interval_ms) in wanted:
+            selector = Selector(feed, pattern)
             if interval_ms is None:
                 is_recovered = recovered.get(feed)
                 in_feed = shared.get(feed) or events.subscribed_lossless(

@@ -14,6 +14,7 @@ import structlog
 from aiohttp import HttpVersion11, web
 
 from tickfan.core import closing
+from tickfan.core.pattern import Pattern
 from tickfan.session.subscribe import Answer
 from tickfan.transports.credentials import IDENTITY
 from tickfan.transports.errors import error_response
@@ -84,6 +85,7 @@ def _is_finished(feeds: Feeds, plan: Plan) -> bool:
     until, places = plan.request.until, plan.request.places()
     if until is None or places is None:
         return False
+    wishes = [wish for wish in plan.request.patterns if isinstance(wish, Pattern)]
     for name, place in places.items():
         feed = feeds.get(name)
         if feed is None or not feed.is_lossless or not feed.history.holds(place):
@@ -93,7 +95,7 @@ def _is_finished(feeds: Feeds, plan: Plan) -> bool:
             continue
         # A cursor moves on with its feed: this may be the end of a channel
         # that the client does not read.
-        if any(pattern.matches(update.channel.name) for pattern in plan.granted):
+        if any(wish.matches(update.channel.name) for wish in wishes):
             return True
     return False
 

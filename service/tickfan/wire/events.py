@@ -55,9 +55,9 @@ def subscribed_conflated(feed: Feed, interval_ms: int) -> Fields:
     return {**_granted(feed), "interval_ms": interval_ms}
 
 
-def subscribed_pattern(pattern: Pattern, in_feed: Fields, snapshot: str) -> Fields:
+def subscribed_pattern(pattern: str, in_feed: Fields, snapshot: str) -> Fields:
     """One pattern in one feed. ``in_feed`` was made by one of the two functions above."""
-    return {"channel": pattern.text, **in_feed, "snapshot": snapshot}
+    return {"channel": str(pattern), **in_feed, "snapshot": snapshot}
 
 
 def _granted(feed: Feed) -> Fields:

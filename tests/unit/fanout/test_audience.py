@@ -10,7 +10,7 @@ from tests.support.fanout import FEEDS, WIRES, Fanout, skips_time
 from tickfan.core import closing
 from tickfan.core.feed import Channel, Feed
 from tickfan.core.pattern import Pattern
-from tickfan.fanout.audience import MEMBERS_MAX, Key, Selector
+from tickfan.fanout.audience import MEMBERS_MAX, Key, Part, Selector
 from tickfan.wire.formats import Formats
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ quotes, trades, _ = (Feed(spec) for spec in FEEDS)
 sse = Formats().sse(chunked=True)
 
 
-def key(include: list[Selector], exclude: list[Selector], interval_ms: int | None = 100) -> Key:
-    return Key(sse, interval_ms, frozenset(include), frozenset(exclude), None)
+def key(include: list[Part], exclude: list[Part], interval_ms: int | None = 100) -> Key:
+    return Key(sse, interval_ms, tuple(include), tuple(exclude), None)
 
 
 def crowd(fanout: Fanout, wire: str, channel: str, count: int = 12) -> list[Client]:
@@ -83,19 +83,36 @@ async def test_nobody_is_encoded_for() -> None:
 def test_a_selector_stays_within_its_feed() -> None:
     """The same pattern in another feed selects other channels."""
     everything = Selector(quotes, Pattern("#"))
-    assert everything.matches(Channel("quotes.a", quotes))
-    assert not everything.matches(Channel("trades.a", trades))
+    name = Selector(quotes, "quotes.a")
+    for one in (everything, name):
+        assert one.matches(Channel("quotes.a", quotes))
+        assert not one.matches(Channel("quotes.a", trades))
+    assert not name.matches(Channel("quotes.b", quotes))
+
+
+def test_a_part_tells_names_from_wildcards() -> None:
+    """A name is matched as it is, and a wildcard if it is one of those that match."""
+    wild, other = Pattern("quotes.*"), Pattern("quotes.#")
+    part = Part.of(quotes, ["quotes.a", wild])
+    assert part == (quotes, frozenset(["quotes.a"]), frozenset([wild]))
+    assert set(part.selectors()) == {Selector(quotes, "quotes.a"), Selector(quotes, wild)}
+    assert part.matches(Channel("quotes.a", quotes), ())
+    assert part.matches(Channel("quotes.b", quotes), (other, wild))
+    assert not part.matches(Channel("quotes.b", quotes), (other,))
+    assert not part.matches(Channel("quotes.a", trades), (wild,))
 
 
 def test_equal_wishes_are_equal_keys() -> None:
     """In whatever order they came; any difference in what is due is another key."""
-    a, b = Selector(quotes, Pattern("quotes.a")), Selector(quotes, Pattern("quotes.b"))
-    assert key([a, b], []) == key([b, a], [])
+    a, b = Part.of(quotes, ["quotes.a"]), Part.of(quotes, ["quotes.b"])
+    both = [
+        Part.of(quotes, names) for names in (["quotes.a", "quotes.b"], ["quotes.b", "quotes.a"])
+    ]
+    assert key(both[:1], []) == key(both[1:], [])
     assert len({key([a], []), key([b], []), key([a], [b]), key([a], [], 200)}) == 4
 
 
 def test_the_feeds_of_a_key() -> None:
     """Those that it includes something of."""
-    assert key([Selector(trades, Pattern("#")), Selector(quotes, Pattern("#"))], []).feeds == {
-        trades, quotes,
-    }  # fmt: skip
+    parts = [Part.of(feed, [Pattern("#")]) for feed in (trades, quotes)]
+    assert key(parts, []).feeds == {trades, quotes}

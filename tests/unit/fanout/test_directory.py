@@ -12,7 +12,7 @@ from tests.support.memory import held
 from tests.support.updates import LAW
 from tickfan.core.index import PatternIndex
 from tickfan.core.pattern import Pattern
-from tickfan.fanout.audience import MEMBERS_MAX, Key, Selector
+from tickfan.fanout.audience import MEMBERS_MAX, Key, Part
 from tickfan.fanout.conflated import ConflatedAudience
 from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.fanout.lossless import LosslessAudience
@@ -27,7 +27,7 @@ patterns = st.lists(st.sampled_from(["trades", "quotes", "a", "b", "*", "#"]), m
                     max_size=3).map(".".join)  # fmt: skip
 
 
-INDEXED = (str, Key, Selector, Pattern, ConflatedAudience, LosslessAudience)
+INDEXED = (str, Key, Part, Pattern, ConflatedAudience, LosslessAudience)
 """What an index is made of: audiences, and what they are found by."""
 
 
@@ -211,7 +211,8 @@ async def test_a_name_is_waited_for_until_its_channel_is_there() -> None:
     ]
 
     def awaited() -> set[str]:
-        return {each for each in held(fanout.directory) if type(each) is str}
+        indexes = [each for each in held(fanout.directory) if isinstance(each, dict)]
+        return {name for index in indexes for name in index if type(name) is str}
 
     assert awaited() == {"quotes.0", "quotes.1"}
     fanout.publish("quotes.0")

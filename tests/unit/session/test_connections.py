@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+
 from tests.support.fanout import Fanout, skips_time
 from tickfan.core import closing
 from tickfan.core.feed import Upstream
+from tickfan.session.grants import PATTERNS_KEPT
+
+if TYPE_CHECKING:
+    from tests.support.fanout import Client
 
 
 @skips_time
@@ -63,3 +73,70 @@ async def test_leaving_is_idempotent_and_counted_once() -> None:
     assert client.pipe.writes == writes
     assert fanout.tally.closes == {("sse", "left"): 1}
     assert len(fanout.connections) == 0
+
+
+NAMES = 500
+"""As many as a connection may have, by default."""
+
+
+def names_of(who: int, feeds: tuple[str, ...]) -> list[str]:
+    """Names that nobody else has."""
+    return [f"{feeds[n % len(feeds)]}.client{who:02}.name{n:03}" for n in range(NAMES)]
+
+
+async def idle(fanout: Fanout, wire: str, names: list[str]) -> Client:
+    """A client that has read its answer, and hears nothing more."""
+    client = fanout.client(wire, "fast", *names)
+    await fanout.settle()
+    assert not client.is_parked
+    client.pipe.received.clear()
+    return client
+
+
+@pytest.mark.parametrize(
+    ("wire", "feeds", "are_there"),
+    [
+        ("sse", ("quotes",), False),
+        ("msgpack", ("trades",), False),
+        ("sse", ("quotes", "trades", "book"), False),
+        ("msgpack", ("quotes",), True),
+        ("sse", ("trades",), True),
+        ("msgpack", ("quotes", "trades", "book"), True),
+    ],
+)
+@skips_time
+async def test_an_idle_client_of_many_names_costs_little_and_gives_it_back(
+    wire: str, feeds: tuple[str, ...], are_there: bool
+) -> None:
+    """Under 100 KB, whether their channels are there or not; what is remembered is bounded."""
+    clients, strangers = 8, PATTERNS_KEPT // NAMES + 1
+    fanout = Fanout()
+    if are_there:
+        for who in range(strangers + clients):
+            for name in names_of(who, feeds):
+                fanout.publish(name)
+        (await idle(fanout, wire, ["#"])).leave()  # all is encoded
+    tracemalloc.start()
+    try:
+        began = tracemalloc.get_traced_memory()[0]
+        for who in range(strangers):
+            (await idle(fanout, wire, names_of(who, feeds))).leave()
+        gc.collect()
+        remembered = tracemalloc.get_traced_memory()[0] - began
+        here = [
+            await idle(fanout, wire, names_of(who, feeds))
+            for who in range(strangers, strangers + clients)
+        ]
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0] - began
+        while here:
+            here.pop().leave()
+        await fanout.settle()
+        gc.collect()
+        left = tracemalloc.get_traced_memory()[0] - began
+    finally:
+        tracemalloc.stop()
+    assert 20_000 < (held - left) / clients < 95_000
+    assert left < 1_000 * PATTERNS_KEPT
+    # What is remembered are as many patterns as before, but its dicts grow and shrink.
+    assert left - remembered < (held - left) / 2

@@ -70,7 +70,7 @@ def test_a_refusal_concerns_one_pattern() -> None:
     """The others are granted, in order, each once."""
     wishes = ("trades.a", "trades.", "nobody", "trades.a", "a..b", "book.#")
     result = PLANNER.plan(asked(*wishes), ANYBODY)
-    assert [grant.pattern.text for grant in result.grants] == ["trades.a", "book.#"]
+    assert [*result.granted] == ["trades.a", "book.#"]
     assert [(one.code, one.item) for one in result.refusals] == [
         ("bad_pattern", "trades."), ("no_feed", "nobody"), ("bad_channel", "a..b"),
     ]  # fmt: skip
@@ -82,7 +82,7 @@ def test_the_limit_counts_what_is_held() -> None:
     held = [Pattern("trades.a"), Pattern("trades.b")]
     plan = PLANNER.plan(asked("trades.c", "trades.a", "trades.d"), ANYBODY)
     result = PLANNER.fit(plan, held)
-    assert [grant.pattern.text for grant in result.grants] == ["trades.c", "trades.a"]
+    assert [*result.granted] == ["trades.c", "trades.a"]
     assert [(one.code, one.item) for one in result.refusals] == [("too_many_channels", "trades.d")]
 
 
@@ -124,7 +124,7 @@ def test_a_plan_that_is_fitted_is_as_one_made_for_the_connection(
     before = [*plan.granted], [*plan.refusals]
     result = PLANNER.fit(plan, [Pattern(text) for text in held])
     refused = [(one.code, one.item) for one in result.refusals]
-    assert ([pattern.text for pattern in result.granted], refused) == one_by_one(texts, held)
+    assert ([*result.granted], refused) == one_by_one(texts, held)
     assert before == ([*plan.granted], [*plan.refusals])
 
 
