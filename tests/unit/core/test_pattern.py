@@ -122,12 +122,12 @@ def test_good_names(name: str) -> None:
      "x" * (CHANNEL_CHARS_MAX + 1), "\ud800", "a\u0661"],
 )  # fmt: skip
 def test_bad_names(name: str) -> None:
-    """Anything else is refused, with its own text in the answer."""
+    """Anything else is refused, with its own text in the answer; a surrogate is escaped."""
     assert not is_channel_name(name)
     with pytest.raises(Refusal) as refusal:
         check_channel_name(name)
     assert refusal.value.code == "bad_channel"
-    assert refusal.value.item == name[:160]
+    assert refusal.value.item == name[:160].encode(errors="backslashreplace").decode()
 
 
 @LAW
