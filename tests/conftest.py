@@ -45,9 +45,32 @@ def rabbitmq(
         node.close()
 
 
+@pytest.fixture(scope="session")
+def _mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    require_rabbitmq()
+    node = RabbitNode(tmp_path_factory.mktemp("mortal-rabbitmq"))
+    try:
+        yield node
+    finally:
+        node.close()
+
+
+@pytest.fixture
+def mortal_rabbitmq(_mortal: RabbitNode) -> RabbitNode:
+    """A running node that may be stopped, killed, frozen: for the next test it runs again.
+
+    Its data stay. So each test has exchanges and streams of its own.
+    """
+    if _mortal.is_up:
+        _mortal.resume()
+    else:
+        _mortal.start()
+    return _mortal
+
+
 @pytest.fixture
 def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
-    """A node of the test's own, not started yet: it may be stopped, killed, frozen."""
+    """A node of the test's own, not started yet: for settings, or for the time before a start."""
     require_rabbitmq()
     node = RabbitNode(tmp_path_factory.mktemp("own-rabbitmq"))
     try:

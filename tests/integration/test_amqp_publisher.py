@@ -155,10 +155,9 @@ async def test_publisher_after_a_cut(rabbitmq: Rabbit) -> None:
         await publisher.close()
 
 
-async def test_an_alarm_of_rabbitmq_is_named(own_rabbitmq: RabbitNode) -> None:
+async def test_an_alarm_of_rabbitmq_is_named(mortal_rabbitmq: RabbitNode) -> None:
     """While it blocks publishers each is told so, at once from the second on; then all is well."""
-    node = own_rabbitmq
-    await asyncio.to_thread(node.start)
+    node = mortal_rabbitmq
     feed, sink = source(LOSSLESS), Recorder()
     name = feed.spec.name
     broker = AmqpBroker([feed], sink, options(node.url, publish_timeout_s=1))

@@ -17,9 +17,13 @@ from tickfan.broker.amqp import AmqpBroker
 from tickfan.broker.base import Message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from loadtest.rig.rabbitmq import RabbitNode
     from tests.conftest import Rabbit
     from tickfan.core.spec import Delivery as Policy
+
+    Few = Callable[[int], RabbitNode]
 
 
 @pytest.mark.parametrize("policy", [LOSSLESS, CONFLATED])
@@ -54,10 +58,9 @@ async def test_each_part_may_be_made_or_not(rabbitmq: Rabbit) -> None:
             await until(lambda: sink.is_live(name))
 
 
-async def test_a_user_with_few_rights(own_rabbitmq: RabbitNode) -> None:
+async def test_a_user_with_few_rights(mortal_rabbitmq: RabbitNode) -> None:
     """What exists is used as it is, what cannot be made is named, and the rest goes on."""
-    node = own_rabbitmq
-    await asyncio.to_thread(node.start)
+    node = mortal_rabbitmq
     mine = uuid.uuid4().hex[:8]
     exchange = f"x-{mine}"
     lossless = source(LOSSLESS, f"l{mine}", exchange=exchange)
@@ -90,12 +93,22 @@ async def test_a_user_with_few_rights(own_rabbitmq: RabbitNode) -> None:
     assert said == ["the stream cannot be bound by this user: it must be bound already"]
 
 
+@pytest.fixture
+def few(mortal_rabbitmq: RabbitNode) -> Iterator[Few]:
+    """Lets a node give so few channels to each connection that is opened from now on."""
+
+    def give(channels: int) -> RabbitNode:
+        mortal_rabbitmq.control("eval", f"application:set_env(rabbit, channel_max, {channels}).")
+        return mortal_rabbitmq
+
+    yield give
+    give(2047)  # as it comes
+
+
 @pytest.mark.parametrize(("channels", "is_enough"), [(8, True), (1, False)])
-async def test_few_channels(own_rabbitmq: RabbitNode, channels: int, is_enough: bool) -> None:
+async def test_few_channels(few: Few, channels: int, is_enough: bool) -> None:
     """Eight for each connection are enough; that there are too few is named."""
-    node = own_rabbitmq
-    node.config = f"channel_max = {channels}\n"
-    await asyncio.to_thread(node.start)
+    node = await asyncio.to_thread(few, channels)
     mine = uuid.uuid4().hex[:8]
     feeds = [
         source(LOSSLESS, f"l{mine}"),

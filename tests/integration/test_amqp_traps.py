@@ -186,14 +186,13 @@ async def test_deleted_where_nothing_is_declared(rabbitmq: Rabbit) -> None:
 
 
 @pytest.mark.parametrize("outage", ["stopped", "killed", "frozen"])
-async def test_outage_under_load(own_rabbitmq: RabbitNode, outage: str) -> None:
+async def test_outage_under_load(mortal_rabbitmq: RabbitNode, outage: str) -> None:
     """The broker is stopped, killed, frozen for 8 s: all that was confirmed comes, in order.
 
     The feed is stale within 5 s and live again within 5 s of the broker's
     return, and each offset comes once.
     """
-    node = own_rabbitmq
-    await asyncio.to_thread(node.start)
+    node = mortal_rabbitmq
     feed, sink = source(LOSSLESS), Recorder()
     name = feed.spec.name
     clock = asyncio.get_running_loop().time

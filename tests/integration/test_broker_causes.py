@@ -106,23 +106,24 @@ async def test_hosts_of_several_causes(furnished: RabbitNode) -> None:
     assert told == {"not connected: connection refused, login refused"}
 
 
-async def test_nobody_is_told_to_make_what_is_only_not_up_yet(own_rabbitmq: RabbitNode) -> None:
+async def test_nobody_is_told_to_make_what_is_only_not_up_yet(
+    mortal_rabbitmq: RabbitNode,
+) -> None:
     """RabbitMQ is killed and comes back: its streams are there, and hold what they held.
 
     Who made one again would delete its history.
     """
-    await asyncio.to_thread(own_rabbitmq.start)
     own, sink = feeds(), Recorder()
     # They try often, so as not to miss the moment in which RabbitMQ answers, and streams do not.
-    often = options(own_rabbitmq.url, backoff_first_s=0.01, backoff_max_s=0.02)
+    often = options(mortal_rabbitmq.url, backoff_first_s=0.01, backoff_max_s=0.02)
     broker = AmqpBroker(own, sink, often)
     with capture_logs() as logs:
         async with running(broker):
             await until(lambda: all(sink.is_live(name) for name in NAMES))
             await broker.publish("l1", Message("l1.a", b"1"))
-            await asyncio.to_thread(own_rabbitmq.kill)
+            await asyncio.to_thread(mortal_rabbitmq.kill)
             await until(lambda: all(sink.state(name) is Upstream.STALE for name in NAMES))
-            await asyncio.to_thread(own_rabbitmq.start)
+            await asyncio.to_thread(mortal_rabbitmq.start)
             await until(lambda: all(sink.is_live(name) for name in NAMES))
             await until(lambda: [e for e in logs if e["event"] == "feeds are read again"])
     whys = " ".join(why for _, _, why in sink.states) + str(logs)
