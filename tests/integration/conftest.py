@@ -49,14 +49,14 @@ def make_service(tmp_path: Path) -> Iterator[MakeService]:
         yield make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     """A node in which not all is as it should be; a test changes nothing in it."""
     require_rabbitmq()
     node = RabbitNode(tmp_path_factory.mktemp("furnished"))
     try:
-        node.start()
         furnish(node)
+        node.start()
         yield node
     finally:
         node.close()

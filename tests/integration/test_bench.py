@@ -26,13 +26,12 @@ SHAPE = replace(STEADY[0], clients=CLIENTS, rate=RATE, decode=DECODE)
 
 
 @pytest.fixture
-def bench(own_rabbitmq: RabbitNode, tmp_path: Path) -> Iterator[Bench]:
+def bench(mortal_rabbitmq: RabbitNode, tmp_path: Path) -> Iterator[Bench]:
     """A bench of very short runs."""
     cores = os.sched_getaffinity(0)
-    own_rabbitmq.start()
     span = Span(0.2, 1)
     try:
-        yield Bench(tmp_path, own_rabbitmq, own_rabbitmq.pid, Cores(), span, 1, False, print)
+        yield Bench(tmp_path, mortal_rabbitmq, mortal_rabbitmq.pid, Cores(), span, 1, False, print)
     finally:
         os.sched_setaffinity(0, cores)
 

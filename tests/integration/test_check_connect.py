@@ -20,14 +20,21 @@ if TYPE_CHECKING:
     from tests.integration.conftest import MakeService
 
 
+# What three commands of rabbitmqctl list, in the time of one.
+_ALL = """
+    V = <<"/">>,
+    [lists:sort([rabbit_exchange:info(X, [name, type, arguments]) || X <- rabbit_exchange:list(V)]),
+     lists:sort(rabbit_amqqueue:info_all(V, [name, arguments, messages])),
+     lists:sort(rabbit_binding:info_all(V))].
+"""
+
+
 @contextmanager
 def unchanged(node: RabbitNode) -> Iterator[None]:
     """Whatever happens inside, the broker has the same exchanges, queues and bindings."""
-    asks = ("list_exchanges name type arguments", "list_queues name arguments messages",
-            "list_bindings")  # fmt: skip
-    before = [sorted(node.control(*ask.split()).splitlines()) for ask in asks]
+    before = node.control("eval", _ALL)
     yield
-    assert [sorted(node.control(*ask.split()).splitlines()) for ask in asks] == before
+    assert node.control("eval", _ALL) == before
 
 
 def check(url: str, *more: str, **settings: str) -> tuple[int, list[list[str]]]:

@@ -5,10 +5,8 @@ Must not know what is tested.
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
-
-import aio_pika
+import json
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from loadtest.rig.rabbitmq import RabbitNode
@@ -17,25 +15,41 @@ TOPIC, FANOUT = "x-topic", "x-fanout"
 
 
 def furnish(node: RabbitNode) -> None:
-    """Make users and exchanges in a node that has been started.
+    """Let a node that has not been started begin with users and exchanges.
 
     ``stranger`` may not enter the vhost, ``reader`` may read and nothing else; the password
     of both is ``secret``.
     """
-    for command in (
-        ("add_user", "stranger", "secret"),
-        ("add_user", "reader", "secret"),
-        ("set_permissions", "reader", "^$", "^$", ".*"),
-    ):
-        node.control(*command)
-    asyncio.run(_make_exchanges(node.url))
+    definitions = node.directory / "definitions.json"
+    definitions.write_text(json.dumps(_DEFINITIONS))
+    node.config = f"load_definitions = {definitions}\n"
 
 
-async def _make_exchanges(url: str) -> None:
-    connection = await aio_pika.connect(url)
-    async with connection, connection.channel() as channel:
-        await channel.declare_exchange(TOPIC, "topic", durable=True)
-        await channel.declare_exchange(FANOUT, "fanout", durable=True)
+def _user(name: str, password: str, tags: str = "") -> dict[str, str]:
+    return {"name": name, "password": password, "tags": tags}
+
+
+def _rights(user: str, configure: str, write: str, read: str) -> dict[str, str]:
+    rights = {"configure": configure, "write": write, "read": read}
+    return {"user": user, "vhost": "/", **rights}
+
+
+def _exchange(name: str, kind: str) -> dict[str, Any]:
+    flags = {"durable": True, "auto_delete": False, "internal": False}
+    return {"name": name, "vhost": "/", "type": kind, **flags, "arguments": {}}
+
+
+# With definitions nothing is made by itself, not even guest.
+_DEFINITIONS = {
+    "vhosts": [{"name": "/"}],
+    "users": [
+        _user("guest", "guest", "administrator"),
+        _user("stranger", "secret"),
+        _user("reader", "secret"),
+    ],
+    "permissions": [_rights("guest", ".*", ".*", ".*"), _rights("reader", "^$", "^$", ".*")],
+    "exchanges": [_exchange(TOPIC, "topic"), _exchange(FANOUT, "fanout")],
+}
 
 
 def login(node: RabbitNode, user: str, password: str, vhost: str = "") -> str:
