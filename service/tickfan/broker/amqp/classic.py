@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from aiormq.exceptions import AMQPError
 
 from tickfan.broker.amqp.causes import reason
+from tickfan.broker.amqp.connection import raise_if_cancelled
 from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 from tickfan.broker.amqp.feed import ATTACH_TIMEOUT_S, AmqpFeed
 from tickfan.broker.amqp.readback import read_back
@@ -165,6 +166,7 @@ class ConflatedFeed(AmqpFeed):
             async with asyncio.timeout(READ_BACK_MAX_S):
                 await work
         except (TickfanError, AMQPError, TimeoutError) as error:
+            raise_if_cancelled()
             if link.is_lost:
                 raise
             return f"without the values of the last {self.source.warm}: {reason(error)}"

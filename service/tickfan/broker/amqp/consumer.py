@@ -13,6 +13,7 @@ import structlog
 from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
 
 from tickfan.broker.amqp.advice import refused
+from tickfan.broker.amqp.connection import raise_if_cancelled
 from tickfan.broker.amqp.properties import OFFSET_HEADER
 from tickfan.broker.base import SourceError
 
@@ -143,14 +144,17 @@ class Consumer:
 
     async def detach(self) -> None:
         """Cancel the consumer, ack what came, close the channel; bounded in time."""
-        # The channel may be gone already, or be cut off by any error of its link.
-        with suppress(AMQPError, OSError, RuntimeError, ValueError, OverflowError):
-            async with asyncio.timeout(DETACH_TIMEOUT_S):
-                if self.tag and self._end is None:
-                    await self.channel.basic_cancel(self.tag)
-                    await self.ack()
-                await self.channel.close()
-        self.lose(ConsumerLost("detached"))
+        try:
+            # The channel may be gone already, or be cut off by any error of its link.
+            with suppress(AMQPError, OSError, RuntimeError, ValueError, OverflowError):
+                async with asyncio.timeout(DETACH_TIMEOUT_S):
+                    if self.tag and self._end is None:
+                        await self.channel.basic_cancel(self.tag)
+                        await self.ack()
+                    await self.channel.close()
+        finally:
+            self.lose(ConsumerLost("detached"))
+        raise_if_cancelled()
 
     def _on_message(self, message: Received) -> None:
         """Hand one message over; the hot path."""

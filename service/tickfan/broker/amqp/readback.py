@@ -78,6 +78,8 @@ async def read_back(  # noqa: PLR0913 - the last two by name
                     raise ConsumerLost(f"it fell silent before its tail, {end}")
                 break  # nothing is as young as that
     finally:
-        await consumer.detach()
-        await asyncio.gather(acking, return_exceptions=True)
+        try:
+            await consumer.detach()
+        finally:
+            await asyncio.gather(acking, return_exceptions=True)
     return Counter(fingerprints)

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from aiormq.exceptions import ChannelClosed
 
 from tests.support import amqp
 from tests.support.broker import CONFLATED, Recorder, source
@@ -17,6 +18,10 @@ from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 if TYPE_CHECKING:
     from tickfan.broker.amqp.connection import Link
     from tickfan.broker.base import Received
+
+
+CHANNELS_BEFORE = 3
+"""The consumer's and two of the exchange's watch; the next one is for the stream."""
 
 
 def made() -> tuple[ConflatedFeed, Recorder]:
@@ -178,3 +183,26 @@ async def test_of_a_broken_read_back_nothing_is_shown() -> None:
     assert broker.sink.is_live("f")
     assert broker.sink.why("f").startswith("without the values of the last 1h: ")
     assert "not a stream" in broker.sink.why("f")
+
+
+async def test_who_is_stopped_while_the_stream_is_made_stops() -> None:
+    """Where the call ends with an error, as aiormq's may: else the feed would be served on."""
+
+    class Stuck(FakeLink):
+        async def channel(self, *, confirms: bool = False) -> FakeChannel:
+            if len(self.channels) < CHANNELS_BEFORE:
+                return await super().channel(confirms=confirms)
+            asked.set()
+            try:
+                return await asyncio.Future()
+            except asyncio.CancelledError as error:
+                raise ChannelClosed(504, "closed already") from error
+
+    asked = asyncio.Event()
+    feed, sink = made()
+    attaching = asyncio.ensure_future(feed.attach(cast("Link", Stuck([message(1)]))))
+    await asked.wait()
+    attaching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attaching
+    assert sink.states == []

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from aiormq.exceptions import ChannelInvalidStateError
 
 from loadtest.rig.waiting import DEADLINE_S, until
 from tests.unit.broker.amqp.fakes import FakeChannel, message
@@ -50,6 +51,30 @@ async def test_a_full_batch_is_acked_at_once() -> None:
     await consumer.detach()
     with pytest.raises(ConsumerLost):
         await running
+
+
+async def test_who_is_stopped_while_it_detaches_stops() -> None:
+    """Also where the channel ends that call with an error of its own, as aiormq's may."""
+
+    class Closing(FakeChannel):
+        begun = False
+
+        async def close(self) -> None:
+            self.begun = True
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                raise ChannelInvalidStateError("closed already") from error
+
+    channel = Closing()
+    consumer = made(channel, [])
+    await consumer.attach("q")
+    detaching = asyncio.ensure_future(consumer.detach())
+    await until(lambda: channel.begun)
+    detaching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await detaching
+    assert consumer.is_lost
 
 
 async def test_nothing_is_taken_after_the_end() -> None:
