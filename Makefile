@@ -40,7 +40,7 @@ test: $(DEV) ## get what the tests need, check, and run all tests (ARGS="-k resu
 	@scripts/system-packages
 	@$(MAKE) --no-print-directory --keep-going $(LOADTEST_VENV) $(LOADTEST_K6) || [ "$$CI" != true ]
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(DEV) ## lint, format, types and the import arrows
 	$(BIN)/ruff check .

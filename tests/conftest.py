@@ -1,4 +1,4 @@
-"""Fixtures that more than one room's tests need: a RabbitMQ, real and private.
+"""What more than one room's tests need: a RabbitMQ, real and private, and a good order.
 
 Must not know what is tested.
 """
@@ -16,6 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _USED = pytest.StashKey[str]()
+LONGEST = (
+    "integration/test_survival.py", "integration/test_proxies.py",
+    "integration/test_amqp_faults.py", "integration/test_amqp_cluster.py",
+    "chart/test_image.py", "integration/test_page.py", "integration/test_bench.py",
+    "integration/test_publish_outage.py", "integration/test_amqp_traps.py",
+    "integration/test_service.py", "loadtest/test_k6.py", "loadtest/test_locust.py",
+    "integration/test_amqp_warm.py", "integration/test_amqp_undeliverable.py",
+    "integration/test_amqp_stream.py", "integration/test_broker_causes.py",
+    "unit/laws/test_any_order.py", "integration/test_amqp_topology.py",
+    "integration/test_amqp_publisher.py", "integration/test_tail.py", "chart/test_settings.py",
+    "chart/test_count.py", "integration/test_proxy_restarts.py", "service/test_lifecycle.py",
+)  # fmt: skip
+"""The files that take twenty seconds and more.
+
+In a parallel run a worker takes one file after the other, in the order of the tests. These
+start first, the longest at the head. So a worker does not begin one when the others are done.
+"""
 
 
 class Rabbit(NamedTuple):
@@ -105,6 +122,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None and used is not None:
         output["rabbitmq"] = used
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring the long files to the front; all else stays as it was found."""
+    places = {f"tests/{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
 
 
 class Workers:

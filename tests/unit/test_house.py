@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import LONGEST
 from tickfan.fanout.subscriber import Subscriber
 
 if TYPE_CHECKING:
@@ -307,6 +308,12 @@ def _targets(node: ast.AST) -> Iterator[ast.Attribute]:
         return
     for target in targets:
         yield from (each for each in ast.walk(target) if isinstance(each, ast.Attribute))
+
+
+def test_each_long_file_of_the_tests_is_there() -> None:
+    """A name of nothing would put nothing to the front."""
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
+    assert len(set(LONGEST)) == len(LONGEST)
 
 
 def test_publishing_to_the_hub_is_a_plain_function() -> None:
