@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from loadtest.rig.rabbitmq import RabbitNode, find_server
+from tests.support import browser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,7 +118,8 @@ def figures(record_property: Callable[[str, object], None]) -> Callable[[str], N
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In a worker of a parallel run: say what was used to the one that reports."""
+    """End the browser. In a worker of a parallel run: say to the one that reports what was used."""
+    browser.close()
     used = session.config.stash.get(_USED, None)
     output = getattr(session.config, "workeroutput", None)
     if output is not None and used is not None:

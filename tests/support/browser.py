@@ -29,52 +29,89 @@ class Navigated(Exception):
     """The page went while it was asked something."""
 
 
-class Browser:
-    """One page of a browser of its own."""
+class _Chromium:
+    """A running browser."""
 
     def __init__(self) -> None:
-        self._binary = require("chromium", "chromium-browser")
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        self._process: subprocess.Popen[bytes] | None = None
+        binary = require("chromium", "chromium-browser")
+        self.process = subprocess.Popen(
+            [binary, *FLAGS, f"--user-data-dir={self._profile.name}", "about:blank"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    async def port(self) -> int:
+        """Where it listens, as soon as it does."""
+        file = Path(self._profile.name) / "DevToolsActivePort"
+        async with asyncio.timeout(TIMEOUT_S):
+            while not file.exists() or "\n" not in file.read_text():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        return int(file.read_text().split("\n")[0])
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+        self._profile.cleanup()
+
+
+_running: list[_Chromium] = []
+"""The one of this process, if it was needed: a start takes a second."""
+
+
+def _chromium() -> _Chromium:
+    if _running and _running[0].process.poll() is not None:
+        close()
+    if not _running:
+        _running.append(_Chromium())
+    return _running[0]
+
+
+def close() -> None:
+    """End the browser, if one was started."""
+    while _running:
+        _running.pop().close()
+
+
+class Browser:
+    """One page of a browser, with cookies, storage and connections of its own."""
+
+    def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._root: aiohttp.ClientWebSocketResponse | None = None
+        self._context = ""
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._count = 0
         self.complaints: list[str] = []
         """What the page did wrong: errors that no one caught, and refusals of the browser."""
 
     async def __aenter__(self) -> Self:
-        profile = Path(self._profile.name)
-        self._process = subprocess.Popen(  # noqa: ASYNC220 - a moment of a test
-            [self._binary, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        here = f"127.0.0.1:{await _chromium().port()}"
+        self._session = aiohttp.ClientSession()
+        async with self._session.get(f"http://{here}/json/version") as answer:
+            root = (await answer.json())["webSocketDebuggerUrl"]
+        self._root = await self._session.ws_connect(root, max_msg_size=0)
+        made = await self._ask(self._root, "Target.createBrowserContext", disposeOnDetach=True)
+        self._context = made["browserContextId"]
+        page = await self._ask(
+            self._root, "Target.createTarget", url="about:blank", browserContextId=self._context
         )
-        port_file = profile / "DevToolsActivePort"
-        async with asyncio.timeout(TIMEOUT_S):
-            while not port_file.exists() or "\n" not in port_file.read_text():  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-            port = port_file.read_text().split("\n")[0]
-            self._session = aiohttp.ClientSession()
-            async with self._session.get(f"http://127.0.0.1:{port}/json") as answer:
-                pages = await answer.json()
-            page = next(entry for entry in pages if entry["type"] == "page")
-            self._socket = await self._session.ws_connect(
-                page["webSocketDebuggerUrl"], max_msg_size=0
-            )
+        self._socket = await self._session.ws_connect(
+            f"ws://{here}/devtools/page/{page['targetId']}", max_msg_size=0
+        )
         await self._call("Runtime.enable")
         await self._call("Log.enable")
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        assert self._session is not None
+        assert self._root is not None
         if self._socket is not None:
             await self._socket.close()
-        if self._session is not None:
-            await self._session.close()
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(10)
-        self._profile.cleanup()
+        await self._ask(self._root, "Target.disposeBrowserContext", browserContextId=self._context)
+        await self._root.close()
+        await self._session.close()
 
     async def open(self, url: str) -> None:
         """Show a page that stays at its address."""
@@ -139,12 +176,17 @@ class Browser:
 
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
         assert self._socket is not None
+        return await self._ask(self._socket, method, **params)
+
+    async def _ask(
+        self, socket: aiohttp.ClientWebSocketResponse, method: str, **params: Any
+    ) -> dict[str, Any]:
         self._count += 1
         number = self._count
-        await self._socket.send_json({"id": number, "method": method, "params": params})
+        await socket.send_json({"id": number, "method": method, "params": params})
         async with asyncio.timeout(TIMEOUT_S):
             while True:
-                message = await self._socket.receive_json()
+                message = await socket.receive_json()
                 self._note(message)
                 if message.get("id") == number:
                     said = message.get("error", {}).get("message", "")
