@@ -19,6 +19,7 @@ from loadtest.rig.waiting import until
 from tests.support.amqp import options
 from tests.support.broker import Recorder, running
 from tickfan.broker.amqp import AmqpBroker
+from tickfan.commands.outbox import IN_FLIGHT_MAX
 from tickfan.config import load
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 ROWS = 40_000
 SPEED = "6000"
 """The rows are a second apart, so it takes seven seconds."""
+UNDER_WAY = IN_FLIGHT_MAX
+"""If more messages have come, RabbitMQ has confirmed one: it is known, and is waited for."""
 ENOUGH_S = 120
 
 
@@ -110,7 +113,7 @@ async def test_a_replay_goes_on_when_rabbitmq_is_back(
     """Each row is in the stream, first copies in order; what was sent twice was announced."""
     arguments = ("--replay", prices(tmp_path), "--speed", SPEED)
     async with reading(mine) as sink, publishing(tmp_path, *arguments) as (process, err):
-        await until(lambda: len(sink.deliveries) > 10, "rows come", seconds=60)
+        await until(lambda: len(sink.deliveries) > UNDER_WAY, "rows come", seconds=60)
         await asyncio.to_thread(mine.kill if how == "killed" else mine.stop)
         await until(lambda: "waiting for the broker" in err.read_text(), "it noticed", seconds=30)
         await asyncio.to_thread(mine.start)
@@ -133,7 +136,7 @@ async def test_an_outage_that_is_ended_names_the_row(mine: RabbitNode, tmp_path:
     arguments = ("--replay", prices(tmp_path))
     async with reading(mine) as sink:
         async with publishing(tmp_path, *arguments, "--speed", SPEED) as (process, err):
-            await until(lambda: len(sink.deliveries) > 10, "rows come", seconds=60)
+            await until(lambda: len(sink.deliveries) > UNDER_WAY, "rows come", seconds=60)
             await asyncio.to_thread(mine.kill)
             await until(lambda: "waiting for the broker" in err.read_text(), "it noticed")
             process.send_signal(signal.SIGINT)
@@ -163,7 +166,7 @@ async def test_a_market_goes_on_too_and_a_deadline_ends_it(
             err,
         ),
     ):
-        await until(lambda: len(sink.deliveries) > 10, "trades come", seconds=60)
+        await until(lambda: len(sink.deliveries) > UNDER_WAY, "trades come", seconds=60)
         await asyncio.to_thread(mine.kill)
         await until(lambda: "waiting for the broker" in err.read_text(), "it noticed", seconds=30)
         await asyncio.to_thread(mine.start)
