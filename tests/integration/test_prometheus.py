@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 SOURCE = f'job="{JOB}", namespace="{NAMESPACE}", pod="a"'
 
 TOKEN = "published-by-this-test"
+RARE = re.compile("tickfan_answers|sockets_refused|jwks|from_future")
+"""What only an attack, an issuer or a wrong clock brings."""
 MINUTES = 90
 """How long the stories below last; the alert must be firing at the end."""
 
@@ -222,6 +225,9 @@ async def test_prometheus_reads_what_we_export_and_ask(
         await _publish_and_be_refused(service.port)
         async with a_day_with_everything(service.port, amqp):
             for title, expression in _dashboard_queries():
+                if RARE.search(expression):
+                    prometheus.query(expression)  # it evaluates
+                    continue
                 await asyncio.to_thread(
                     prometheus.wait,
                     lambda: any(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
-import pytest
 from aiohttp import http_exceptions
 
 from tickfan.transports.httplog import HttpLog
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_what_is_no_http_gets_no_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
