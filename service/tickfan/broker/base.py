@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("tickfan.broker")
 
+FIRST = "first"
+"""For ``warm``: all of the stream is read back, and there is no live feed without it."""
+
 JSON = "application/json"
 MSGPACK = "application/msgpack"
 
@@ -232,7 +235,7 @@ class FeedSource:
     ``exchange`` is a durable topic exchange. ``queue`` is the stream's name,
     one for all replicas: of a lossless feed, or the one beside a conflated
     feed with ``warm``. ``warm`` is how much of the stream is read back at
-    start, an AMQP stream interval such as ``1m`` (None: a lossless feed starts
+    start, an AMQP stream interval such as ``1m`` or FIRST (None: a lossless feed starts
     at the tail, a conflated one has no stream). Retention is the stream's:
     ``retention_age`` such as ``1h``, ``retention_bytes``, ``segment_bytes``.
     ``prefetch`` in messages; ``length_max`` bounds the conflated feed's own

@@ -21,6 +21,7 @@ from tickfan.broker.amqp.consumer import Consumer, ConsumerLost
 from tickfan.broker.amqp.reading import Changed, StreamReader, WarmTooLate
 from tickfan.broker.amqp.tail import EMPTY_AFTER_S, Seen, find_tail
 from tickfan.broker.amqp.topology import prepare_stream
+from tickfan.broker.base import FIRST
 from tickfan.core.feed import Upstream
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class LosslessFeed(StreamReader):
             await consumer.detach()
             await self._attach_directly(link)
             return
-        tail = await find_tail(link, self.source)
+        tail = await self._newest(link)
         if is_lost:  # what is published from now on comes after the tail, and after the reset
             self._binds = await prepare_stream(link.channel, self.source, declare=declare)
         if self._is_before_last(tail):
@@ -228,6 +229,13 @@ class LosslessFeed(StreamReader):
         await consumer.read(self.source, where)
         return consumer
 
+    async def _newest(self, link: Link) -> Seen | None:
+        """The newest message. Where nothing may be overlooked, silence is not believed at once."""
+        tail = await find_tail(link, self.source)
+        if tail is None and self.source.warm == FIRST:
+            tail = await find_tail(link, self.source)
+        return tail
+
     def _is_before_last(self, tail: Seen | None) -> bool:
         """Whether a stream with this tail cannot hold the message that was read last."""
         return self._last is not None and (tail is None or tail.offset < self._last.offset)
@@ -254,6 +262,10 @@ class LosslessFeed(StreamReader):
             # "first" and not the tail: what comes between must not be lost.
             self._was_empty = True
             await consumer.read(self.source, "first")
+            return
+        if self.source.warm == FIRST:  # nothing younger will do in its place
+            await consumer.read(self.source, FIRST)
+            await self._first(consumer)
             return
         if self.source.warm is not None:
             self._first_most = tail.offset
