@@ -81,8 +81,13 @@ class Guest(Taker):
         return None
 
     def on_end(self, _reason: Reason) -> None:
-        """The hub has ended it; an audience may be in the middle of a flush, so: later."""
-        self.admission.loop.call_soon(self._ended)
+        """The hub has ended it; an audience may be in the middle of a flush, so: later.
+
+        As a job of the slices: thousands may be ended at once, and must not hold the loop. In
+        the next turn, as what the client has just sent is read before: a socket that is closed
+        with bytes unread is reset (RFC 9293, section 3.10.4), and the client loses the end.
+        """
+        self.admission.loop.call_soon(self.admission.slices.add, self._ended)
 
     def _ended(self) -> None:
         if self.connection is not None:
