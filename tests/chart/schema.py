@@ -19,6 +19,7 @@ SCHEMA = Path(__file__).parents[2] / "helm" / "tickfan" / "values.schema.json"
 
 ELSEWHERE = {
     "broker": {"url", "tls_ca_file", "tls_cert_file", "tls_key_file"},
+    "http": {"admin_token"},
     "publish": {"token"},
     "keys": {"key"},
 }

@@ -105,6 +105,7 @@ def test_no_secret_is_in_what_is_not_one(rendered: Rendered) -> None:
     settings = tomllib.loads(rendered.toml)
     assert "url" not in settings.get("broker", {})
     assert "publish" not in settings
+    assert "admin_token" not in settings["http"]
     for variable in rendered.container.get("env", []):
         if variable["name"].startswith("TICKFAN_"):
             assert set(variable) == {"name", "valueFrom"}
@@ -119,6 +120,7 @@ def test_secrets_come_from_where_they_are(everything: Rendered) -> None:
     } == {
         "TICKFAN_BROKER__URL": ("tickfan-broker", "amqp-url"),
         "TICKFAN_PUBLISH__TOKEN": ("tickfan-publish", "http"),
+        "TICKFAN_HTTP__ADMIN_TOKEN": ("tickfan-admin", "admin"),
     }
     volume, keys = everything.pod["volumes"]
     mounted = volume["projected"]["sources"][1]["secret"]
@@ -267,6 +269,21 @@ def test_the_network_is_closed_but_for_what_is_needed() -> None:
     assert broker == {"ports": [{"port": 5671}], "to": [{"ipBlock": {"cidr": "10.20.0.0/24"}}]}
 
 
+def test_the_admin_port_is_open_to_the_monitoring_alone() -> None:
+    """Whoever reaches it can put clients out. The kubelet asks whatever a policy says."""
+    closed = ("-f", str(VALUE_SETS["everything"]))
+    [_, admin] = render(*closed).only("NetworkPolicy")["spec"]["ingress"]
+    assert admin == {
+        "ports": [{"port": "admin"}],
+        "from": [
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+        ],
+    }
+    nobody = render(*closed, "--set-json", "networkPolicy.adminFrom=[]")
+    [public] = nobody.only("NetworkPolicy")["spec"]["ingress"]
+    assert public["ports"] == [{"port": "http"}]
+
+
 def test_openshift_gets_what_it_asks_for() -> None:
     """No user or group of ours, and the port that its DNS has; the locks stay."""
     rendered = render("-f", VALUE_SETS["openshift"])
@@ -289,6 +306,7 @@ def test_a_name_of_digits_is_a_name(tmp_path: Path) -> None:
             "tls": {"existingSecret": "3", "caKey": "4", "certKey": "5", "keyKey": "6"},
         },
         "publish": {"existingSecret": "7", "tokenKey": "8"},
+        "admin": {"existingSecret": "14", "tokenKey": "15"},
         "ingress": {"enabled": True, "className": "9", "hosts": ["10"]},
         "serviceAccount": {"name": "11"}, "priorityClassName": "12",
     }))  # fmt: skip

@@ -113,6 +113,8 @@ def test_the_schema_closes_every_map() -> None:
         ("broker.tls.existingSecret=a", "set broker.existingSecret too, or neither"),
         ("broker.tls.certKey=tls.crt", "broker.tls.certKey and keyKey are a client certificate"),
         ("broker.tls.keyKey=tls.key", "broker.tls.certKey and keyKey are a client certificate"),
+        ("config.http.admin_token=abc", "config.http: Additional property admin_token"),
+        ("admin.existingSecret=A", "admin.existingSecret: Does not match pattern"),
         ("publish.existingSecret=A", "publish.existingSecret: Does not match pattern"),
         ('imagePullSecrets=[{"name": "A"}]', "imagePullSecrets.0.name: Does not match"),
         ("ingress.className=A", "ingress.className: Does not match pattern"),
