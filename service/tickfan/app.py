@@ -10,18 +10,24 @@ import asyncio
 import contextlib
 import os
 import random
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
 
+from tickfan.access.revocationlist import RevocationList
 from tickfan.api import channels, health, history, publish, stats
+from tickfan.api.admin.context import ADMIN, Admin
+from tickfan.api.admin.guard import audited, guarded
+from tickfan.api.admin.routes import ROUTES
 from tickfan.api.compression import compressed
 from tickfan.api.context import CONTEXT, Context
 from tickfan.api.page import Page
 from tickfan.api.prometheus import metrics, registry
 from tickfan.clock import Clock
+from tickfan.config.settings import REVOCATIONS
 from tickfan.core import closing
 from tickfan.core.changes import ChangeLog
 from tickfan.core.errors import Refusal
@@ -36,7 +42,12 @@ from tickfan.ingest import Ingest
 from tickfan.lifecycle import StartError, run
 from tickfan.market import simulated
 from tickfan.market.routes import Routes
+<<<<<<< HEAD
 from tickfan.parts import PARTS, Parts, build_gate, build_limiter
+=======
+from tickfan.parts import PARTS, Parts, build_gate, build_revocations
+from tickfan.session.draining import Draining
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
 from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
 from tickfan.transports.admission import ADMISSION, Limits
@@ -109,7 +120,7 @@ class Service:
         self._settings = settings
         stream, http = settings.stream, settings.http
         self.loop = loop = asyncio.get_running_loop()
-        clock = Clock(loop.time)
+        self._clock = clock = Clock(loop.time)
         self.tally = tally = Tally()
         self.feeds = feeds = Feeds(settings.feed_specs(), settings.feed_schemas())
         self.slices = slices = parts.slices(loop, clock.stopwatch)
@@ -143,25 +154,46 @@ class Service:
             Times(stream.heartbeat_s, stream.ping_s, stream.pong_timeout_s),
         )
         self.pulse = Pulse(loop, tally.loop_lag)
+<<<<<<< HEAD
         self.gate = build_gate(settings, clock)
         remotes = Remotes(http.trusted_proxies)
         self.limiter = build_limiter(settings, remotes, tally, clock)
+=======
+        known = build_revocations(settings, clock)
+        self.gate = build_gate(settings, clock, known)
+        # What runs for as long as the service, by its name.
+        self._brokers = {"broker": self.broker}
+        self.revocations: RevocationList | None = None
+        if known is not None:
+            end_revoked = partial(
+                self.connections.end_those,
+                lambda connection: known.refuses(connection.identity),
+                closing.FORBIDDEN,
+            )
+            self.revocations = RevocationList(known, end_revoked, clock)
+            self._brokers[REVOCATIONS] = parts.revocation_broker(settings, self.revocations)
+        stop = settings.stop
+        self.draining = Draining(
+            self.connections, clock, delay_s=stop.drain_delay_s, spread_s=stop.drain_s
+        )
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         self.admission = parts.admission(
             loop, feeds, slices, self.background, tally, clock,
             connections=self.connections, subscriptions=self.subscriptions,
             formats=self.formats, rules=rules,
             limits=Limits(
-                stream.connections_max,
-                http.message_bytes_max,
-                stream.notsent_lowat_bytes,
-                stream.retry_ms,
-                stream.closing_timeout_s,
-                stream.snapshot,
+                stream.connections_max, http.message_bytes_max, stream.notsent_lowat_bytes,
+                stream.retry_ms, stream.closing_timeout_s, stream.snapshot,
                 settings.access.auth_timeout_s,
             ),
             gate=self.gate,
+<<<<<<< HEAD
             limiter=self.limiter,
             remote_of=remotes.of,
+=======
+            draining=self.draining,
+            remote_of=Remotes(http.trusted_proxies).of,
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         )  # fmt: skip
         # Of each listener: answers that nobody reads leave the other's probes alone.
         budget = http.answers_bytes_max, http.answer_timeout_s
@@ -177,7 +209,9 @@ class Service:
         """Consume, beat and simulate while inside; nothing is left behind after."""
         self.keepalive.start()
         self.pulse.start()
-        tasks = [asyncio.create_task(self.broker.run(), name="broker")]
+        tasks = [
+            asyncio.create_task(broker.run(), name=name) for name, broker in self._brokers.items()
+        ]
         if self.gate.key_sets is not None:
             tasks.append(asyncio.create_task(self.gate.key_sets.run(), name="keys"))
         if self._settings.market.enabled:
@@ -187,12 +221,14 @@ class Service:
         try:
             yield
         finally:
+            self.draining.stop()
             # The market first: it publishes to the broker.
             for task in reversed(tasks):
                 task.cancel()
                 # The broker's own limits are shorter; nothing may hold the exit.
                 await asyncio.wait([task], timeout=TASK_END_S)
-            await self.broker.close()
+            for broker in self._brokers.values():
+                await broker.close()
             self.keepalive.stop()
             self.pulse.stop()
             for answers in self.answers.values():
@@ -207,24 +243,20 @@ class Service:
 
     def refuse_new(self) -> None:
         """Fail readiness and turn newcomers away."""
+<<<<<<< HEAD
         self.admission.refuse_new()
+=======
+        self.draining.refuse_new()
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
 
     async def drain(self, spread_s: float) -> None:
-        """Ask every client to leave, spread over ``spread_s`` with jitter; wait for none.
+        """Ask every client to leave, spread over ``spread_s``; wait for none.
 
-        A herd that is told at once comes back at once. Answers that nobody reads are cut.
+        Answers that nobody reads are cut.
         """
         self.refuse_new()
         self.answers["public"].hasten()
-        loop = self.loop
-        begin = loop.time()
-        leaving = list(self.connections)
-        random.shuffle(leaving)
-        for index, connection in enumerate(leaving):
-            due = begin + spread_s * index / len(leaving)
-            if (wait := due - loop.time()) > 0:
-                await asyncio.sleep(wait)
-            connection.subscriber.end(closing.DRAIN)
+        await self.draining.tell_all(spread_s)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         """Neither task ends by itself: one that does has failed, and that is not hidden."""
@@ -256,6 +288,10 @@ class Service:
         app = web.Application(
             middlewares=[
                 *self._middlewares("public"),
+<<<<<<< HEAD
+=======
+                identified(self.gate, streams=(sse, ndjson, websocket)),
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
                 few_a_turn(perf_counter),
                 # By address, before a token is checked, which costs a signature.
                 paced(self.admission, AWAY),
@@ -287,8 +323,21 @@ class Service:
         return app
 
     def _admin(self) -> web.Application:
-        app = web.Application(middlewares=self._middlewares("admin"))
+        http = self._settings.http
+        app = web.Application(
+            middlewares=[
+                audited,
+                *self._middlewares("admin"),
+                guarded(http.admin_token.get_secret_value(), is_local=http.is_admin_local),
+                body_within(http.header_timeout_s),
+            ],
+            client_max_size=http.body_bytes_max,
+        )
         app[CONTEXT] = self._context()
+        app[ADMIN] = Admin(
+            self.connections, self.background, self.draining, self._clock,
+            self.revocations, self._brokers.get(REVOCATIONS),
+        )  # fmt: skip
         own = registry(app[CONTEXT])
         app.add_routes(
             _slash_or_not(
@@ -296,6 +345,7 @@ class Service:
                 web.get("/readyz", health.readyz),
                 web.get("/metrics", metrics(own)),
                 web.get("/v1/stats", stats.stats),
+                *ROUTES,
             )
         )
         return app
@@ -319,6 +369,11 @@ class Service:
             self.subscriptions.epoch,
             self.subscriptions.is_simulated,
             self.gate,
+<<<<<<< HEAD
             lambda: self.admission.is_draining,
             lambda: self.limiter.addresses.sockets,
+=======
+            self.revocations,
+            lambda: self.draining.is_on,
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         )

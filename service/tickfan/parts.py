@@ -13,6 +13,7 @@ from tickfan.access.gate import Gate
 from tickfan.access.identity import Identity
 from tickfan.access.jwks import Issued, KeySet, KeySets
 from tickfan.access.keys import Keys
+from tickfan.access.revocations import Revocations
 from tickfan.access.tokens import TokenRules, Tokens
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.broker.memory import MemoryBroker
@@ -46,6 +47,14 @@ def build_broker(settings: Settings, sink: Sink | None) -> Broker:
     return AmqpBroker(sources, sink, amqp_options(settings))
 
 
+def build_revocation_broker(settings: Settings, sink: Sink) -> Broker:
+    """The broker that carries revocations: beside the other, so that neither stops the other."""
+    sources = (settings.revocation_source(),)
+    if settings.broker.is_memory:
+        return MemoryBroker(sources, sink)
+    return AmqpBroker(sources, sink, amqp_options(settings))
+
+
 def amqp_options(settings: Settings) -> AmqpOptions:
     """How to reach the RabbitMQ that the settings name."""
     broker = settings.broker
@@ -65,7 +74,15 @@ def amqp_options(settings: Settings) -> AmqpOptions:
     )
 
 
-def build_gate(settings: Settings, clock: Clock) -> Gate:
+def build_revocations(settings: Settings, clock: Clock) -> Revocations | None:
+    """What is known of revoked tokens; None: without keys there are no tokens."""
+    access = settings.access
+    if not settings.keys:
+        return None
+    return Revocations(access.token_age_max_s + access.leeway_s, lambda: clock.wall_ms() / 1000)
+
+
+def build_gate(settings: Settings, clock: Clock, revocations: Revocations | None = None) -> Gate:
     """Who may come in, as the settings say."""
     access, publish_token = settings.access, settings.publish.token.get_secret_value()
     # Nobody else sees what is published to the broker inside the process.
@@ -80,7 +97,7 @@ def build_gate(settings: Settings, clock: Clock) -> Gate:
     tokens = Tokens(Keys(kept), rules, lambda: clock.wall_ms() / 1000)
     sets = _key_sets(settings.keys)
     if not sets:
-        return Gate(anonymous, tokens, publish_token)
+        return Gate(anonymous, tokens, publish_token, revocations=revocations)
 
     def on_change(fetched: tuple[Key, ...]) -> None:
         tokens.keys = Keys([*kept, *fetched])
@@ -92,7 +109,7 @@ def build_gate(settings: Settings, clock: Clock) -> Gate:
         refresh_s=access.jwks_refresh_s,
         timeout_s=access.jwks_timeout_s,
     )
-    return Gate(anonymous, tokens, publish_token, key_sets)
+    return Gate(anonymous, tokens, publish_token, key_sets, revocations)
 
 
 def _key_sets(keys: Iterable[KeySettings]) -> list[KeySet]:
@@ -128,6 +145,7 @@ class Parts:
     subscriptions: type[Subscriptions] = Subscriptions
     admission: type[Admission] = Admission
     broker: Callable[[Settings, Sink], Broker] = build_broker
+    revocation_broker: Callable[[Settings, Sink], Broker] = build_revocation_broker
 
 
 PARTS = Parts()

@@ -15,6 +15,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import generate_latest
 
 from tests.chart.rendering import CHART, DEMO, NAMESPACE, VALUE_SETS, render
+from tests.support.access import GUARDED
 from tests.support.prometheus import promtool
 from tickfan.api.context import CONTEXT
 from tickfan.api.prometheus import registry
@@ -39,7 +40,8 @@ BARE = re.compile(r"\b(?:tickfan|process|python)_[a-z_]+\b(?!\{)")
 @pytest.fixture
 async def metrics() -> CollectorRegistry:
     """The service's own, before anything has happened."""
-    service = Service(load(None, {}))
+    keys = {f"TICKFAN_{name}": value for name, value in GUARDED.items()}  # or some are not there
+    service = Service(load(None, keys))
     return registry(service.admin[CONTEXT])
 
 

@@ -368,13 +368,13 @@ async def test_an_outage_does_not_push_out_what_was_told(make_live: MakeLive) ->
     async with page(live, "?channels=trades.X") as browser:
         await live.publish("trades.X", 2**60)
         await browser.until(f"{EVENTS}.includes('gap in trades.X')")
-        live.service.refuse_new()
+        live.service.draining.begin()
         [connection] = live.service.connections
         connection.subscriber.end(closing.DRAIN)
         await browser.until(f"{STATE} == 'waiting'")
         seen = live.service.tally.closes["ws.json", "drain"]
         await until(lambda: live.service.tally.closes["ws.json", "drain"] >= seen + 3)
-        live.service.admission.is_draining = False
+        assert live.service.draining.take_back()
         await browser.until(f"{STATE} == 'live'")
         told = (await browser.run(EVENTS)).splitlines()
         assert ["Connected again" in told[0], "drain" in told[1], "gap" in told[2]] == [True] * 3

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 import yaml
 
+from tests.support.access import GUARDED, bearer
 from tests.support.everything import a_day_with_everything
 from tests.support.programs import require
 from tests.support.prometheus import (
@@ -25,6 +26,7 @@ from tests.support.prometheus import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadtest.rig.process import ServiceProcess
     from tests.integration.conftest import MakeService
 
 SOURCE = f'job="{JOB}", namespace="{NAMESPACE}", pod="a"'
@@ -61,6 +63,8 @@ STORIES = {
     "TickfanPoison": {"tickfan_poison_total|feed=trades,reason=bad_json": "0x85 1x5"},
     "TickfanBrokerBlocked": {"tickfan_broker_blocked": "0x80 1x10"},
     "TickfanSimulated": {"tickfan_simulated_market": "0x80 1x10"},
+    "TickfanRevocationsDown": {"tickfan_revocations_unread_seconds": "0x80 0+60x10"},
+    "TickfanRevocationsMalformed": {"tickfan_revocations_malformed_total": "0x85 1x5"},
     "TickfanUnbound": {"tickfan_unbound_total|feed=trades": "0x85 1x5"},
     "TickfanReset": {"tickfan_resets_total|feed=trades,reason=truncated": "0x85 1x5"},
     "TickfanGaps": {"tickfan_gaps_total|feed=trades": "0x85 1x5"},
@@ -103,6 +107,8 @@ NAMES = {
     "TickfanPoison": "pod=a,feed=trades,reason=bad_json",
     "TickfanBrokerBlocked": "",
     "TickfanSimulated": "",
+    "TickfanRevocationsDown": "pod=a",
+    "TickfanRevocationsMalformed": "pod=a",
     "TickfanUnbound": "feed=trades",
     "TickfanReset": "pod=a,feed=trades,reason=truncated",
     "TickfanGaps": "pod=a,feed=trades",
@@ -136,6 +142,8 @@ HEALTHY = {
     "tickfan_resets_total|feed=trades,reason=truncated": "1x90",
     "tickfan_gaps_total|feed=trades": "7x90",
     "tickfan_unbound_total|feed=trades": "1x90",
+    "tickfan_revocations_unread_seconds": "20x90",
+    "tickfan_revocations_malformed_total": "3x90",
     "tickfan_broker_blocked": "0x90",
     "tickfan_simulated_market": "0x90",
     "tickfan_unrecovered_total|feed=trades,reason=history_lost": "0x80 0+0.5x10",
@@ -214,7 +222,15 @@ async def test_prometheus_reads_what_we_export_and_ask(
     """
     require("prometheus")
     service = await asyncio.to_thread(
-        make_service({**amqp, "STREAM__CONNECTIONS_MAX": "100", "PUBLISH__TOKEN": TOKEN}).start
+        make_service(
+            {
+                **amqp,
+                **GUARDED,
+                "STREAM__CONNECTIONS_MAX": "100",
+                "PUBLISH__TOKEN": TOKEN,
+                "ACCESS__ANONYMOUS": '["#"]',
+            }
+        ).start
     )
     with Prometheus(tmp_path, service.admin_port) as prometheus:
         # A scrape before, for the counters to have an increase.
@@ -223,6 +239,7 @@ async def test_prometheus_reads_what_we_export_and_ask(
         )
         assert prometheus.query("up == 1"), "the scrape is one that Prometheus takes"
         await _publish_and_be_refused(service.port)
+        await _put_out(service)
         async with a_day_with_everything(service.port, amqp):
             for title, expression in _dashboard_queries():
                 if RARE.search(expression):
@@ -250,10 +267,23 @@ async def test_prometheus_reads_what_we_export_and_ask(
 async def _publish_and_be_refused(port: int) -> None:
     address = f"http://127.0.0.1:{port}/v1/channels/quotes.A"
     async with aiohttp.ClientSession() as session:
-        for token, status in ((TOKEN, 201), ("another", 403)):
+        for token, status in ((TOKEN, 201), ("another", 401)):
             bearer = {"Authorization": f"Bearer {token}"}
             async with session.post(address, json=1.5, headers=bearer) as answer:
                 assert answer.status == status
+
+
+async def _put_out(service: ServiceProcess) -> None:
+    """Revoke the token of a client that is there."""
+    revocations = f"http://127.0.0.1:{service.admin_port}/v1/admin/revocations"
+    stream = f"{service.url}/v1/ndjson?channels=trades.A"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(stream, headers=bearer(channels=["#"])) as client,
+        session.post(revocations, json={"revocations": [{"subject": "alice"}]}) as answer,
+    ):
+        assert (answer.status, (await answer.json())["ended"]) == (201, 1)
+        assert b'"forbidden"' in await client.read()
 
 
 def _firing(prometheus: Prometheus) -> set[str]:

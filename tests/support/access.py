@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from tickfan.access.identity import Identity
 from tickfan.core.scope import ALL
+
+if TYPE_CHECKING:
+    from tests.support.live import Live
+    from tickfan.access.revocationlist import RevocationList
 
 ANYBODY = Identity(reads=ALL, writes=ALL)
 """A client without a token, of a service that allows all."""
@@ -38,3 +42,10 @@ def token(**claims: Any) -> str:
 def bearer(**claims: Any) -> dict[str, str]:
     """The header of a request that brings :func:`token`."""
     return {"Authorization": f"Bearer {token(**claims)}"}
+
+
+def revocations_of(live: Live) -> RevocationList:
+    """The list of revocations of a :data:`GUARDED` service."""
+    revocations = live.service.revocations
+    assert revocations is not None
+    return revocations

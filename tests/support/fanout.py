@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from tests.support.decoding import Event
     from tickfan.access.identity import Identity
+    from tickfan.access.revocationlist import RevocationList
     from tickfan.broker.base import Broker
     from tickfan.core.closing import Reason
     from tickfan.core.errors import Bound
@@ -357,7 +358,11 @@ class Fanout:
         self.answers: Mapping[str, Answers] = {}  # nobody asks for any
         self.is_simulated = False
         self.gate = Gate(ANYBODY, None, "")
+<<<<<<< HEAD
         self.sockets = lambda: 0
+=======
+        self.revocations: RevocationList | None = None
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         self.connections = Connections(
             self.directory,
             self.pump,

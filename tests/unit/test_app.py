@@ -43,9 +43,10 @@ async def test_the_simulated_market_runs_on_the_embedded_broker() -> None:
 async def test_nothing_is_left_running() -> None:
     """Neither a task nor a timer, also with clients that have not gone."""
     before = len(asyncio.all_tasks())
-    service = Service(load(None, MEMORY))
+    service = Service(load(None, {**MEMORY, "TICKFAN_STOP__DRAIN_DELAY_S": "10"}))
     async with service.running():
         await until(lambda: not service.feeds.is_starting)
+        service.draining.begin()
     assert len(asyncio.all_tasks()) == before
     assert timers(asyncio.get_running_loop()) == 0
 

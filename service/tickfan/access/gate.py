@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 from tickfan.access.identity import Identity
 from tickfan.access.tokens import UnknownKey
+from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.core.scope import ALL
 
 if TYPE_CHECKING:
     from tickfan.access.jwks import KeySets
+    from tickfan.access.revocations import Revocations
     from tickfan.access.tokens import Tokens
+    from tickfan.core.closing import Reason
 
 PUBLISHER = "publish.token"
 """The subject of whoever sends the setting of that name. It has no issuer, so no token has it."""
@@ -30,15 +33,18 @@ class Gate:
         tokens: Tokens | None,
         publish_token: str,
         key_sets: KeySets | None = None,
+        revocations: Revocations | None = None,
     ) -> None:
         """``tokens`` None: there is no key, and a token is not looked at.
 
         ``publish_token`` is a secret that allows to publish to every channel; empty: none does.
         ``key_sets`` fetches keys, once it runs.
+        ``revocations`` None: no token can be revoked.
         """
         self.anonymous = anonymous
         self.key_sets = key_sets
         self._tokens = tokens
+        self._revocations = revocations
         self._publish_token = publish_token.encode()
         self._publisher = Identity(anonymous.reads, ALL, PUBLISHER)
 
@@ -63,7 +69,8 @@ class Gate:
 
         Without keys any token but ``publish.token`` counts as none. Raises
         :class:`~tickfan.core.errors.Refusal`: ``bad_token``, ``expired``, and ``starting`` if
-        the keys of its issuer have not come yet.
+        the keys of its issuer have not come yet. Whether it may come in now, :meth:`stops` and
+        :meth:`admit` say.
         """
         # A header may hold any bytes; those that are no UTF-8 are kept as surrogates.
         given = token.encode(errors="surrogateescape")
@@ -91,3 +98,28 @@ class Gate:
             if self.key_sets is None or not await self.key_sets.look_again(unknown.issuer):
                 raise
         return self.identify(token)
+
+    def stops(self, identity: Identity) -> Reason | None:
+        """Why the bearer of a token, which was good, may not go on now.
+
+        ``starting``: it is not known yet which tokens are revoked. ``forbidden``: this one is.
+        """
+        revocations = self._revocations
+        if revocations is None or not identity.issuer:  # publish.token is no token of an issuer
+            return None
+        if not revocations.are_known:
+            return closing.STARTING
+        return closing.FORBIDDEN if revocations.refuses(identity) else None
+
+    def admit(self, identity: Identity) -> None:
+        """Let a request of an identity go on, also of one that no token brought here.
+
+        Raises :class:`~tickfan.core.errors.Refusal`: ``starting``, ``bad_token``.
+        """
+        reason = self.stops(identity)
+        if reason is closing.STARTING:
+            raise Refusal(
+                "starting", "the service is still reading which tokens are revoked; come back"
+            )
+        if reason is not None:
+            raise Refusal("bad_token", "the token is not valid here: it has been revoked")

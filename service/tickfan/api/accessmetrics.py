@@ -1,4 +1,4 @@
-"""What Prometheus is told of access: the keys of issuers.
+"""What Prometheus is told of access: the keys of issuers, and revocations.
 
 Must not know who scrapes, nor how a token is checked.
 """
@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from tickfan.core.feed import Upstream
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prometheus_client import Metric
 
     from tickfan.access.gate import Gate
+    from tickfan.access.revocationlist import RevocationList
 
 
 def of_access(gate: Gate) -> Iterator[Metric]:
@@ -34,3 +37,35 @@ def of_access(gate: Gate) -> Iterator[Metric]:
                 failures.add_metric((issuer,), each.failures)
                 age.add_metric((issuer,), gate.key_sets.age_s(each))
     yield from (keys, age, failures)
+
+
+def of_revocations(revocations: RevocationList) -> Iterator[Metric]:
+    """What has come by the list that all replicas share, and whether it is read."""
+    yield GaugeMetricFamily(
+        "tickfan_revocations", "Revocations that hold, as far as known", len(revocations.known)
+    )
+    yield CounterMetricFamily(
+        "tickfan_revocations_received",
+        "Revocations read from the list of all replicas, those of the past at the start too",
+        value=revocations.received,
+    )
+    yield CounterMetricFamily(
+        "tickfan_revocations_malformed",
+        "Messages of that list that revoke nothing, because they are none of ours",
+        value=revocations.malformed,
+    )
+    yield CounterMetricFamily(
+        "tickfan_revoked_connections",
+        "Connections ended because their token was revoked",
+        value=revocations.ended,
+    )
+    yield GaugeMetricFamily(
+        "tickfan_revocations_live",
+        "1 if the list of revocations is being read",
+        revocations.upstream_state is Upstream.LIVE,
+    )
+    yield GaugeMetricFamily(
+        "tickfan_revocations_unread_seconds",
+        "For how long that list has not been read up to date",
+        revocations.unread_s,
+    )

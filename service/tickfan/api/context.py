@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tickfan.access.gate import Gate
+    from tickfan.access.revocationlist import RevocationList
     from tickfan.broker.base import Broker
     from tickfan.core.feeds import Feeds
     from tickfan.core.tally import Tally
@@ -34,9 +35,15 @@ class Context:
     """The parts of the service that the endpoints show or use.
 
     ``epoch`` names this run of the process. ``is_simulated``: its prices are invented.
+<<<<<<< HEAD
     ``gate`` knows who may come in. ``is_draining`` is asked, because it changes; so are
     ``sockets``, the open ones of the public listener. ``background`` makes answers.
     ``answers`` are those of each listener.
+=======
+    ``gate`` knows who may come in. ``revocations`` None: without keys there is no token to be
+    revoked. ``is_draining`` is asked, because it changes.
+    ``background`` makes answers. ``answers`` are those of each listener.
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
     """
 
     feeds: Feeds
@@ -52,6 +59,7 @@ class Context:
     epoch: str
     is_simulated: bool
     gate: Gate
+    revocations: RevocationList | None
     is_draining: Callable[[], bool]
     sockets: Callable[[], int]
 

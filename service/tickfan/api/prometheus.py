@@ -20,7 +20,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from tickfan.api.accessmetrics import of_access
+from tickfan.api.accessmetrics import of_access, of_revocations
 from tickfan.api.families import by_feed, by_two, histogram, histograms, plain
 from tickfan.clock import now_ms
 from tickfan.core.closing import REASONS
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from tickfan.access.gate import Gate
+    from tickfan.access.revocationlist import RevocationList
     from tickfan.broker.base import Broker
     from tickfan.core.feed import Feed
     from tickfan.core.feeds import Feeds
@@ -67,6 +68,7 @@ class Parts(Protocol):
     encodings: Encodings
     is_simulated: bool
     gate: Gate
+    revocations: RevocationList | None
 
     @property
     def sockets(self) -> Callable[[], int]:
@@ -112,6 +114,8 @@ class ServiceCollector(Collector):
         yield from self._answers()
         yield from self._losses(feeds)
         yield from of_access(self._of.gate)
+        if self._of.revocations is not None:
+            yield from of_revocations(self._of.revocations)
 
     def _upstream(self, feeds: list[Feed]) -> Iterator[Metric]:
         tally = self._of.tally

@@ -35,6 +35,15 @@ def limit_of(request: web.Request, default: int, most: int) -> int:
     return number
 
 
+def number_of(request: web.Request, name: str) -> int:
+    """A parameter that is a whole number; 0 without it. Raises :class:`Refusal` (``bad_field``)."""
+    text = request.query.get(name, "0")
+    number = whole_number(text)
+    if number is None:
+        raise Refusal("bad_field", f"{name} must be a whole number, not {text[:40]!r}", name)
+    return number
+
+
 def find_channel(feeds: Feeds, name: str, identity: Identity) -> Channel:
     """The channel of that name, for a client that may read it.
 

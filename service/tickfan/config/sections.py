@@ -5,6 +5,7 @@ Names end with their unit. Must not know where values come from.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -59,6 +60,7 @@ class HttpSettings(Section):
     port: Port = 8080
     admin_host: Host = "127.0.0.1"
     admin_port: Port = 8081
+    admin_token: Token = SecretStr("")
     reuse_port: Flag = False
     trusted_proxies: Annotated[tuple[Network, ...], AfterValidator(_few)] = ()
     header_timeout_s: Annotated[float, real(1, 300, "seconds")] = 15
@@ -72,6 +74,14 @@ class HttpSettings(Section):
     sockets_per_address_max: Annotated[int, whole(0, 1_000_000, "sockets")] = 2000
     handshakes_per_s_max: Annotated[int, whole(0, 100_000, "streams a second")] = 1000
     requests_per_address_per_s_max: Annotated[int, whole(0, 100_000, "requests a second")] = 500
+
+    @property
+    def is_admin_local(self) -> bool:
+        """Whether only this machine reaches the admin port."""
+        try:
+            return ip_address(self.admin_host).is_loopback
+        except ValueError:
+            return self.admin_host == "localhost"
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tickfan.broker.base import FIRST, FeedSource
 from tickfan.config import brokerurl
 from tickfan.config.access import AccessSettings, Keys
 from tickfan.config.feeds import DEFAULT_FEEDS, Feeds
@@ -24,18 +25,27 @@ from tickfan.config.sections import (
     StopSettings,
     StreamSettings,
 )
-from tickfan.core.spec import Delivery
+from tickfan.core.spec import Delivery, FeedSpec
 from tickfan.wire import schema
 
 if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
-    from tickfan.broker.base import FeedSource
-    from tickfan.core.spec import FeedSpec
     from tickfan.wire.schema import Schema
 
+<<<<<<< HEAD
 SOCKETS_BESIDE_STREAMS = 4
 """So many sockets at least are not for streams that have come in."""
+=======
+REVOCATIONS = "revocations"
+"""What the list of revocations is called: the name of its reader, and its routing key."""
+
+REVOCATIONS_BYTES = 64 * 2**20
+REVOCATIONS_SEGMENT_BYTES = 4 * 2**20
+REVOCATIONS_AGE = "2Y"
+"""Longer than any token is good. It does not follow from access.token_age_max_s: a stream
+keeps the arguments that it was made with, and who changed the setting would be locked out."""
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
 
 
 class Settings(BaseSettings):
@@ -125,6 +135,25 @@ class Settings(BaseSettings):
         """The feeds as a broker knows them, in the file's order."""
         broker = self.broker
         return tuple(feed.source(broker.exchange, broker.queue_prefix) for feed in self.feeds)
+
+    def revocation_source(self) -> FeedSource:
+        """The list of revocations as a broker knows it: a stream that is no feed.
+
+        Its exchange is its own: who publishes prices cannot revoke. Its queue has a name that
+        no feed's can have.
+        """
+        prefix = self.broker.queue_prefix
+        return FeedSource(
+            spec=FeedSpec(REVOCATIONS, (REVOCATIONS,), Delivery.LOSSLESS),
+            exchange=f"{prefix}access",
+            queue=f"{prefix}access.{REVOCATIONS}",
+            warm=FIRST,
+            retention_age=REVOCATIONS_AGE,
+            retention_bytes=REVOCATIONS_BYTES,
+            segment_bytes=REVOCATIONS_SEGMENT_BYTES,
+            prefetch=100,
+            length_max=0,
+        )
 
     def masked(self) -> dict[str, Any]:
         """Every setting as plain values, secrets masked: fit to be shown."""

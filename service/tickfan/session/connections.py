@@ -18,6 +18,7 @@ from tickfan.session.membership import Connection
 from tickfan.wire import events
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Callable, Iterable, Iterator
 
     from tickfan.access.identity import Identity
@@ -68,7 +69,7 @@ class Connections:
         self._tally = tally
         self._clock = clock
         self._max_age_s = max_age_s
-        self._epoch = epoch
+        self.epoch = epoch
         self._per_subject_max = per_subject_max
         self._count = 0  # of all that ever came
         # By issuer and subject; of those without a token none.
@@ -100,7 +101,7 @@ class Connections:
         now = self._clock.time
         subscriber = Subscriber(format, pipe, on_end, self._pump.serve, clock=now, until=until)
         self._count += 1
-        name = f"{self._epoch}-{self._count}"
+        name = f"{self.epoch}-{self._count}"
         connection = Connection(subscriber, name, identity, remote, ping)
         self._count_subject(identity, 1)
         self._set_end(connection)
@@ -192,6 +193,19 @@ class Connections:
         for connection in some:
             if connection.subscriber.phase is not ENDED and connection in self._all:
                 action(connection)
+
+    def end_those(self, are_meant: Callable[[Connection], bool], reason: Reason) -> Future[int]:
+        """End connections, a few hundred looks in one turn; the future says how many it were."""
+        count = 0
+
+        def end(connection: Connection) -> None:
+            nonlocal count
+            if are_meant(connection):
+                connection.subscriber.end(reason)
+                count += 1
+
+        self.each(end)
+        return self._slices.run(lambda: count)  # jobs run in their order
 
     def announce(self, feed: Feed) -> None:
         """Tell the feed's subscribers how its source is doing, encoded once for each format."""

@@ -67,6 +67,11 @@ class Connection:
         self.conflated: dict[int, ConflatedAudience] = {}
 
     @property
+    def number(self) -> int:
+        """Its place among all that ever came to this replica: the end of its name."""
+        return int(self.id.rpartition("-")[2])
+
+    @property
     def lossless(self) -> LosslessAudience | None:
         """The lossless audience that it is in."""
         audience = self.subscriber.audience

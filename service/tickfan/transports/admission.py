@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tickfan.fanout.finding import Prepared
     from tickfan.fanout.slices import Slices
     from tickfan.session.connections import Connections
+    from tickfan.session.draining import Draining
     from tickfan.session.grants import Rules
     from tickfan.session.membership import Connection
     from tickfan.session.subscribe import Subscriptions
@@ -91,7 +92,11 @@ class Admission:
         rules: Rules,
         limits: Limits,
         gate: Gate,
+<<<<<<< HEAD
         limiter: Limiter,
+=======
+        draining: Draining,
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         remote_of: Callable[[web.Request], str],
     ) -> None:
         """``remote_of`` says from what address a client comes."""
@@ -107,25 +112,33 @@ class Admission:
         self.rules = rules
         self.limits = limits
         self.gate = gate
+        self.draining = draining
         self.remote_of = remote_of
         self.addresses = limiter.addresses
         self.refused = limiter.refused
         # Bound once: a client that leaves costs a line, and to bind is half of it.
         self._log = log.bind()
+<<<<<<< HEAD
         self.is_draining = False
         self.behind_s = BEHIND_S
         # Streams that are counted as connections, and are none yet.
+=======
+        # Streams that wait for this replica to catch up, or search: not connections yet,
+        # and bounded as if they were.
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         self._waiting = 0
 
     def refuses(self, identity: Identity, *, lossless: bool, is_in: bool = False) -> Reason | None:
-        """Why nobody can come in now: draining, overload, or still starting.
+        """Why nobody can come in now: draining, overload, still starting, or a revoked token.
 
         A client that ``is_in`` already, and wants more, is not over ``connections_max``.
         Only a lossless subscription has to wait for the start: it would not know its
         tail. A conflated one is told by ``status`` when its source is there.
         """
-        if self.is_draining:
+        if self.draining.is_on:
             return closing.DRAIN
+        if (stopped := self.gate.stops(identity)) is not None:
+            return stopped
         count = len(self.connections) + self._waiting
         if not is_in and count >= self.limits.connections_max:
             return closing.OVERLOAD
@@ -140,12 +153,17 @@ class Admission:
         if ASK_NEXT not in request.headers:
             return None
         reason = self.refuses(request[IDENTITY], lossless=lossless)
+<<<<<<< HEAD
         if reason is None or reason is closing.THROTTLED:  # no other replica is to be asked
             return None
         return self.elsewhere(reason)
 
     def elsewhere(self, reason: Reason) -> web.Response:
         """The 503 for a proxy that can ask another replica."""
+=======
+        if reason is None or reason is closing.THROTTLED or not reason.may_reconnect:
+            return None  # no other replica is to be asked
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         response = error_response([Refusal(reason.name, reason.message)])
         response.headers["Retry-After"] = str(math.ceil(self.retry_ms(reason) / 1000))
         return response
@@ -179,7 +197,23 @@ class Admission:
             steps = takewhile(lambda _: not transport.is_closing(), prepared.steps())
             await self._background.run(steps)
 
+<<<<<<< HEAD
     def retry_ms(self, reason: Reason | None = None) -> int:
+=======
+    async def _caught_up(self, places: Mapping[str, Place]) -> Reason | None:
+        deadline = self.clock.time() + BEHIND_S
+        while behind := self.feeds.behind(places):
+            if self.draining.is_on:
+                return closing.DRAIN
+            if any(feed.upstream is not Upstream.LIVE for feed in behind):
+                return closing.STARTING
+            if self.clock.time() > deadline:
+                return None
+            await asyncio.sleep(POLL_S)
+        return None
+
+    def retry_ms(self) -> int:
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         """A reconnect delay with jitter, so that a cut does not bring a storm."""
         factor = THROTTLED_FACTOR if reason is closing.THROTTLED else 1
         return int(self.clock.spread(self.limits.retry_ms * factor, RETRY_SPREAD))

@@ -220,6 +220,7 @@ class Conversation(Messages):
         narrowed = admission.subscriptions.narrow(connection, identity)
 
         def renew() -> None:
+            admission.gate.admit(identity)  # here, as things change while one waits
             admission.connections.renew(connection, identity)
             admission.subscriptions.renew(connection, narrowed)
             fields = events.authenticated(

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 
 from tickfan.access.identity import Identity
+from tickfan.core import closing
 from tickfan.core.errors import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from aiohttp.typedefs import Handler, Middleware
 
     from tickfan.access.gate import Gate
@@ -27,13 +30,22 @@ BEARER_PROTOCOL = "bearer."
 """How a subprotocol begins that is a token."""
 
 
-def identified(gate: Gate) -> Middleware:
-    """Say of each request who sends it, before its body is read."""
+def identified(gate: Gate, *, streams: Container[Handler] = ()) -> Middleware:
+    """Say of each request who sends it, before its body is read.
+
+    While it is not known yet which tokens are revoked, a request with a token is refused
+    (``starting``). The handlers of ``streams`` say so in their own way: EventSource never
+    comes back after a 503.
+    """
 
     @web.middleware
     async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
         token = bearer(request)
-        request[IDENTITY] = gate.anonymous if token is None else await gate.identify_soon(token)
+        identity = gate.anonymous if token is None else await gate.identify_soon(token)
+        is_stream = request.match_info.handler in streams
+        if not (is_stream and gate.stops(identity) is closing.STARTING):
+            gate.admit(identity)
+        request[IDENTITY] = identity
         return await handler(request)
 
     return identify

@@ -91,7 +91,8 @@ async def _identity(
     if bearer(request) is not None:
         raise Refusal("bad_request", "send the token once: as a header, or as a subprotocol")
     try:
-        return await admission.gate.identify_soon(token), None
+        identity = await admission.gate.identify_soon(token)
+        return identity, admission.gate.stops(identity)
     except Refusal as refusal:
         return identity, closing.EXPIRED if refusal.code == "expired" else closing.BAD_TOKEN
 

@@ -24,7 +24,11 @@ from tickfan.core import closing
 from tickfan.core.cursor import Trail, parse
 from tickfan.core.pattern import Pattern
 from tickfan.fanout.finding import LOOKS_AT_ONCE
+<<<<<<< HEAD
 from tickfan.parts import build_limiter
+=======
+from tickfan.session.draining import Draining
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
 from tickfan.session.grants import Planner
 from tickfan.transports.admission import Admission, Limits
 from tickfan.transports.remotes import Remotes
@@ -90,7 +94,7 @@ async def test_who_may_come_in(make_live: MakeLive) -> None:
     assert admission.refuses(ANYBODY, lossless=True) is closing.STARTING
     admission.limits = admission.limits._replace(connections_max=0)
     assert admission.refuses(ANYBODY, lossless=True) is closing.OVERLOAD
-    admission.is_draining = True
+    admission.draining.refuse_new()
     assert admission.refuses(ANYBODY, lossless=True) is closing.DRAIN
 
 
@@ -115,7 +119,7 @@ async def test_a_proxy_that_can_ask_another_replica_gets_a_status(
     await answer("starting")
     admission.limits = admission.limits._replace(connections_max=0)
     await answer("overload")
-    admission.is_draining = True
+    admission.draining.refuse_new()
     await answer("drain")
     assert service.service.tally.refusals == {"starting": 1, "overload": 1, "drain": 1}
     assert not service.service.tally.closes
@@ -186,7 +190,12 @@ async def test_a_search_ends_with_its_client(looks: float, *, is_whole: bool) ->
         fanout.loop, fanout.feeds, fanout.slices, fanout.background, fanout.tally, fanout.clock,
         connections=fanout.connections, subscriptions=fanout.subscriptions,
         formats=fanout.formats, rules=RULES, limits=LIMITS, gate=Gate(ANYBODY, None, ""),
+<<<<<<< HEAD
         limiter=_limiter(fanout), remote_of=Remotes(()).of,
+=======
+        draining=Draining(fanout.connections, fanout.clock, delay_s=0, spread_s=0),
+        remote_of=Remotes(()).of,
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
     )  # fmt: skip
     plan = fanout.subscriptions.plan(asked("#"), ANYBODY)
     prepared = fanout.subscriptions.prepare(plan, fanout.format("sse"))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.support.access import ANYBODY, ISSUER, SECRET, token
 from tickfan.access.gate import PUBLISHER, Gate
 from tickfan.access.identity import Identity
 from tickfan.access.keys import Keys, key_from_text
+from tickfan.access.revocations import Revocation, Revocations
 from tickfan.access.tokens import TokenRules, Tokens
+from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.core.scope import NONE
 
@@ -18,8 +22,6 @@ NOBODY = Identity(NONE)
 
 
 def tokens() -> Tokens:
-    import time
-
     return Tokens(KEYS, TokenRules("tickfan", 4096, 10, 86_400), time.time)
 
 
@@ -51,3 +53,29 @@ def test_with_keys_a_wrong_token_is_refused() -> None:
         with pytest.raises(Refusal) as caught:
             gate.identify(wrong)
         assert caught.value.code == "bad_token"
+
+
+def test_a_revoked_token_is_refused_and_publish_token_is_not() -> None:
+    """As long as nobody knows whether one is revoked, each is told to wait."""
+    revocations = Revocations(1000, time.time)
+    gate = Gate(ANYBODY, tokens(), PUBLISH_TOKEN, revocations=revocations)
+    alice, bob = (gate.identify(token(sub=name)) for name in ("alice", "bob"))
+    publisher = gate.identify(PUBLISH_TOKEN)
+    for known in (ANYBODY, publisher):
+        assert gate.stops(known) is None
+    assert gate.stops(alice) is closing.STARTING
+    with pytest.raises(Refusal) as caught:
+        gate.admit(alice)
+    assert caught.value.code == "starting"
+
+    revocations.are_known = True
+    assert gate.stops(alice) is None
+    gate.admit(alice)
+
+    revocations.add([Revocation("alice", "", "", int(time.time() * 1000) + 1000)])
+    assert gate.stops(alice) is closing.FORBIDDEN
+    with pytest.raises(Refusal, match="it has been revoked") as caught:
+        gate.admit(alice)
+    assert caught.value.code == "bad_token"
+    for allowed in (bob, publisher, ANYBODY):
+        gate.admit(allowed)

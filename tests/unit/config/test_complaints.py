@@ -59,7 +59,7 @@ def feed(**more: object) -> dict[str, Any]:
                 "a network such as 10.0.0.0/8 or 2001:db8::/32, or one address"
             ),
         ),
-        ({"http": 5}, "http: got 5, allowed: a table of settings"),
+        ({"stream": 5}, "stream: got 5, allowed: a table of settings"),
         ({"feeds": {}}, "feeds: got a table, allowed: a list in square brackets"),
         ({"feeds": [3]}, "feeds[0]: got 3, allowed: a table of settings"),
         (

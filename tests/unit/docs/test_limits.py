@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tickfan.access import jwks, tokens
+from tickfan.access.revocations import REVOCATIONS_MAX
 from tickfan.api import channels, history
+from tickfan.api.admin import bodies, connections, revocations
 from tickfan.commands.shared import FILES_BESIDE_CLIENTS
 from tickfan.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, load
 from tickfan.config.access import ANONYMOUS_MAX, KEYS_MAX
 from tickfan.config.complaints import sections
 from tickfan.config.feeds import BINDINGS_MAX, FEEDS_MAX
 from tickfan.config.sections import INTERVAL_MS_MAX, INTERVALS_MAX, NETWORKS_MAX
+from tickfan.config.settings import REVOCATIONS_BYTES
 from tickfan.core import closing, cursor, feed, pattern, scope, update
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES
 from tickfan.fanout import backlog, openings
@@ -147,6 +150,14 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("an answer of REST that is never", answers.FREE_BYTES // 1024),
         ("what a client must take", answers.TAKEN_BYTES_MIN // 1024),
         ("updates of the feed", history.SCAN_MAX),
+        ("revocations of one", bodies.ENTRIES_MAX),
+        ("revocations that hold", REVOCATIONS_MAX),
+        ("revocations that hold", REVOCATIONS_BYTES // 2**20),
+        ("time of a revocation", bodies.AHEAD_MS_MAX // 1000),
+        ("`limit` of `GET /v1/admin", connections.LIMIT_MAX),
+        ("`limit` of `GET /v1/admin", connections.LIMIT),
+        ("`limit` of `GET /v1/admin", revocations.LIMIT_MAX),
+        ("`limit` of `GET /v1/admin", revocations.LIMIT),
         ("updates in a batch", update.MESSAGE_UPDATES_MAX),
         ("depth of", inbound.DEPTH_MAX),
         ("digits of", inbound.DIGITS_MAX),

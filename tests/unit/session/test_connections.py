@@ -75,6 +75,7 @@ async def test_leaving_is_idempotent_and_counted_once() -> None:
     assert len(fanout.connections) == 0
 
 
+<<<<<<< HEAD
 NAMES = 500
 """As many as a connection may have, by default."""
 
@@ -140,3 +141,28 @@ async def test_an_idle_client_of_many_names_costs_little_and_gives_it_back(
     assert left < 1_000 * PATTERNS_KEPT
     # What is remembered are as many patterns as before, but its dicts grow and shrink.
     assert left - remembered < (held - left) / 2
+=======
+@skips_time
+async def test_those_that_are_meant_are_ended_and_counted() -> None:
+    """Each once, also if another walk has begun already; the others miss nothing."""
+    fanout = Fanout()
+    clients = [fanout.client("sse", "fast", "trades.a") for _ in range(450)]
+    meant = {client.connection for client in clients[::3]}
+    walks = [fanout.connections.end_those(meant.__contains__, closing.FORBIDDEN) for _ in "ab"]
+    fanout.publish("trades.a")
+    await fanout.settle()
+    assert [walk.result() for walk in walks] == [150, 0]
+    for index, client in enumerate(clients):
+        if index % 3:
+            assert client.reason is None
+            assert len(client.named("update")) == 1
+        else:
+            assert client.reason is closing.FORBIDDEN
+
+
+@skips_time
+async def test_a_connections_number_is_in_its_name() -> None:
+    """A list of connections goes on behind it."""
+    fanout = Fanout()
+    assert [fanout.client().connection.number for _ in "ab"] == [1, 2]
+>>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
