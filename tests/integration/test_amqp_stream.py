@@ -66,7 +66,7 @@ async def test_replicas_agree(rabbitmq: Rabbit, feed: FeedSource) -> None:
         assert one.deliveries == other.deliveries
 
 
-@pytest.mark.parametrize(("warm", "first"), [("1h", 0), (None, 299)])
+@pytest.mark.parametrize(("warm", "first"), [("1h", 0), ("first", 0), (None, 299)])
 async def test_where_it_starts(
     rabbitmq: Rabbit, feed: FeedSource, warm: str | None, first: int
 ) -> None:

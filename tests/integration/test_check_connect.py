@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from loadtest.rig.rabbitmq import free_port
+from tests.support.access import GUARDED
 from tests.support.furnished import FANOUT, TOPIC, login
 from tickfan.cli import cli
 
@@ -48,6 +49,17 @@ def check(url: str, *more: str, **settings: str) -> tuple[int, list[list[str]]]:
     assert done.stderr == ""
     lines = [re.split(r"  +", line, maxsplit=1) for line in done.stdout.splitlines()]
     return done.exit_code, lines
+
+
+def test_with_keys_the_list_of_revocations_is_looked_at(furnished: RabbitNode) -> None:
+    """Without it no client with a token would come in."""
+    with unchanged(furnished):
+        status, lines = check(furnished.url, **GUARDED)
+    verdicts = {text: verdict for verdict, text in lines[:-1]}
+    queue = "feed 'revocations': queue 'tickfan.access.revocations'"
+    assert status == 0
+    assert verdicts["exchange 'tickfan.access'"] == "will be made"
+    assert verdicts[f"{queue}, a durable stream"] == "will be made"
 
 
 def test_check_says_what_will_be_made_and_makes_nothing(furnished: RabbitNode) -> None:

@@ -55,7 +55,7 @@ async def _findings(settings: Settings, within_s: float) -> list[Finding]:
     found: list[Finding] = []
     try:
         async with asyncio.timeout(within_s):
-            async for finding in survey(settings.feed_sources(), amqp_options(settings)):
+            async for finding in survey(settings.all_sources(), amqp_options(settings)):
                 found.append(finding)  # noqa: PERF401 - what there is when the time is over
     except TimeoutError:
         text = f"no answer within {within_s:g} s: the rest was not looked at"

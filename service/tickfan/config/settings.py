@@ -155,6 +155,10 @@ class Settings(BaseSettings):
             length_max=0,
         )
 
+    def all_sources(self) -> tuple[FeedSource, ...]:
+        """All that a service with these settings reads from its broker."""
+        return (*self.feed_sources(), *((self.revocation_source(),) if self.keys else ()))
+
     def masked(self) -> dict[str, Any]:
         """Every setting as plain values, secrets masked: fit to be shown."""
         shown: dict[str, Any] = _plain(self.model_dump())

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
 from tests.support import amqp
 from tests.support.broker import LOSSLESS, Recorder, source
 from tests.support.fanout import skips_time
-from tests.unit.broker.amqp.fakes import link_to, message
+from tests.unit.broker.amqp.fakes import FakeLink, link_to, message
 from tickfan.broker.amqp.consumer import ConsumerLost
 from tickfan.broker.amqp.obstacle import TRIES
 from tickfan.broker.amqp.stream import LosslessFeed
+from tickfan.broker.base import FIRST
 from tickfan.core.feed import Upstream
+
+if TYPE_CHECKING:
+    from tickfan.broker.amqp.connection import Link
+    from tickfan.broker.base import Received
 
 
 async def test_a_crash_of_the_broker_suspects_a_message_only_while_one_is_read() -> None:
@@ -92,4 +99,45 @@ async def test_a_stream_that_is_made_again_is_read_also_while_the_old_one_is_ste
     assert sink.resets[-1] == ("f", "recreated")
     await feed.attach(link_to(message(0), message(1)))
     assert sink.offsets("f")[-2:] == [0, 1]
+    assert sink.is_live("f")
+
+
+class Watching(Recorder):
+    """Notes at each message whether the feed was live by then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.were_live: list[bool] = []
+
+    def deliver(self, feed: str, message: Received, fingerprint: str | None = None) -> None:
+        self.were_live.append(self.is_live(feed))
+        super().deliver(feed, message, fingerprint)
+
+
+@skips_time
+async def test_where_all_must_be_read_silence_is_no_empty_stream() -> None:
+    """The broker was slow to tell the tail: the feed is live after it, and not before."""
+    sink = Watching()
+    feed = LosslessFeed(source(LOSSLESS, "f", warm=FIRST), sink, amqp.options("amqp://h/"))
+    link = FakeLink([message(0), message(1)])
+    link.tails = [[]]
+    await feed.attach(cast("Link", link))
+    assert (sink.offsets("f"), sink.were_live) == ([0, 1], [False, False])
+    assert sink.is_live("f")
+
+
+@skips_time
+async def test_where_all_must_be_read_the_tail_is_not_taken_in_its_place() -> None:
+    """Nothing comes of the past in time: it is asked for again, and the feed is not live."""
+    sink = Recorder()
+    feed = LosslessFeed(source(LOSSLESS, "f", warm=FIRST), sink, amqp.options("amqp://h/"))
+    link = FakeLink([])
+    link.tails = [[message(5)]]
+    with pytest.raises(ConsumerLost, match="silent"):
+        await feed.attach(cast("Link", link))
+    assert {channel.asked_from for channel in link.channels} - {None} == {"last", "first"}
+    assert not sink.is_live("f")
+    link.messages += [message(4), message(5)]
+    await feed.attach(cast("Link", link))
+    assert sink.offsets("f") == [4, 5]
     assert sink.is_live("f")
