@@ -141,12 +141,11 @@ class Tokens:
         if not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_CHARS_MAX:
             raise _bad(f"the claim sub must be a text of 1 to {SUBJECT_CHARS_MAX} characters")
         expires_at = _time(claims, "exp", is_needed=True)
-        issued_at = _time(claims, "iat")
+        issued_at = _time(claims, "iat", is_needed=True)
         not_before = _time(claims, "nbf")
         if max(issued_at, not_before) > now + rules.leeway_s:
             raise _bad("it is not valid yet (nbf, iat); look at the clocks of both machines")
-        # Without iat it counts as issued when it is seen: then exp bounds it alone.
-        expires_at = min(expires_at, (issued_at or now) + rules.age_max_s)
+        expires_at = min(expires_at, issued_at + rules.age_max_s)
         if expires_at + rules.leeway_s <= now:
             raise Refusal("expired", "the token has expired; come back with a new one")
         token_id = claims.get("jti", "")
