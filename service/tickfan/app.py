@@ -18,14 +18,12 @@ import structlog
 from aiohttp import web
 
 from tickfan.access.revocationlist import RevocationList
-from tickfan.api import channels, health, history, publish, stats
 from tickfan.api.admin.context import ADMIN, Admin
 from tickfan.api.admin.guard import audited, guarded
-from tickfan.api.admin.routes import ROUTES
 from tickfan.api.compression import compressed
 from tickfan.api.context import CONTEXT, Context
-from tickfan.api.page import Page
-from tickfan.api.prometheus import metrics, registry
+from tickfan.api.prometheus import registry
+from tickfan.api.routes import admin_routes, public_routes
 from tickfan.clock import Clock
 from tickfan.config.settings import REVOCATIONS
 from tickfan.core import closing
@@ -42,12 +40,8 @@ from tickfan.ingest import Ingest
 from tickfan.lifecycle import StartError, run
 from tickfan.market import simulated
 from tickfan.market.routes import Routes
-<<<<<<< HEAD
-from tickfan.parts import PARTS, Parts, build_gate, build_limiter
-=======
-from tickfan.parts import PARTS, Parts, build_gate, build_revocations
+from tickfan.parts import PARTS, Parts, build_gate, build_limiter, build_revocations
 from tickfan.session.draining import Draining
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
 from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
 from tickfan.transports.admission import ADMISSION, Limits
@@ -79,9 +73,6 @@ log = structlog.get_logger("tickfan")
 
 TASK_END_S = 10.0
 
-CHANNEL = "/v1/channels/{channel:(?!.+/history/?$).+}"
-"""A name may hold slashes, and not all of them come as %2F: some proxies decode a path."""
-
 AWAY = {sse: sse_away, ndjson: ndjson_away, websocket: websocket_away}
 
 __all__ = ["Service", "StartError", "serve"]
@@ -94,18 +85,6 @@ async def serve(settings: Settings, *, on_ready: Callable[[Broker], None]) -> No
     """
     service = Service(settings)
     await run(service, settings, lambda: on_ready(service.broker))
-
-
-def _slash_or_not(*routes: web.RouteDef) -> list[web.RouteDef]:
-    """Each address as it is, and with a slash behind it: some frameworks and proxies add one.
-
-    Not redirected: behind a proxy that takes a prefix away, nobody here knows where to.
-    """
-    slashed = [
-        web.RouteDef(route.method, f"{route.path}/", route.handler, route.kwargs)
-        for route in routes
-    ]
-    return [*routes, *slashed]
 
 
 class Service:
@@ -154,11 +133,8 @@ class Service:
             Times(stream.heartbeat_s, stream.ping_s, stream.pong_timeout_s),
         )
         self.pulse = Pulse(loop, tally.loop_lag)
-<<<<<<< HEAD
-        self.gate = build_gate(settings, clock)
         remotes = Remotes(http.trusted_proxies)
         self.limiter = build_limiter(settings, remotes, tally, clock)
-=======
         known = build_revocations(settings, clock)
         self.gate = build_gate(settings, clock, known)
         # What runs for as long as the service, by its name.
@@ -174,9 +150,8 @@ class Service:
             self._brokers[REVOCATIONS] = parts.revocation_broker(settings, self.revocations)
         stop = settings.stop
         self.draining = Draining(
-            self.connections, clock, delay_s=stop.drain_delay_s, spread_s=stop.drain_s
+            self.connections, clock, feeds.wake, delay_s=stop.drain_delay_s, spread_s=stop.drain_s
         )
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         self.admission = parts.admission(
             loop, feeds, slices, self.background, tally, clock,
             connections=self.connections, subscriptions=self.subscriptions,
@@ -187,13 +162,9 @@ class Service:
                 settings.access.auth_timeout_s,
             ),
             gate=self.gate,
-<<<<<<< HEAD
+            draining=self.draining,
             limiter=self.limiter,
             remote_of=remotes.of,
-=======
-            draining=self.draining,
-            remote_of=Remotes(http.trusted_proxies).of,
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         )  # fmt: skip
         # Of each listener: answers that nobody reads leave the other's probes alone.
         budget = http.answers_bytes_max, http.answer_timeout_s
@@ -243,11 +214,7 @@ class Service:
 
     def refuse_new(self) -> None:
         """Fail readiness and turn newcomers away."""
-<<<<<<< HEAD
-        self.admission.refuse_new()
-=======
         self.draining.refuse_new()
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
 
     async def drain(self, spread_s: float) -> None:
         """Ask every client to leave, spread over ``spread_s``; wait for none.
@@ -288,38 +255,17 @@ class Service:
         app = web.Application(
             middlewares=[
                 *self._middlewares("public"),
-<<<<<<< HEAD
-=======
-                identified(self.gate, streams=(sse, ndjson, websocket)),
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
                 few_a_turn(perf_counter),
                 # By address, before a token is checked, which costs a signature.
                 paced(self.admission, AWAY),
-                identified(self.gate),
+                identified(self.gate, streams=(sse, ndjson, websocket)),
                 body_within(http.header_timeout_s),
             ],
             client_max_size=http.body_bytes_max,
         )
         app[ADMISSION] = self.admission
         app[CONTEXT] = self._context()
-        page = Page()
-        app.add_routes(
-            [
-                web.get("/", page.index),
-                web.get("/static/{name}", page.asset),
-                *_slash_or_not(
-                    web.get("/v1/sse", sse),
-                    web.post("/v1/sse", sse),
-                    web.get("/v1/ndjson", ndjson),
-                    web.post("/v1/ndjson", ndjson),
-                    web.get("/v1/ws", websocket, allow_head=False),
-                    web.get("/v1/channels", channels.list_channels),
-                    web.get("/v1/channels/{channel:.+}/history", history.history),
-                ),
-                web.get(CHANNEL, channels.latest_value),
-                web.post(CHANNEL, publish.publish),
-            ]
-        )
+        app.add_routes(public_routes())
         return app
 
     def _admin(self) -> web.Application:
@@ -338,16 +284,7 @@ class Service:
             self.connections, self.background, self.draining, self._clock,
             self.revocations, self._brokers.get(REVOCATIONS),
         )  # fmt: skip
-        own = registry(app[CONTEXT])
-        app.add_routes(
-            _slash_or_not(
-                web.get("/livez", health.livez),
-                web.get("/readyz", health.readyz),
-                web.get("/metrics", metrics(own)),
-                web.get("/v1/stats", stats.stats),
-                *ROUTES,
-            )
-        )
+        app.add_routes(admin_routes(registry(app[CONTEXT])))
         return app
 
     def _middlewares(self, listener: str) -> list[Middleware]:
@@ -369,11 +306,7 @@ class Service:
             self.subscriptions.epoch,
             self.subscriptions.is_simulated,
             self.gate,
-<<<<<<< HEAD
-            lambda: self.admission.is_draining,
-            lambda: self.limiter.addresses.sockets,
-=======
             self.revocations,
             lambda: self.draining.is_on,
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
+            lambda: self.limiter.addresses.sockets,
         )

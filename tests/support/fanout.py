@@ -358,11 +358,8 @@ class Fanout:
         self.answers: Mapping[str, Answers] = {}  # nobody asks for any
         self.is_simulated = False
         self.gate = Gate(ANYBODY, None, "")
-<<<<<<< HEAD
         self.sockets = lambda: 0
-=======
         self.revocations: RevocationList | None = None
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         self.connections = Connections(
             self.directory,
             self.pump,

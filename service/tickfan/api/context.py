@@ -35,15 +35,9 @@ class Context:
     """The parts of the service that the endpoints show or use.
 
     ``epoch`` names this run of the process. ``is_simulated``: its prices are invented.
-<<<<<<< HEAD
-    ``gate`` knows who may come in. ``is_draining`` is asked, because it changes; so are
-    ``sockets``, the open ones of the public listener. ``background`` makes answers.
-    ``answers`` are those of each listener.
-=======
     ``gate`` knows who may come in. ``revocations`` None: without keys there is no token to be
-    revoked. ``is_draining`` is asked, because it changes.
-    ``background`` makes answers. ``answers`` are those of each listener.
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
+    revoked. ``is_draining`` is asked, because it changes; so are ``sockets``, the open ones of
+    the public listener. ``background`` makes answers. ``answers`` are those of each listener.
     """
 
     feeds: Feeds

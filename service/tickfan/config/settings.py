@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 
     from tickfan.wire.schema import Schema
 
-<<<<<<< HEAD
 SOCKETS_BESIDE_STREAMS = 4
 """So many sockets at least are not for streams that have come in."""
-=======
+
 REVOCATIONS = "revocations"
 """What the list of revocations is called: the name of its reader, and its routing key."""
 
@@ -45,7 +44,6 @@ REVOCATIONS_SEGMENT_BYTES = 4 * 2**20
 REVOCATIONS_AGE = "2Y"
 """Longer than any token is good. It does not follow from access.token_age_max_s: a stream
 keeps the arguments that it was made with, and who changed the setting would be locked out."""
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
 
 
 class Settings(BaseSettings):

@@ -18,24 +18,15 @@ POISON_REASONS = (
     "too_large", "wrong_feed",
 )  # fmt: skip
 REFUSAL_CODES = (
-<<<<<<< HEAD
-    *POISON_REASONS, "address_limit", "bad_cursor", "bad_field", "bad_message", "bad_pattern",
-    "bad_request", "bad_subprotocol", "bad_token", "broker_blocked", "broker_down", "drain",
-    "expired", "forbidden", "headers_too_large", "internal", "late_cursor", "message_too_big",
-    "method_not_allowed", "more_refused", "no_channels", "no_feed", "no_value", "not_found",
-    "not_lossless", "overload", "publish_failed", "publish_forbidden", "publish_off",
-    "publish_unauthorized", "rate_limited", "request_timeout", "starting", "throttled",
-    "too_many_channels", "unauthorized", "unconfirmed", "unknown_op", "unroutable",
-=======
-    *POISON_REASONS, "admin_off", "bad_cursor", "bad_field", "bad_message", "bad_pattern",
-    "bad_request", "bad_subprotocol", "bad_token", "broker_blocked", "broker_down", "drain",
-    "expired", "forbidden", "internal", "late_cursor", "message_too_big", "method_not_allowed",
-    "more_refused", "no_channels", "no_connection", "no_feed", "no_value", "not_found",
-    "not_lossless", "overload", "publish_failed", "publish_forbidden", "publish_off",
-    "publish_unauthorized", "request_timeout", "starting", "too_many_channels",
-    "too_many_revocations", "unauthorized", "unconfirmed", "unknown_op", "unroutable",
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
-    "unsupported_media_type", "upgrade_required", "wrong_frame",
+    *POISON_REASONS, "address_limit", "admin_off", "bad_cursor", "bad_field", "bad_message",
+    "bad_pattern", "bad_request", "bad_subprotocol", "bad_token", "broker_blocked", "broker_down",
+    "drain", "expired", "forbidden", "headers_too_large", "internal", "late_cursor",
+    "message_too_big", "method_not_allowed", "more_refused", "no_channels", "no_connection",
+    "no_feed", "no_value", "not_found", "not_lossless", "overload", "publish_failed",
+    "publish_forbidden", "publish_off", "publish_unauthorized", "rate_limited", "request_timeout",
+    "starting", "throttled", "too_many_channels", "too_many_revocations", "unauthorized",
+    "unconfirmed", "unknown_op", "unroutable", "unsupported_media_type", "upgrade_required",
+    "wrong_frame",
 )  # fmt: skip
 
 

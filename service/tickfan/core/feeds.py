@@ -44,6 +44,11 @@ class Feeds(dict[str, Feed]):
         return [feed for feed in feeds if feed is not None and feed.is_lossless
                 and feed.is_behind(places[feed.name])]  # fmt: skip
 
+    def wake(self) -> None:
+        """Let everybody look again who waits for one of them to be read further."""
+        for feed in self.values():
+            feed.awaited.reach()
+
     def no_feed(self, text: str, reads: Scope) -> Refusal:
         """The refusal of a name or a pattern that is of none of them.
 

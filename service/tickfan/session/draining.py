@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from tickfan.core import closing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tickfan.clock import Clock
     from tickfan.session.connections import Connections
 
@@ -19,9 +21,19 @@ class Draining:
     """Whether newcomers are turned away, and how those that are here are told to go."""
 
     def __init__(
-        self, connections: Connections, clock: Clock, *, delay_s: float, spread_s: float
+        self,
+        connections: Connections,
+        clock: Clock,
+        wake: Callable[[], None],
+        *,
+        delay_s: float,
+        spread_s: float,
     ) -> None:
-        """By hand clients are told ``delay_s`` after newcomers, spread over ``spread_s``."""
+        """By hand clients are told ``delay_s`` after newcomers, spread over ``spread_s``.
+
+        ``wake`` lets those hear of it who wait to come in.
+        """
+        self._wake = wake
         self.is_on = False
         self._connections = connections
         self._clock = clock
@@ -33,6 +45,7 @@ class Draining:
     def refuse_new(self) -> None:
         """Turn newcomers away, for good."""
         self.is_on = self._is_final = True
+        self._wake()
 
     async def tell_all(self, spread_s: float) -> None:
         """Ask every client to leave, spread over ``spread_s`` with jitter; wait for none.
@@ -51,6 +64,7 @@ class Draining:
         """Turn newcomers away, and tell the others to go. Idempotent."""
         if not self.is_on:
             self.is_on = True
+            self._wake()
             self._task = asyncio.get_running_loop().create_task(self._by_hand())
 
     def take_back(self) -> bool:

@@ -92,11 +92,8 @@ class Admission:
         rules: Rules,
         limits: Limits,
         gate: Gate,
-<<<<<<< HEAD
-        limiter: Limiter,
-=======
         draining: Draining,
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
+        limiter: Limiter,
         remote_of: Callable[[web.Request], str],
     ) -> None:
         """``remote_of`` says from what address a client comes."""
@@ -118,14 +115,8 @@ class Admission:
         self.refused = limiter.refused
         # Bound once: a client that leaves costs a line, and to bind is half of it.
         self._log = log.bind()
-<<<<<<< HEAD
-        self.is_draining = False
         self.behind_s = BEHIND_S
         # Streams that are counted as connections, and are none yet.
-=======
-        # Streams that wait for this replica to catch up, or search: not connections yet,
-        # and bounded as if they were.
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         self._waiting = 0
 
     def refuses(self, identity: Identity, *, lossless: bool, is_in: bool = False) -> Reason | None:
@@ -153,26 +144,15 @@ class Admission:
         if ASK_NEXT not in request.headers:
             return None
         reason = self.refuses(request[IDENTITY], lossless=lossless)
-<<<<<<< HEAD
-        if reason is None or reason is closing.THROTTLED:  # no other replica is to be asked
-            return None
+        if reason is None or reason is closing.THROTTLED or not reason.may_reconnect:
+            return None  # no other replica is to be asked
         return self.elsewhere(reason)
 
     def elsewhere(self, reason: Reason) -> web.Response:
         """The 503 for a proxy that can ask another replica."""
-=======
-        if reason is None or reason is closing.THROTTLED or not reason.may_reconnect:
-            return None  # no other replica is to be asked
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         response = error_response([Refusal(reason.name, reason.message)])
         response.headers["Retry-After"] = str(math.ceil(self.retry_ms(reason) / 1000))
         return response
-
-    def refuse_new(self) -> None:
-        """Turn newcomers away, and those who wait for their cursor."""
-        self.is_draining = True
-        for feed in self.feeds.values():
-            feed.awaited.reach()
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -188,7 +168,7 @@ class Admission:
         if places is None:
             return None
         return await caught_up(
-            self.loop, self.feeds, places, lambda: self.is_draining, self.behind_s
+            self.loop, self.feeds, places, lambda: self.draining.is_on, self.behind_s
         )
 
     async def ready(self, prepared: Prepared, transport: asyncio.Transport) -> None:
@@ -197,23 +177,7 @@ class Admission:
             steps = takewhile(lambda _: not transport.is_closing(), prepared.steps())
             await self._background.run(steps)
 
-<<<<<<< HEAD
     def retry_ms(self, reason: Reason | None = None) -> int:
-=======
-    async def _caught_up(self, places: Mapping[str, Place]) -> Reason | None:
-        deadline = self.clock.time() + BEHIND_S
-        while behind := self.feeds.behind(places):
-            if self.draining.is_on:
-                return closing.DRAIN
-            if any(feed.upstream is not Upstream.LIVE for feed in behind):
-                return closing.STARTING
-            if self.clock.time() > deadline:
-                return None
-            await asyncio.sleep(POLL_S)
-        return None
-
-    def retry_ms(self) -> int:
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
         """A reconnect delay with jitter, so that a cut does not bring a storm."""
         factor = THROTTLED_FACTOR if reason is closing.THROTTLED else 1
         return int(self.clock.spread(self.limits.retry_ms * factor, RETRY_SPREAD))

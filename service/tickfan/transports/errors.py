@@ -19,22 +19,16 @@ if TYPE_CHECKING:
     from tickfan.core.errors import Refusal
 
 _STATUS = {
-<<<<<<< HEAD
     "address_limit": HTTPStatus.SERVICE_UNAVAILABLE,
-=======
     "admin_off": HTTPStatus.FORBIDDEN,
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
     "bad_token": HTTPStatus.UNAUTHORIZED,
     "broker_blocked": HTTPStatus.SERVICE_UNAVAILABLE,
     "broker_down": HTTPStatus.SERVICE_UNAVAILABLE,
     "drain": HTTPStatus.SERVICE_UNAVAILABLE,
     "expired": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
-<<<<<<< HEAD
     "headers_too_large": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-=======
     "no_connection": HTTPStatus.NOT_FOUND,
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
     "no_feed": HTTPStatus.NOT_FOUND,
     "no_value": HTTPStatus.NOT_FOUND,
     "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,

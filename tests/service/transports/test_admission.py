@@ -24,11 +24,8 @@ from tickfan.core import closing
 from tickfan.core.cursor import Trail, parse
 from tickfan.core.pattern import Pattern
 from tickfan.fanout.finding import LOOKS_AT_ONCE
-<<<<<<< HEAD
 from tickfan.parts import build_limiter
-=======
 from tickfan.session.draining import Draining
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
 from tickfan.session.grants import Planner
 from tickfan.transports.admission import Admission, Limits
 from tickfan.transports.remotes import Remotes
@@ -190,12 +187,10 @@ async def test_a_search_ends_with_its_client(looks: float, *, is_whole: bool) ->
         fanout.loop, fanout.feeds, fanout.slices, fanout.background, fanout.tally, fanout.clock,
         connections=fanout.connections, subscriptions=fanout.subscriptions,
         formats=fanout.formats, rules=RULES, limits=LIMITS, gate=Gate(ANYBODY, None, ""),
-<<<<<<< HEAD
+        draining=Draining(
+            fanout.connections, fanout.clock, lambda: None, delay_s=0, spread_s=0
+        ),
         limiter=_limiter(fanout), remote_of=Remotes(()).of,
-=======
-        draining=Draining(fanout.connections, fanout.clock, delay_s=0, spread_s=0),
-        remote_of=Remotes(()).of,
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)
     )  # fmt: skip
     plan = fanout.subscriptions.plan(asked("#"), ANYBODY)
     prepared = fanout.subscriptions.prepare(plan, fanout.format("sse"))

@@ -75,7 +75,6 @@ async def test_leaving_is_idempotent_and_counted_once() -> None:
     assert len(fanout.connections) == 0
 
 
-<<<<<<< HEAD
 NAMES = 500
 """As many as a connection may have, by default."""
 
@@ -141,7 +140,8 @@ async def test_an_idle_client_of_many_names_costs_little_and_gives_it_back(
     assert left < 1_000 * PATTERNS_KEPT
     # What is remembered are as many patterns as before, but its dicts grow and shrink.
     assert left - remembered < (held - left) / 2
-=======
+
+
 @skips_time
 async def test_those_that_are_meant_are_ended_and_counted() -> None:
     """Each once, also if another walk has begun already; the others miss nothing."""
@@ -165,4 +165,3 @@ async def test_a_connections_number_is_in_its_name() -> None:
     """A list of connections goes on behind it."""
     fanout = Fanout()
     assert [fanout.client().connection.number for _ in "ab"] == [1, 2]
->>>>>>> f51b2bf (Revoke tokens at all replicas, and see and end connections by hand)

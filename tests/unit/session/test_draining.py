@@ -8,7 +8,9 @@ from tickfan.session.draining import Draining
 
 
 def _draining(fanout: Fanout, delay_s: float = 2, spread_s: float = 10) -> Draining:
-    return Draining(fanout.connections, fanout.clock, delay_s=delay_s, spread_s=spread_s)
+    return Draining(
+        fanout.connections, fanout.clock, fanout.feeds.wake, delay_s=delay_s, spread_s=spread_s
+    )
 
 
 @skips_time

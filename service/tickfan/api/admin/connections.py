@@ -14,7 +14,7 @@ from tickfan.api.context import json_response
 from tickfan.api.queries import limit_of
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
-from tickfan.core.pattern import Pattern
+from tickfan.core.pattern import Pattern, pattern_of
 from tickfan.fanout.subscriber import Phase
 from tickfan.session.account import PATTERNS_TOLD
 from tickfan.transports.parameters import check_query, whole_number
@@ -59,7 +59,9 @@ class Filter(NamedTuple):
             address = parse(connection.remote)
             if address is None or address not in self.remote:
                 return False
-        return self.pattern is None or any(map(self.pattern.overlaps, connection.grants))
+        return self.pattern is None or any(
+            self.pattern.overlaps(pattern_of(kept)) for kept in connection.grants
+        )
 
 
 async def list_connections(request: web.Request) -> web.Response:
@@ -95,8 +97,8 @@ async def show_connection(request: web.Request) -> web.Response:
     fields = {
         **_summary(connection, admin),
         "grants": [
-            {"channel": pattern.text, "feed": grant.feed.name, "interval_ms": grant.interval_ms}
-            for pattern, grants in connection.grants.items()
+            {"channel": str(kept), "feed": grant.feed.name, "interval_ms": grant.interval_ms}
+            for kept, grants in connection.grants.items()
             for grant in grants
         ],
         "may_read": [pattern.text for pattern in connection.identity.reads.patterns],
@@ -167,7 +169,7 @@ def _summary(connection: Connection, admin: Admin) -> dict[str, Any]:
         "age_s": round(admin.clock.time() - subscriber.opened_at, 3),
         "expires": identity.expires_ms,
         "channels": len(connection.grants),
-        "patterns": [pattern.text for pattern in islice(connection.grants, PATTERNS_TOLD)],
+        "patterns": [str(kept) for kept in islice(connection.grants, PATTERNS_TOLD)],
         "backlog": {"updates": updates, "bytes": size},
         "phase": subscriber.phase.value,
     }
