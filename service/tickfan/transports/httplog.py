@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from aiohttp.http_exceptions import HttpProcessingError
+from tickfan.transports.server import UnreadableRequest
 
 
 class HttpLog(logging.LoggerAdapter[logging.Logger]):
@@ -19,7 +19,7 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
         """Log a failure; of a request that could not be read, its kind alone."""
-        if isinstance(exc_info, HttpProcessingError):
+        if isinstance(exc_info, UnreadableRequest):
             self.debug("a request could not be read: %s", type(exc_info).__name__)
             return
         super().exception(msg, *args, exc_info=exc_info, **more)

@@ -117,6 +117,10 @@ def forwarded_for(text: str) -> str:
     return ", ".join(reversed(found))
 
 
+DIRECT = Remotes(())
+"""For a listener that no proxy stands before: that of the admin port."""
+
+
 @lru_cache(ADDRESSES_KEPT)
 def host_of(text: str) -> str:
     """What counts as one address: one of IPv4, or a /64 of IPv6, as a host has all of that.

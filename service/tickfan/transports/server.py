@@ -43,7 +43,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from tickfan.core.errors import Refusal
 from tickfan.transports.door import Door
@@ -72,6 +72,10 @@ HEAD_TOO_LARGE = bare_answer(
         "channels as a JSON body, and send fewer cookies",
     )
 )
+
+
+UnreadableRequest = HttpProcessingError
+"""What aiohttp raises for bytes that are no HTTP."""
 
 
 class Handler(web.RequestHandler):

@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 from tickfan.api.admin.context import NOTES
 from tickfan.core.errors import Refusal
 from tickfan.transports.credentials import bearer
+from tickfan.transports.remotes import DIRECT
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -47,7 +48,7 @@ async def audited(request: web.Request, handler: Handler) -> web.StreamResponse:
             method=request.method,
             path=request.path[:PATH_CHARS_MAX],
             filters={name[:40]: value[:300] for name, value in request.query.items()},
-            remote=request.remote or "",
+            remote=DIRECT.of(request),
             status=status,  # None: whoever called has gone
             **notes,
         )
