@@ -47,6 +47,7 @@ from tickfan.session.keepalive import Keepalive, Times
 from tickfan.transports.admission import ADMISSION, Limits
 from tickfan.transports.answers import Answers
 from tickfan.transports.credentials import identified
+from tickfan.transports.headers import on_response_prepare
 from tickfan.transports.middlewares import (
     body_within,
     errors_as_json,
@@ -263,6 +264,7 @@ class Service:
             ],
             client_max_size=http.body_bytes_max,
         )
+        app.on_response_prepare.append(on_response_prepare)
         app[ADMISSION] = self.admission
         app[CONTEXT] = self._context()
         app.add_routes(public_routes())
@@ -279,6 +281,7 @@ class Service:
             ],
             client_max_size=http.body_bytes_max,
         )
+        app.on_response_prepare.append(on_response_prepare)
         app[CONTEXT] = self._context()
         app[ADMIN] = Admin(
             self.connections, self.background, self.draining, self._clock,

@@ -196,7 +196,7 @@ async def test_an_eventsource_outlives_the_absence_of_every_replica(
     """In a real browser: all replicas go and come back, and each update is seen once."""
     async with _browsing(proxy, make_service, amqp, tmp_path) as parts:
         front, browser, replica, publisher = parts
-        await browser.open(f"{front.url}/v1/channels")
+        await browser.open(f"{front.url}/static/icon.svg")
         await browser.run("""
             window.seen = []; window.events = [];
             window.source = new EventSource('/v1/sse?channels=trades.X');

@@ -28,14 +28,13 @@ _FOREVER = "public, max-age=31536000, immutable"
 # A newer version of a file may have the same name: ask each time, by ETag.
 _ASK = "no-cache"
 _HEADERS = {
-    # The page takes its own files and addresses alone, and stands in nobody's frame. So no
-    # script of a publisher runs here, whatever the data say.
+    # The page takes its own files and addresses alone, so no script of a publisher runs
+    # here, whatever the data say. It may stand in a frame of its own origin: an operator's
+    # dashboard behind the same proxy shows it. Pages elsewhere could hide what is clicked.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 

@@ -48,6 +48,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from tickfan.core.errors import Refusal
 from tickfan.transports.door import Door
 from tickfan.transports.errors import bare_answer, error_response
+from tickfan.transports.headers import add_headers
 from tickfan.transports.line import take_over
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Handler(web.RequestHandler):
         response = error_response([Refusal("bad_request", sentence)], refused.status)
         response.force_close()
         self.cut_later()
+        add_headers(response)  # no application is asked, which would do so
         return response
 
     def cut_later(self) -> None:
