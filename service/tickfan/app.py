@@ -55,6 +55,7 @@ from tickfan.transports.middlewares import (
     lists_on_one_line,
 )
 from tickfan.transports.ndjson import ndjson, ndjson_away
+from tickfan.transports.origins import ORIGINS, Origins
 from tickfan.transports.pace import paced
 from tickfan.transports.remotes import Remotes
 from tickfan.transports.sse import sse, sse_away
@@ -167,6 +168,7 @@ class Service:
             limiter=self.limiter,
             remote_of=remotes.of,
         )  # fmt: skip
+        self.origins = Origins(http.allowed_origins, remotes)
         # Of each listener: answers that nobody reads leave the other's probes alone.
         budget = http.answers_bytes_max, http.answer_timeout_s
         self.answers = {name: Answers(self.admission, *budget) for name in ("public", "admin")}
@@ -259,13 +261,17 @@ class Service:
                 few_a_turn(perf_counter),
                 # By address, before a token is checked, which costs a signature.
                 paced(self.admission, AWAY),
+                # A browser that asks first sends no token.
+                self.origins.preflight,
                 identified(self.gate, streams=(sse, ndjson, websocket)),
                 body_within(http.header_timeout_s),
             ],
             client_max_size=http.body_bytes_max,
         )
         app.on_response_prepare.append(on_response_prepare)
+        app.on_response_prepare.append(self.origins.on_response_prepare)
         app[ADMISSION] = self.admission
+        app[ORIGINS] = self.origins
         app[CONTEXT] = self._context()
         app.add_routes(public_routes())
         return app

@@ -20,6 +20,7 @@ from tickfan.core.errors import Poison, Refusal
 from tickfan.core.pattern import check_channel_name
 from tickfan.core.times import as_ms
 from tickfan.transports.credentials import IDENTITY
+from tickfan.transports.origins import check_origin
 from tickfan.transports.parameters import check_encoding, check_query
 from tickfan.wire.inbound import Item, check_type, decode, is_messagepack
 
@@ -65,7 +66,10 @@ def _authorize(request: web.Request, name: str, *, takes_publishers: bool) -> No
     identity = request[IDENTITY]
     if identity.writes.matches(name):
         if identity.is_anonymous:
-            _check_origin(request)
+            # A browser sends some bodies to any address that a page names, without asking
+            # there first (Fetch, section 3.3.5, "CORS-safelisted"): any page could publish to
+            # a service on its reader's machine.
+            check_origin(request)
     elif not identity.is_anonymous:
         raise identity.cannot_write(name)
     elif not takes_publishers:
@@ -78,21 +82,3 @@ def _authorize(request: web.Request, name: str, *, takes_publishers: bool) -> No
         raise Refusal("publish_unauthorized", "send the header Authorization: Bearer <token>")
     else:
         raise Refusal("publish_forbidden", "the token is not publish.token")
-
-
-def _check_origin(request: web.Request) -> None:
-    """Refuse what a page of another site sends, where no token stands in its way.
-
-    A browser sends some bodies to any address that a page names, without asking there first
-    (Fetch, section 3.3.5, "CORS-safelisted"): else any page could publish to a service on
-    its reader's machine.
-    """
-    origin = request.headers.get("Origin")
-    if origin is None or request.headers.get("Sec-Fetch-Site") == "same-origin":
-        return
-    if origin.partition("://")[2].lower() != request.host.lower():
-        raise Refusal(
-            "publish_forbidden",
-            f"this comes from a page of {origin[:80]!r}: without publish.token only pages of this "
-            "address publish",
-        )

@@ -20,6 +20,7 @@ from tickfan.config.brokerurl import ALLOWED as BROKER_URL_ALLOWED
 from tickfan.config.brokerurl import urls
 from tickfan.core.cursor import FEED_NAME
 from tickfan.core.errors import Refusal
+from tickfan.core.origin import PATTERN as ORIGIN
 from tickfan.core.pattern import ALLOWED as CHARACTERS
 from tickfan.core.pattern import Pattern
 from tickfan.wire import schema
@@ -172,6 +173,15 @@ Host = Annotated[
 ]
 Port = Annotated[int, whole(0, 65535, "a TCP port; 0 takes a free one")]
 Network = Annotated[str, AfterValidator(_network)]
+Origin = Annotated[
+    str,
+    text(
+        "the origin of a page as its browser writes it, such as https://app.example.com or "
+        "http://127.0.0.1:3000, with no path and no slash behind it. There is none for all "
+        'pages ("*"), nor for pages without an origin ("null")',
+        ORIGIN,
+    ),
+]
 BindPattern = Annotated[str, AfterValidator(_pattern)]
 FeedName = Annotated[str, text("a small letter, then up to 31 of a-z 0-9 _ -", FEED_NAME.pattern)]
 Name = Annotated[str, text("a name of 1 to 127 characters", _NAME % 1)]

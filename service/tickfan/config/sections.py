@@ -19,6 +19,7 @@ from tickfan.config.kinds import (
     Host,
     Name,
     Network,
+    Origin,
     Port,
     Prefix,
     ReadableFile,
@@ -38,6 +39,9 @@ INTERVALS_MAX = 16
 NETWORKS_MAX = 64
 """Each is looked at for each address that is not remembered."""
 
+ORIGINS_MAX = 64
+"""A list that grows beyond it is that of a proxy, which can check it by a rule."""
+
 Interval = Annotated[int, whole(INTERVAL_MS_MIN, INTERVAL_MS_MAX, "milliseconds")]
 
 
@@ -47,10 +51,13 @@ def _ladder(steps: tuple[int, ...]) -> tuple[int, ...]:
     return steps
 
 
-def _few(networks: tuple[str, ...]) -> tuple[str, ...]:
-    if len(networks) > NETWORKS_MAX:
-        refuse(f"at most {NETWORKS_MAX} networks")
-    return networks
+def _few(most: int, what: str) -> AfterValidator:
+    def check(values: tuple[str, ...]) -> tuple[str, ...]:
+        if len(values) > most:
+            refuse(f"at most {most} {what}")
+        return values
+
+    return AfterValidator(check)
 
 
 class HttpSettings(Section):
@@ -62,7 +69,8 @@ class HttpSettings(Section):
     admin_port: Port = 8081
     admin_token: Token = SecretStr("")
     reuse_port: Flag = False
-    trusted_proxies: Annotated[tuple[Network, ...], AfterValidator(_few)] = ()
+    trusted_proxies: Annotated[tuple[Network, ...], _few(NETWORKS_MAX, "networks")] = ()
+    allowed_origins: Annotated[tuple[Origin, ...], _few(ORIGINS_MAX, "origins")] = ()
     header_timeout_s: Annotated[float, real(1, 300, "seconds")] = 15
     keepalive_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 75
     body_bytes_max: Annotated[int, whole(1024, 2**26, "bytes")] = 262_144

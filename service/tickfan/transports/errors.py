@@ -34,6 +34,7 @@ _STATUS = {
     "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "overload": HTTPStatus.SERVICE_UNAVAILABLE,
+    "origin_forbidden": HTTPStatus.FORBIDDEN,
     "publish_failed": HTTPStatus.BAD_GATEWAY,
     "publish_forbidden": HTTPStatus.FORBIDDEN,
     "publish_off": HTTPStatus.FORBIDDEN,

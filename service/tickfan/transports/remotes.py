@@ -71,6 +71,10 @@ class Remotes:
         """Whether an address is that of a trusted proxy."""
         return self._look(peer)[1]
 
+    def has_sent(self, request: web.Request) -> bool:
+        """Whether a trusted proxy has sent the request, so that what it has written counts."""
+        return bool(self._networks) and self.trusts(request.remote or "")
+
     def behind(self, peer: str, lists: Sequence[str], standard: Sequence[str] = ()) -> str:
         """The address of a client, from that of the socket and the headers' lines.
 

@@ -16,6 +16,7 @@ from tickfan.core.errors import Refusal
 from tickfan.transports.admission import ADMISSION
 from tickfan.transports.conversation import Conversation
 from tickfan.transports.credentials import IDENTITY, bearer, offered
+from tickfan.transports.origins import check_origin
 from tickfan.transports.server import handler_of
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1
 
@@ -33,6 +34,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     admission = request.app[ADMISSION]
     names, token = offered(request)
     _check_handshake(request, names)
+    check_origin(request)
     identity, turned_away = await _identity(admission, request, token)
     # What it will subscribe to is not known yet: it may be a lossless feed.
     if (busy := admission.ask_next(request, lossless=True)) is not None:

@@ -235,7 +235,7 @@ async def test_any_bytes_may_come_as_an_origin(service: Live) -> None:
     async with connect(service, head) as wire:
         status, _ = await wire.head()
         assert status == 403
-        assert orjson.loads(await wire.up_to(b"\n"))["error"]["code"] == "publish_forbidden"
+        assert orjson.loads(await wire.up_to(b"\n"))["error"]["code"] == "origin_forbidden"
 
 
 async def test_without_a_token_only_the_embedded_broker_takes_anybody(

@@ -32,6 +32,19 @@ def test_few_networks_are_trusted() -> None:
     assert caught.value.errors()[0]["ctx"] == {"allowed": "at most 64 networks"}
 
 
+def test_an_origin_is_one_pages() -> None:
+    """None for all pages: a cookie would let each of them act as its reader."""
+    allowed = ("https://app.example.com", "http://127.0.0.1:3000")
+    assert HttpSettings.model_validate({"allowed_origins": allowed}).allowed_origins == allowed
+    for wrong in ("*", "null", "https://a/", "https://*.a", "a.b"):
+        with pytest.raises(ValidationError) as caught:
+            HttpSettings.model_validate({"allowed_origins": [wrong]})
+        assert '("*")' in caught.value.errors()[0]["ctx"]["allowed"]
+    with pytest.raises(ValidationError) as caught:
+        HttpSettings.model_validate({"allowed_origins": ["https://a"] * 65})
+    assert caught.value.errors()[0]["ctx"] == {"allowed": "at most 64 origins"}
+
+
 def test_the_listeners_need_two_ports() -> None:
     """The same port on the same host cannot be listened on twice; 0 can."""
     assert problems(HttpSettings, port=8081) == [

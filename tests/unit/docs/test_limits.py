@@ -18,7 +18,7 @@ from tickfan.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, l
 from tickfan.config.access import ANONYMOUS_MAX, KEYS_MAX
 from tickfan.config.complaints import sections
 from tickfan.config.feeds import BINDINGS_MAX, FEEDS_MAX
-from tickfan.config.sections import INTERVAL_MS_MAX, INTERVALS_MAX, NETWORKS_MAX
+from tickfan.config.sections import INTERVAL_MS_MAX, INTERVALS_MAX, NETWORKS_MAX, ORIGINS_MAX
 from tickfan.config.settings import REVOCATIONS_BYTES
 from tickfan.core import closing, cursor, feed, pattern, scope, update
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES
@@ -169,6 +169,7 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("feeds", FEEDS_MAX),
         ("feeds", cursor.LOSSLESS_FEEDS_MAX),
         ("networks in", NETWORKS_MAX),
+        ("origins in", ORIGINS_MAX),
         ("addresses of", remotes.HOPS_MAX),
         ("patterns in", BINDINGS_MAX),
         ("`stream.intervals_ms`", INTERVALS_MAX),
