@@ -46,6 +46,7 @@ from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
 from tickfan.transports.admission import ADMISSION, Limits
 from tickfan.transports.answers import Answers
+from tickfan.transports.certificate import CertificateError
 from tickfan.transports.credentials import identified
 from tickfan.transports.headers import on_response_prepare
 from tickfan.transports.middlewares import (
@@ -59,6 +60,7 @@ from tickfan.transports.origins import ORIGINS, Origins
 from tickfan.transports.pace import paced
 from tickfan.transports.remotes import Remotes
 from tickfan.transports.sse import sse, sse_away
+from tickfan.transports.tls import tls_of
 from tickfan.transports.websocket import websocket, websocket_away
 from tickfan.wire.formats import Formats
 
@@ -85,7 +87,10 @@ async def serve(settings: Settings, *, on_ready: Callable[[Broker], None]) -> No
 
     Raises :class:`StartError` if it cannot start.
     """
-    service = Service(settings)
+    try:
+        service = Service(settings)
+    except CertificateError as error:
+        raise StartError(str(error)) from None
     await run(service, settings, lambda: on_ready(service.broker))
 
 
@@ -129,12 +134,11 @@ class Service:
         )
         self.formats = Formats(stream.updates_bytes_max)
         self.keepalive = Keepalive(
-            loop,
-            self.connections,
-            clock,
+            loop, self.connections, clock,
             Times(stream.heartbeat_s, stream.ping_s, stream.pong_timeout_s),
-        )
+        )  # fmt: skip
         self.pulse = Pulse(loop, tally.loop_lag)
+        self.tls = tls_of(http, slices.add, tally.handshakes)
         remotes = Remotes(http.trusted_proxies)
         self.limiter = build_limiter(settings, remotes, tally, clock)
         known = build_revocations(settings, clock)
@@ -318,4 +322,5 @@ class Service:
             self.revocations,
             lambda: self.draining.is_on,
             lambda: self.limiter.addresses.sockets,
+            None if self.tls is None else self.tls.certificate,
         )

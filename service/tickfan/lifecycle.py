@@ -18,7 +18,8 @@ from tickfan.config import STOP_MARGIN_S
 from tickfan.core.errors import TickfanError
 from tickfan.transports.door import listen
 from tickfan.transports.httplog import HttpLog
-from tickfan.transports.server import Runner, Site
+from tickfan.transports.server import Runner
+from tickfan.transports.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from tickfan.config import Settings
     from tickfan.transports.door import Limiter
+    from tickfan.transports.tlsline import Tls
 
 log = structlog.get_logger("tickfan")
 
@@ -51,6 +53,7 @@ class Runnable(Protocol):
     public: web.Application
     admin: web.Application
     limiter: Limiter
+    tls: Tls | None
     failed: asyncio.Event
     failure: str
 
@@ -77,12 +80,16 @@ async def run(service: Runnable, settings: Settings, on_ready: Callable[[], None
     """
     stop = Stop()
     http = settings.http
-    public = _runner(service.public, settings)
+    public = _runner(service.public, settings, service.tls)
     admin = _runner(service.admin, settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(stop.listening())
         stack.push_async_callback(admin.cleanup)
         stack.push_async_callback(public.cleanup)
+        if service.tls is not None:
+            certificate = service.tls.certificate
+            certificate.start(asyncio.get_running_loop())
+            stack.callback(certificate.stop)
         await _listen(public, http.host, http.port, settings, "port", service.limiter)
         # Nobody is turned away here: the public listener leaves it the files that it needs.
         await _listen(admin, http.admin_host, http.admin_port, settings, "admin_port", None)
@@ -177,7 +184,7 @@ def _open(public: Runner) -> int:
     return 0 if public.server is None else len(public.server.connections)
 
 
-def _runner(app: web.Application, settings: Settings) -> Runner:
+def _runner(app: web.Application, settings: Settings, tls: Tls | None = None) -> Runner:
     return Runner(
         app,
         handle_signals=False,
@@ -185,6 +192,7 @@ def _runner(app: web.Application, settings: Settings) -> Runner:
         logger=HttpLog(logging.getLogger("aiohttp.server"), {}),
         # Bodies with a Content-Encoding are refused, not unpacked.
         auto_decompress=False,
+        tls=tls,
         header_timeout_s=settings.http.header_timeout_s,
         keepalive_timeout=settings.http.keepalive_timeout_s,
         # How long the rest of a refused body is read, so that the answer is, too.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 SCHEMA = Path(__file__).parents[2] / "helm" / "tickfan" / "values.schema.json"
 
 ELSEWHERE = {
+    "http": {"admin_token", "tls_cert_file", "tls_key_file"},
     "broker": {"url", "tls_ca_file", "tls_cert_file", "tls_key_file"},
-    "http": {"admin_token"},
     "publish": {"token"},
     "keys": {"key"},
 }

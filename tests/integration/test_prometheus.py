@@ -92,6 +92,14 @@ STORIES = {
         "tickfan_connections|format=ndjson": "40x90",
     },
     "TickfanFilesNearLimit": {"process_open_fds": "900x90", "process_max_fds": "1000x90"},
+    # The clock of these stories begins in 1970.
+    "TickfanCertificateEnds": {"tickfan_tls_certificate_expiry_timestamp_seconds": "600000x90"},
+    "TickfanCertificateRefused": {"tickfan_tls_certificate_refused": "0x80 1x10"},
+    "TickfanHandshakesFail": {
+        "tickfan_tls_handshakes_total|result=done": "0+1x90",
+        "tickfan_tls_handshakes_total|result=failed": "0+6x90",
+        "tickfan_tls_handshakes_total|result=plain": "0+1x90",
+    },
 }
 
 # Of what each alert speaks when it fires, beside the job and its namespace.
@@ -121,6 +129,9 @@ NAMES = {
     "TickfanLoopHeld": "pod=a",
     "TickfanConnectionsNearLimit": "pod=a",
     "TickfanFilesNearLimit": "pod=a",
+    "TickfanCertificateEnds": "pod=a",
+    "TickfanCertificateRefused": "pod=a",
+    "TickfanHandshakesFail": "",
 }
 
 # A day like any other: nothing may fire.
@@ -155,6 +166,10 @@ HEALTHY = {
     "tickfan_connections|format=sse": "50x90",
     "process_open_fds": "100x90",
     "process_max_fds": "1000x90",
+    "tickfan_tls_certificate_expiry_timestamp_seconds": "1000000x90",
+    "tickfan_tls_certificate_refused": "0x90",
+    "tickfan_tls_handshakes_total|result=done": "0+30x90",
+    "tickfan_tls_handshakes_total|result=failed": "0+1x90",
     "process_start_time_seconds": "1000x70 2000x5 3000x15",
 }
 

@@ -19,10 +19,13 @@ import pytest
 from loadtest.rig.process import ServiceProcess
 from loadtest.rig.waiting import DEADLINE_S, until
 from tests.support.raw import CLOSE, connect, request, upgrade
+from tests.support.tls import trusting
 from tickfan.lifecycle import Stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from tests.support.tls import Certificates
 
     MakeProcess = Callable[..., Awaitable[ServiceProcess]]
 
@@ -363,13 +366,16 @@ async def test_there_is_room_for_the_files_of_all_clients(start: MakeProcess) ->
     assert open_files(service) < 100
 
 
-async def test_clients_that_come_and_go_leave_no_socket_and_no_trace(start: MakeProcess) -> None:
+async def test_clients_that_come_and_go_leave_no_socket_and_no_trace(
+    start: MakeProcess, over: dict[str, str], certificates: Certificates
+) -> None:
     """On the loop of production (uvloop), under load: each end is a line, and that is all."""
-    service = await start(MARKET__ENABLED="true", MARKET__RATE="5000")
+    service = await start(**over, MARKET__ENABLED="true", MARKET__RATE="5000")
+    tls = trusting(certificates.ca) if over else False
 
     async def visit(number: int) -> None:
         kinds = (SSE, request("/v1/ndjson?channels=%23", version="1.0"), upgrade())
-        async with connect(service.port, kinds[number % 3]) as wire:
+        async with connect(service.port, kinds[number % 3], tls=tls) as wire:
             if number % 4:
                 await wire.up_to(b"welcome" if number % 3 == 2 else b"subscribed")
             if number % 3 == 2:
@@ -413,6 +419,22 @@ async def test_port_0_takes_a_free_one_and_says_which() -> None:
         process.terminate()
         await asyncio.wait_for(process.communicate(), DEADLINE_S)
     assert process.returncode == 0
+
+
+async def test_a_certificate_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    """Status 1, before it listens."""
+    wrong = tmp_path / "wrong.pem"
+    wrong.touch()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tickfan", "serve",
+        env={**os.environ, "TICKFAN_HTTP__TLS_CERT_FILE": str(wrong),
+             "TICKFAN_BROKER__URL": "memory://", "TICKFAN_STREAM__CONNECTIONS_MAX": "100"},
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await asyncio.wait_for(process.communicate(), DEADLINE_S)
+    assert process.returncode == 1
+    (line,) = said.decode().splitlines()
+    assert f"http.tls_cert_file ({wrong})" in line
 
 
 async def test_the_first_signal_asks_and_the_second_hurries() -> None:

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from tickfan.core.feed import Channel, Feed, Schema
     from tickfan.session.subscribe import Granted
     from tickfan.transports.answers import Answers
+    from tickfan.transports.certificate import Certificate
     from tickfan.wire.base import Format
 
 T = TypeVar("T")
@@ -360,6 +361,7 @@ class Fanout:
         self.gate = Gate(ANYBODY, None, "")
         self.sockets = lambda: 0
         self.revocations: RevocationList | None = None
+        self.certificate: Certificate | None = None
         self.connections = Connections(
             self.directory,
             self.pump,

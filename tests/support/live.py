@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 import orjson
-from aiohttp import WSMsgType
+from aiohttp import TCPConnector, WSMsgType
 from aiohttp.test_utils import TestServer
 
 from loadtest.rig.waiting import DEADLINE_S, until
+from tests.support.tls import trusting
 from tickfan.app import Service
 from tickfan.broker.base import Message
 from tickfan.config import load
@@ -23,6 +25,7 @@ from tickfan.parts import Parts
 from tickfan.transports.server import Runner
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from aiohttp import ClientResponse, ClientWebSocketResponse
@@ -40,7 +43,15 @@ PARTS = Parts()
 class Live:
     """A running service and a client for it."""
 
-    def __init__(self, service: Service, client: AnyClient, admin: AnyClient) -> None:
+    def __init__(
+        self,
+        service: Service,
+        client: AnyClient,
+        admin: AnyClient,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
+        """``trust`` of a client, where the service has TLS with a test's certificate."""
+        self.trust = trust
         self.service = service
         self.hub = service.hub
         self.client = client
@@ -227,12 +238,15 @@ class _Server(TestServer):
     """With the service's own handlers."""
 
     async def _make_runner(self, **kwargs: Any) -> Runner:
-        return Runner(self.app, header_timeout_s=DEADLINE_S, **kwargs)
+        return Runner(self.app, **kwargs)
 
 
 @contextlib.asynccontextmanager
 async def live(
-    make_client: MakeClient, settings: Mapping[str, str] | None = None, parts: Parts = PARTS
+    make_client: MakeClient,
+    settings: Mapping[str, str] | None = None,
+    parts: Parts = PARTS,
+    header_timeout_s: float = DEADLINE_S,
 ) -> AsyncIterator[Live]:
     """Run the service on ``memory://`` without a market.
 
@@ -242,15 +256,22 @@ async def live(
     environ = {"TICKFAN_BROKER__URL": "memory://", "TICKFAN_STREAM__CLOSING_TIMEOUT_S": "0.5"}
     environ |= {f"TICKFAN_{name}": value for name, value in (settings or {}).items()}
     service = Service(load(None, environ), parts)
+    trust = None
+    if service.tls is not None:
+        trust = trusting(Path(service.tls.certificate.files[0]).with_name("ca.pem"))
     async with service.running():
-        server = _Server(service.public)
+        server = _Server(service.public, scheme="http" if trust is None else "https")
         # As tickfan.lifecycle has it; that of tests sets handler_cancellation too.
-        await server.start_server(shutdown_timeout=0.1, auto_decompress=False)
-        client = await make_client(server)
+        await server.start_server(
+            shutdown_timeout=0.1, auto_decompress=False,
+            header_timeout_s=header_timeout_s, tls=service.tls,
+        )  # fmt: skip
+        connector = None if trust is None else TCPConnector(ssl=trust)
+        client = await make_client(server, connector=connector)
         admin = await make_client(service.admin)
         if settings is None or "BROKER__URL" not in settings:  # else: a broker that is not there
             await until(lambda: not service.feeds.is_starting)
         try:
-            yield Live(service, client, admin)
+            yield Live(service, client, admin, trust)
         finally:
             await client.close()

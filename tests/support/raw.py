@@ -16,6 +16,7 @@ import orjson
 from loadtest.rig.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Mapping
 
     from tests.support.live import Live
@@ -99,9 +100,15 @@ class Wire:
 
 @contextlib.asynccontextmanager
 async def connect(
-    live: Live | int, data: bytes = b"", *, receive_bytes: int | None = None
+    live: Live | int,
+    data: bytes = b"",
+    *,
+    receive_bytes: int | None = None,
+    tls: bool | ssl.SSLContext = True,
 ) -> AsyncIterator[Wire]:
     """Connect to the public listener (or a port of this machine) and send ``data``.
+
+    With TLS, if the service has it and ``tls`` is not false, or is what the client trusts.
 
     ``receive_bytes`` is the size of the receive buffer: a small one lets a
     client that does not read be felt at once.
@@ -113,12 +120,20 @@ async def connect(
     port = live if isinstance(live, int) else live.client.port
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
     limit = 2**16 if receive_bytes is None else 1024
-    reader, writer = await asyncio.open_connection(sock=sock, limit=limit)
+    if isinstance(tls, bool):
+        trust = None if isinstance(live, int) or not tls else live.trust
+    else:
+        trust = tls
+    reader, writer = await asyncio.open_connection(
+        sock=sock, limit=limit, ssl=trust, server_hostname=None if trust is None else "127.0.0.1"
+    )
     try:
         writer.write(data)
         yield Wire(reader, writer)
     finally:
         writer.close()
+        if trust is not None:  # asyncio would wait for the other side's last word for 30 s
+            writer.transport.abort()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 

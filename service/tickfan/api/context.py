@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tickfan.fanout.slices import Slices
     from tickfan.session.connections import Connections
     from tickfan.transports.answers import Answers
+    from tickfan.transports.certificate import Certificate
     from tickfan.wire.base import Encodings
 
 
@@ -38,6 +39,7 @@ class Context:
     ``gate`` knows who may come in. ``revocations`` None: without keys there is no token to be
     revoked. ``is_draining`` is asked, because it changes; so are ``sockets``, the open ones of
     the public listener. ``background`` makes answers. ``answers`` are those of each listener.
+    ``certificate`` is that of the public listener, if it has TLS.
     """
 
     feeds: Feeds
@@ -56,6 +58,7 @@ class Context:
     revocations: RevocationList | None
     is_draining: Callable[[], bool]
     sockets: Callable[[], int]
+    certificate: Certificate | None = None
 
     def marked(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The fields of an answer, and ``simulated: true`` where that is so."""

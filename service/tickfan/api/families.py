@@ -27,9 +27,16 @@ def plain(name: str, text: str, value: int) -> Metric:
 
 def by_feed(name: str, text: str, counts: Mapping[str, int], feeds: Iterable[Feed]) -> Metric:
     """A counter by feed; each feed from 0 on."""
-    family = CounterMetricFamily(name, text, labels=("feed",))
-    for feed in feeds:
-        family.add_metric((feed.name,), counts.get(feed.name, 0))
+    return by_one(name, text, "feed", counts, (feed.name for feed in feeds))
+
+
+def by_one(
+    name: str, text: str, label: str, counts: Mapping[str, int], known: Iterable[str]
+) -> Metric:
+    """Counts by one label, of which all values are known; each from 0 on."""
+    family = CounterMetricFamily(name, text, labels=(label,))
+    for value in known:
+        family.add_metric((value,), counts.get(value, 0))
     return family
 
 

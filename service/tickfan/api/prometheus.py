@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from tickfan.api.accessmetrics import of_access, of_revocations
 from tickfan.api.families import by_feed, by_two, histogram, histograms, plain
+from tickfan.api.listenermetrics import of_answers, of_tls
 from tickfan.clock import now_ms
 from tickfan.core.closing import REASONS
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES, RESET_REASONS
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tickfan.fanout.slices import Slices
     from tickfan.session.connections import Connections
     from tickfan.transports.answers import Answers
+    from tickfan.transports.certificate import Certificate
     from tickfan.wire.base import Encodings
 
 SOCKET_REASONS = ("address_limit", "no_files", "overload")
@@ -65,6 +67,7 @@ class Parts(Protocol):
     answers: Mapping[str, Answers]
     tally: Tally
     broker: Broker
+    certificate: Certificate | None
     encodings: Encodings
     is_simulated: bool
     gate: Gate
@@ -111,11 +114,12 @@ class ServiceCollector(Collector):
         yield from self._slow()
         yield from self._clients()
         yield from self._requests(feeds)
-        yield from self._answers()
         yield from self._losses(feeds)
         yield from of_access(self._of.gate)
         if self._of.revocations is not None:
             yield from of_revocations(self._of.revocations)
+        yield from of_answers(self._of.answers)
+        yield from of_tls(self._of.certificate, self._of.tally.handshakes)
 
     def _upstream(self, feeds: list[Feed]) -> Iterator[Metric]:
         tally = self._of.tally
@@ -290,33 +294,6 @@ class ServiceCollector(Collector):
         for reason in SOCKET_REASONS:
             sockets.add_metric((reason,), tally.sockets_refused[reason])
         yield sockets
-
-    def _answers(self) -> Iterator[Metric]:
-        writing = GaugeMetricFamily(
-            "tickfan_answers", "Answers of REST that are being written", labels=("listener",)
-        )
-        held = GaugeMetricFamily(
-            "tickfan_answers_bytes",
-            "Bytes of large answers that are made and that clients have not read",
-            labels=("listener",),
-        )
-        refused = CounterMetricFamily(
-            "tickfan_answers_refused",
-            "Answers that were refused because others wait to be read",
-            labels=("listener",),
-        )
-        cut = CounterMetricFamily(
-            "tickfan_answers_cut",
-            "Answers whose client read too slowly",
-            labels=("listener", "reason"),
-        )
-        for listener, answers in self._of.answers.items():
-            writing.add_metric((listener,), len(answers))
-            held.add_metric((listener,), answers.held)
-            refused.add_metric((listener,), answers.refused)
-            for reason, count in answers.cut.items():
-                cut.add_metric((listener, reason), count)
-        yield from (writing, held, refused, cut)
 
     def _losses(self, feeds: list[Feed]) -> Iterator[Metric]:
         tally = self._of.tally

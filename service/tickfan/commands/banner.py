@@ -33,11 +33,11 @@ _SPEAK_FOR_THEMSELVES = ("not connected", CONNECTING)
 _ANY_HOST = ("127.0.0.1", "0.0.0.0", "::", "::1", "")  # noqa: S104 - compared, not bound
 
 
-def base_url(host: str, port: int) -> str:
+def base_url(host: str, port: int, scheme: str = "http") -> str:
     """The address to show for a listener: one that can be opened from this machine."""
     if host in _ANY_HOST:
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def banner(
@@ -52,7 +52,7 @@ def banner(
     ``causes``: of each feed why it is not read (:class:`tickfan.broker.base.Health`).
     """
     http = settings.http
-    url = base_url(http.host, http.port)
+    url = base_url(http.host, http.port, "https" if http.tls_cert_file else "http")
     admin = base_url(http.admin_host, http.admin_port)
     # In a URL everything after # stays at home, so it is written as %23.
     pattern = settings.feed_specs()[0].bind[0]

@@ -42,6 +42,8 @@ NETWORKS_MAX = 64
 ORIGINS_MAX = 64
 """A list that grows beyond it is that of a proxy, which can check it by a rule."""
 
+_KEY_ALONE = "a key needs its certificate"
+
 Interval = Annotated[int, whole(INTERVAL_MS_MIN, INTERVAL_MS_MAX, "milliseconds")]
 
 
@@ -71,6 +73,8 @@ class HttpSettings(Section):
     reuse_port: Flag = False
     trusted_proxies: Annotated[tuple[Network, ...], _few(NETWORKS_MAX, "networks")] = ()
     allowed_origins: Annotated[tuple[Origin, ...], _few(ORIGINS_MAX, "origins")] = ()
+    tls_cert_file: ReadableFile = ""
+    tls_key_file: ReadableFile = ""
     header_timeout_s: Annotated[float, real(1, 300, "seconds")] = 15
     keepalive_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 75
     body_bytes_max: Annotated[int, whole(1024, 2**26, "bytes")] = 262_144
@@ -92,9 +96,11 @@ class HttpSettings(Section):
             return self.admin_host == "localhost"
 
     @model_validator(mode="after")
-    def _ports_differ(self) -> Self:
+    def _fits(self) -> Self:
         if self.port and (self.host, self.port) == (self.admin_host, self.admin_port):
             problems([("admin_port", f"is {self.port}, as http.port: two listeners, two ports")])
+        if self.tls_key_file and not self.tls_cert_file:
+            problems([("tls_key_file", f"is set without tls_cert_file: {_KEY_ALONE}")])
         return self
 
 
@@ -157,9 +163,7 @@ class BrokerSettings(Section):
             why = f"is {self.backoff_max_s:g}, below backoff_first_s ({self.backoff_first_s:g})"
             found.append(("backoff_max_s", why))
         if self.tls_key_file and not self.tls_cert_file:
-            found.append(
-                ("tls_key_file", "is set without tls_cert_file: a key needs its certificate")
-            )
+            found.append(("tls_key_file", f"is set without tls_cert_file: {_KEY_ALONE}"))
         url = self.url.get_secret_value()
         if url and not url.startswith("amqps://"):  # without any, that is what is told
             found += [

@@ -24,9 +24,9 @@ REFUSAL_CODES = (
     "message_too_big", "method_not_allowed", "more_refused", "no_channels", "no_connection",
     "no_feed", "no_value", "not_found", "not_lossless", "origin_forbidden", "overload",
     "publish_failed", "publish_forbidden", "publish_off", "publish_unauthorized", "rate_limited",
-    "request_timeout", "starting", "throttled", "too_many_channels", "too_many_revocations",
-    "unauthorized", "unconfirmed", "unknown_op", "unroutable", "unsupported_media_type",
-    "upgrade_required", "wrong_frame",
+    "request_timeout", "starting", "throttled", "tls_required", "too_many_channels",
+    "too_many_revocations", "unauthorized", "unconfirmed", "unknown_op", "unroutable",
+    "unsupported_media_type", "upgrade_required", "wrong_frame",
 )  # fmt: skip
 
 

@@ -60,6 +60,7 @@ class Tally:
         "first_update",
         "from_future",
         "gaps",
+        "handshakes",
         "loop_lag",
         "lossless_age",
         "messages_in",
@@ -91,6 +92,7 @@ class Tally:
         self.published: Counter[str] = Counter()  # over HTTP, by feed, once confirmed
         self.refusals: Counter[str] = Counter()  # of requests and commands, by code
         self.sockets_refused: Counter[str] = Counter()  # by code: before any request was read
+        self.handshakes: Counter[str] = Counter()  # of TLS, by how they ended
         self.updates_out = 0
         self.writes = 0
         self.bytes_out = 0

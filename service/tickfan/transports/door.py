@@ -19,14 +19,15 @@ import structlog
 
 from tickfan.core.errors import Refusal
 from tickfan.transports.errors import bare_answer
+from tickfan.transports.tlsline import TlsLine
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Sequence
 
     from tickfan.core.tally import Tally
     from tickfan.transports.addresses import Address, Addresses
     from tickfan.transports.refused import Refused
+    from tickfan.transports.tlsline import Tls
 
 log = structlog.get_logger("tickfan.connection")
 
@@ -89,7 +90,7 @@ class Door:
         make: Callable[[Address | None], Counted],
         limiter: Limiter | None,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: Tls | None = None,
     ) -> None:
         """``make`` makes the protocol of a connection, and is given what it counts for.
 
@@ -161,16 +162,28 @@ class Door:
                 self._turn_away(self._limiter, sock, code, peer)
                 return
             address = addresses.open_socket(peer)
-        task = self._loop.create_task(self._connect(sock, address))
+        protocol = self._make(address)
+        if self._tls is not None:
+            self._begin_tls(sock, protocol, self._tls)
+            return
+        task = self._loop.create_task(self._connect(sock, protocol))
         self._coming.add(task)
         task.add_done_callback(self._coming.discard)
 
-    async def _connect(self, sock: socket.socket, address: Address | None) -> None:
+    def _begin_tls(self, sock: socket.socket, protocol: Counted, tls: Tls) -> None:
+        """Give the socket a transport with TLS; a client that has gone by now is let go."""
+        try:
+            TlsLine(self._loop, sock, cast("asyncio.Protocol", protocol), tls)
+        except OSError as error:
+            protocol.uncount()
+            sock.close()
+            log.debug("a connection could not be taken", detail=str(error))
+
+    async def _connect(self, sock: socket.socket, protocol: Counted) -> None:
         """Give the socket its protocol, which counts it out when it is closed."""
-        protocol = self._make(address)
         try:
             await self._loop.connect_accepted_socket(
-                lambda: cast("asyncio.Protocol", protocol), sock, ssl=self._tls
+                lambda: cast("asyncio.Protocol", protocol), sock
             )
         except BaseException as error:
             protocol.uncount()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 from aiohttp import web
 
+from tickfan.transports.headers import add_headers
 from tickfan.wire import events
 
 if TYPE_CHECKING:
@@ -92,13 +93,12 @@ def error_response(refusals: Sequence[Refusal], status: int | None = None) -> Er
 def bare_answer(refusal: Refusal, *, retry_after_s: int | None = None) -> bytes:
     """The bytes of an answer where there is no request to answer; the connection ends with it."""
     response = error_response([refusal])
-    assert isinstance(response.body, bytes)
-    head = [
-        f"HTTP/1.1 {response.status} {response.reason}",
-        f"Content-Length: {len(response.body)}",
-        *(f"{name}: {value}" for name, value in response.headers.items()),
-        "Connection: close",
-    ]
+    add_headers(response)
+    body = response.body
+    assert isinstance(body, bytes)
+    response.headers.update({"Connection": "close", "Content-Length": str(len(body))})
     if retry_after_s is not None:
-        head.append(f"Retry-After: {retry_after_s}")
-    return "\r\n".join([*head, "", ""]).encode() + response.body
+        response.headers["Retry-After"] = str(retry_after_s)
+    lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+    lines += [f"{name}: {value}" for name, value in response.headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body

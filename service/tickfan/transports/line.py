@@ -56,7 +56,7 @@ class Line(asyncio.Transport):
             sent = 0
         if sent < len(data):
             self._rest = bytearray(data[sent:])
-            self.send = _full
+            self.send = full
             self._loop.add_writer(self._sock.fileno(), self._drain)
 
     def get_write_buffer_size(self) -> int:
@@ -92,7 +92,7 @@ class Line(asyncio.Transport):
         if not self._is_closing:
             self.pause_reading()
             self._is_closing = True
-            self.send = _gone
+            self.send = gone
             if self._rest is None:
                 self._over(None)
 
@@ -112,7 +112,7 @@ class Line(asyncio.Transport):
     def _over(self, error: Exception | None) -> None:
         """Nothing waits and nothing is watched: the protocol is told in the next turn."""
         self._is_closing = True
-        self.send = _gone
+        self.send = gone
         self._sock.close()
         protocol, self._protocol = self._protocol, None  # or each would keep the other
         if protocol is not None:
@@ -172,18 +172,25 @@ def take_over(
         raise ConnectionAbortedError("the connection is gone")
     if transport.get_write_buffer_size():
         raise ConnectionAbortedError("the client has not read what it was sent before")
+    return Line(loop, release(transport), protocol)
+
+
+def release(transport: asyncio.Transport) -> socket.socket:
+    """The socket of a transport, which ends. Raises :class:`OSError` if no file can be opened."""
+    sock = transport.get_extra_info("socket")
     own = socket.socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno()))
     own.setblocking(False)
-    line = Line(loop, own, protocol)
     # It closes its own file, and nobody hears of it: our file keeps the connection open.
     transport.set_protocol(asyncio.Protocol())
     transport.abort()
-    return line
+    return own
 
 
-def _full(_data: bytes) -> NoReturn:
+def full(_data: bytes) -> NoReturn:
+    """What ``send`` is while something waits."""
     raise BlockingIOError("what was written before is still waiting")
 
 
-def _gone(_data: bytes) -> NoReturn:
+def gone(_data: bytes) -> NoReturn:
+    """What ``send`` is from the close on."""
     raise ConnectionAbortedError("the connection is closed")

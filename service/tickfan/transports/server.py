@@ -46,19 +46,18 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from tickfan.core.errors import Refusal
-from tickfan.transports.door import Door
 from tickfan.transports.errors import bare_answer, error_response
 from tickfan.transports.headers import add_headers
 from tickfan.transports.line import take_over
+from tickfan.transports.tls import Entrance
+from tickfan.transports.tlsline import TlsLine
 
 if TYPE_CHECKING:
-    import socket
-
     from aiohttp.http import WebSocketReader
 
     from tickfan.transports.addresses import Address
-    from tickfan.transports.door import Limiter
     from tickfan.transports.line import Line
+    from tickfan.transports.tlsline import Tls
 
 HEAD_BYTES_MAX = 65_536
 """Bytes of the line and the headers of one request, and of requests that are sent ahead.
@@ -212,7 +211,11 @@ class Handler(web.RequestHandler):
         assert isinstance(server, Server)
         if transport is None:
             raise ConnectionAbortedError("the connection is gone")
-        line = take_over(self._loop, transport, taker)
+        if isinstance(transport, TlsLine):
+            transport.take_over(taker)
+            line: Line = transport
+        else:
+            line = take_over(self._loop, transport, taker)
         taker.server = server
         taker.address, self.address = self.address, None
         server.taken.add(taker)
@@ -262,7 +265,15 @@ class Server(web.Server):
     """Within which a request must be here, from its first byte to the end of its headers; the
     first of a connection from the connect on."""
 
-    def __call__(self, address: Address | None = None) -> Handler:
+    tls: Tls | None
+    """None: without TLS."""
+
+    def __call__(self) -> asyncio.Protocol:  # type: ignore[override] # a handler, or its door
+        """A handler for a connection that is nobody's count: of a site of aiohttp's."""
+        handler = self.handler(None)
+        return handler if self.tls is None else Entrance(handler, self.tls)
+
+    def handler(self, address: Address | None) -> Handler:
         """A handler for a new connection, which counts for an address."""
         handler = Handler(self, loop=self._loop, **self._kwargs)
         handler.address = address
@@ -283,10 +294,18 @@ class Server(web.Server):
 class Runner(web.AppRunner):
     """An application's runner whose server is ours."""
 
-    def __init__(self, app: web.Application, *, header_timeout_s: float, **options: Any) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        header_timeout_s: float,
+        tls: Tls | None = None,
+        **options: Any,
+    ) -> None:
         """``options`` are aiohttp's; its ``keepalive_timeout`` is for an idle kept connection."""
         super().__init__(app, **options)
         self.header_timeout_s = header_timeout_s
+        self.tls = tls
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
@@ -294,40 +313,13 @@ class Runner(web.AppRunner):
         assert isinstance(server, Server)
         server.taken = set()
         server.header_timeout_s = self.header_timeout_s
+        server.tls = self.tls
         return server
 
     def end_idle(self) -> None:
         """Close the connections of clients that have no request under way."""
         if self.server is not None:
             self.server.pre_shutdown()
-
-
-class Site(web.BaseSite):
-    """Where an application listens, with a door of ours."""
-
-    __slots__ = ("limiter", "runner", "sockets")
-
-    def __init__(
-        self, runner: Runner, sockets: list[socket.socket], limiter: Limiter | None
-    ) -> None:
-        """``sockets`` listen already; without a ``limiter`` nobody is counted or turned away."""
-        super().__init__(runner)
-        self.runner = runner
-        self.sockets = sockets
-        self.limiter = limiter
-
-    @property
-    def name(self) -> str:
-        """Its address."""
-        host, port = self.sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
-
-    async def start(self) -> None:
-        """Take connections from now on."""
-        await super().start()
-        server = self.runner.server
-        assert isinstance(server, Server)
-        self._server = cast("asyncio.AbstractServer", Door(self.sockets, server, self.limiter))
 
 
 def handler_of(request: web.Request) -> Handler:

@@ -35,6 +35,7 @@ LABELS = {
     "listener",
     "reason",
     "recovered",
+    "result",
     "state",
 }
 

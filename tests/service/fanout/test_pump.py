@@ -9,14 +9,17 @@ from tickfan.fanout.serving import STEP_BYTES
 from tickfan.fanout.subscriber import Phase
 
 if TYPE_CHECKING:
-    from tests.support.live import Live
+    from tests.support.fixtures import MakeLive
 
 
 SIZE = 50_000
 
 
-async def test_a_real_socket_that_is_not_read_holds_little_and_harms_nobody(service: Live) -> None:
-    """Over TCP: bounded on our side, one mark a channel, the newest value at the end."""
+async def test_a_real_socket_that_is_not_read_holds_little_and_harms_nobody(
+    make_live: MakeLive, over: dict[str, str]
+) -> None:
+    """Over TCP, and TLS: bounded on our side, one mark a channel, the newest value at the end."""
+    service = await make_live(**over)
     async with (
         service.ndjson("channels=quotes.%23") as stalled,
         service.ndjson("channels=quotes.fast") as fast,

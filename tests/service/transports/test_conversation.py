@@ -72,8 +72,11 @@ async def quiet(talk: Talk) -> list[dict[str, Any]]:
 
 
 @BOTH
-async def test_a_conversation_from_welcome_to_close(service: Live, subprotocol: str) -> None:
+async def test_a_conversation_from_welcome_to_close(
+    make_live: MakeLive, subprotocol: str, over: dict[str, str]
+) -> None:
     """Welcome, a grant, a snapshot, live updates, all in the subprotocol's encoding."""
+    service = await make_live(**over)
     await service.publish("quotes.A", {"bid": "1"})
     async with service.ws(subprotocol) as talk:
         welcome = talk.messages[0]
@@ -541,8 +544,11 @@ async def test_who_waits_for_a_feed_that_goes_down_is_sent_elsewhere(service: Li
     assert (end["t"], end["reason"]) == ("closing", "starting")
 
 
-async def test_who_says_goodbye_and_reads_no_more_is_cut(service: Live) -> None:
+async def test_who_says_goodbye_and_reads_no_more_is_cut(
+    make_live: MakeLive, over: dict[str, str]
+) -> None:
     """Its close frame is answered behind bytes that it never takes."""
+    service = await make_live(**over)
     async with connect(service, upgrade(), receive_bytes=4096) as wire:
         await handshake(wire)
         wire.send_frame(TEXT, b'{"op":"subscribe","channels":["trades.A"]}')

@@ -41,10 +41,10 @@ async def test_who_has_not_read_what_came_before_is_cut(make_live: MakeLive, kin
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_client_that_does_not_read_holds_up_no_goodbye(
-    make_live: MakeLive, kind: str
+    make_live: MakeLive, kind: str, over: dict[str, str]
 ) -> None:
     """What cannot be written within closing_timeout_s ends in an abort; nothing stays."""
-    service = await make_live(STREAM__CLOSING_TIMEOUT_S="0.2")
+    service = await make_live(**over, STREAM__CLOSING_TIMEOUT_S="0.2")
     async with connect(service, KINDS[kind], receive_bytes=4096) as wire:
         await open_stream(wire, kind)
         [transport] = transports(service)
@@ -128,11 +128,13 @@ async def test_the_end_of_a_connection_is_one_line(make_live: MakeLive, kind: st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_client_that_was_too_slow_can_be_found(make_live: MakeLive, kind: str) -> None:
+async def test_a_client_that_was_too_slow_can_be_found(
+    make_live: MakeLive, kind: str, over: dict[str, str]
+) -> None:
     """Which bound it reached, what waited, who it is and from where, in the one line."""
     feed = {"name": "trades", "bind": ["trades.#"], "delivery": "lossless", "queue_updates_max": 10}
     quotes = {"name": "quotes", "bind": ["quotes.#"], "delivery": "conflated"}
-    service = await make_live(FEEDS=json.dumps([feed, quotes]))
+    service = await make_live(**over, FEEDS=json.dumps([feed, quotes]))
     with capture_logs() as logs:
         async with connect(service, KINDS[kind], receive_bytes=4096) as wire:
             first = await open_stream(wire, kind)

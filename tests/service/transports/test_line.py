@@ -1,30 +1,43 @@
-"""The line, over real sockets, on both event loops."""
+"""The line, over real sockets, on both event loops, without TLS and with it."""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import random
 import socket
+import ssl
 import struct
+import termios
+from array import array
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 import uvloop
 
 from loadtest.rig.waiting import DEADLINE_S, until
+from tickfan.transports.certificate import Certificate
 from tickfan.transports.line import Line, take_over
+from tickfan.transports.tlsline import Tls, TlsLine
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from tests.support.tls import Certificates
+
+T = TypeVar("T")
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 class Protocol(asyncio.Protocol):
     """Remembers what it is told."""
+
+    paused = 0
 
     def __init__(self) -> None:
         self.received = bytearray()
@@ -36,6 +49,12 @@ class Protocol(asyncio.Protocol):
         if self.fails:
             raise ZeroDivisionError
 
+    def pause_writing(self) -> None:
+        self.paused += 1
+
+    def resume_writing(self) -> None:
+        self.paused -= 1
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.append(exc)
 
@@ -43,18 +62,36 @@ class Protocol(asyncio.Protocol):
 class Ends:
     """A line, its protocol, and the client's socket."""
 
+    line: Line
+
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.client = socket.socket()
             self.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             self.client.connect(server.getsockname())
             self.client.setblocking(False)
-            own, _ = server.accept()
-        own.setblocking(False)
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+            self.own, _ = server.accept()
+        self.own.setblocking(False)
+        self.own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         self.protocol = Protocol()
-        self.fd = own.fileno()
-        self.line = Line(asyncio.get_running_loop(), own, self.protocol)
+        self.fd = self.own.fileno()
+
+    async def begin(self, tls: Tls | None) -> None:
+        """Make the line, with TLS as a transport that has been taken over."""
+        loop = asyncio.get_running_loop()
+        if tls is None:
+            self.line = Line(loop, self.own, self.protocol)
+            return
+        line = self.line = TlsLine(loop, self.own, self.protocol, tls)
+        context = ssl.create_default_context(cafile=tls.certificate.files[0])
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.check_hostname = False
+        client = self.client = context.wrap_socket(self.client, do_handshake_on_connect=False)
+        async with asyncio.timeout(DEADLINE_S):
+            await self._turns(client.do_handshake)
+            while line.is_shaking:  # noqa: ASYNC110 - the client is a step ahead
+                await asyncio.sleep(0)
+        line.take_over(self.protocol)
 
     def fill(self) -> bytes:
         """Write until something waits; what was written."""
@@ -68,14 +105,23 @@ class Ends:
     async def read(self, size: int | None = None) -> bytes:
         """So much, or up to the end; a reset is an end."""
         got = bytearray()
-        loop = asyncio.get_running_loop()
         with suppress(ConnectionResetError):
             while size is None or len(got) < size:
-                piece = await asyncio.wait_for(loop.sock_recv(self.client, 4096), DEADLINE_S)
+                piece = await asyncio.wait_for(
+                    self._turns(lambda: self.client.recv(4096)), DEADLINE_S
+                )
                 if not piece:
                     break
                 got += piece
         return bytes(got)
+
+    async def _turns(self, call: Callable[[], T]) -> T:
+        """What it returns when it does not have to wait."""
+        while True:
+            try:
+                return call()
+            except (BlockingIOError, ssl.SSLWantReadError):
+                await asyncio.sleep(0.001)
 
     async def over(self) -> None:
         await until(lambda: self.protocol.lost)
@@ -86,11 +132,14 @@ def files_open() -> int:
 
 
 class Run:
-    """One kind of loop; what fails in a callback is kept."""
+    """One kind of loop and of line; what fails in a callback is kept."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, tls: Certificate | None) -> None:
         self._loop = LOOPS[kind]()
-        self._clients: list[socket.socket] = []
+        self._ends: list[Ends] = []
+        self._tls = None
+        if tls is not None:
+            self._tls = Tls(tls, self._loop.call_soon, Counter(), b"")
         self.failures: list[type[BaseException]] = []
         self._loop.set_exception_handler(
             lambda _loop, context: self.failures.append(type(context["exception"]))
@@ -99,21 +148,39 @@ class Run:
     def __call__(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._loop.run_until_complete(coroutine)
 
-    def ends(self) -> Ends:
+    async def ends(self) -> Ends:
         ends = Ends()
-        self._clients.append(ends.client)
+        self._ends.append(ends)
+        await ends.begin(self._tls)
         return ends
 
     def close(self) -> None:
-        for client in self._clients:
-            client.close()
+        for ends in self._ends:
+            ends.client.close()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
 
 @pytest.fixture(params=LOOPS)
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    run = Run(request.param)
+def loop_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture(params=["plain", "tls"])
+def run(
+    request: pytest.FixtureRequest, loop_kind: str, certificates: Certificates
+) -> Iterator[Run]:
+    tls = Certificate(certificates.server_cert, certificates.server_key)
+    run = Run(loop_kind, tls if request.param == "tls" else None)
+    yield run
+    run.close()
+    assert run.failures == []
+
+
+@pytest.fixture
+def plain(loop_kind: str) -> Iterator[Run]:
+    run = Run(loop_kind, None)
     yield run
     run.close()
     assert run.failures == []
@@ -123,7 +190,7 @@ def test_what_is_sent_is_with_the_kernel_at_once(run: Run) -> None:
     """No turn of the loop in between."""
 
     async def go() -> None:
-        ends = run.ends()
+        ends = await run.ends()
         assert ends.line.send(b"now") == 3
         assert ends.client.recv(10) == b"now"
         ends.line.write(b"this, too")
@@ -141,7 +208,7 @@ def test_nothing_is_lost_or_swapped_however_it_is_written(run: Run, seed: int) -
 
     async def go() -> None:
         pick = random.Random(seed)
-        ends = run.ends()
+        ends = await run.ends()
         written, got = bytearray(), bytearray()
         while len(written) < 300_000:
             piece = pick.randbytes(pick.randrange(1, 20_000))
@@ -169,12 +236,13 @@ def test_what_waits_keeps_its_place(run: Run) -> None:
     """While something waits nobody can send past it; then they can again."""
 
     async def go() -> None:
-        ends = run.ends()
+        ends = await run.ends()
         written = ends.fill()
         with pytest.raises(BlockingIOError):
             ends.line.send(b"past it")
         assert (await ends.read(len(written))) == written
         await until(lambda: not ends.line.get_write_buffer_size())
+        assert ends.protocol.paused == 0
         assert ends.line.send(b"again") == 5
         assert await ends.read(5) == b"again"
         ends.line.abort()
@@ -187,7 +255,7 @@ def test_close_writes_what_waits_and_takes_no_more(run: Run) -> None:
     """Then the protocol is told, once."""
 
     async def go() -> None:
-        ends = run.ends()
+        ends = await run.ends()
         written = ends.fill()
         ends.line.close()
         assert ends.line.is_closing()
@@ -210,7 +278,7 @@ def test_abort_drops_what_waits(run: Run, *, is_closed: bool) -> None:
     """Also after a close that a client does not let end."""
 
     async def go() -> None:
-        ends = run.ends()
+        ends = await run.ends()
         written = ends.fill()
         if is_closed:
             ends.line.close()
@@ -226,7 +294,7 @@ def test_what_comes_is_received_unless_paused(run: Run) -> None:
     """In order; a pause leaves it to the kernel."""
 
     async def go() -> None:
-        ends = run.ends()
+        ends = await run.ends()
         ends.client.send(b"one")
         await until(lambda: ends.protocol.received == b"one")
         ends.line.pause_reading()
@@ -249,16 +317,16 @@ def test_a_client_that_goes_is_noticed(run: Run) -> None:
     """By its FIN, or by its reset; and who writes meanwhile is told."""
 
     async def go() -> None:
-        ends = run.ends()
+        ends = await run.ends()
         ends.client.close()
         await ends.over()
         assert ends.protocol.lost == [None]
 
-        ends = run.ends()
+        ends = await run.ends()
         linger = struct.pack("ii", 1, 0)
         ends.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         ends.client.close()
-        with suppress(ConnectionResetError, BrokenPipeError):
+        with suppress(ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
             while ends.line.send(b"x"):
                 pass
         ends.line.abort()
@@ -272,7 +340,7 @@ def test_a_reset_behind_a_last_word_is_noticed(run: Run, *, has_unread: bool) ->
     """The kernel sends one for a client that closes without reading all; libuv asks only once."""
 
     async def go() -> None:
-        ends = run.ends()
+        ends = await run.ends()
         await asyncio.sleep(0.01)  # the loop has begun to watch
         if has_unread:
             ends.line.write(b"unread")
@@ -286,12 +354,35 @@ def test_a_reset_behind_a_last_word_is_noticed(run: Run, *, has_unread: bool) ->
     run(go())
 
 
+def test_all_that_came_before_a_reset_is_received(run: Run) -> None:
+    """Also if it is more records than are read in one turn of the loop."""
+
+    def unsent(sock: socket.socket) -> int:
+        size = array("i", [0])
+        fcntl.ioctl(sock, termios.TIOCOUTQ, size)
+        return size[0]
+
+    async def go() -> None:
+        ends = await run.ends()
+        ends.line.pause_reading()
+        for _ in range(40):
+            ends.client.send(b"a word")
+        await until(lambda: not unsent(ends.client))
+        ends.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        ends.client.close()
+        ends.line.resume_reading()
+        await ends.over()
+        assert ends.protocol.received == b"a word" * 40
+
+    run(go())
+
+
 def test_a_reset_ends_what_waits(run: Run) -> None:
     """Whichever of its two sides sees it first."""
 
     async def go() -> None:
         for is_paused in (False, True):
-            ends = run.ends()
+            ends = await run.ends()
             ends.fill()
             if is_paused:
                 ends.line.pause_reading()
@@ -309,7 +400,7 @@ def test_a_protocol_that_fails_ends_its_connection(run: Run) -> None:
     """And the failure is reported to the loop."""
 
     async def go() -> None:
-        ends = run.ends()
+        ends = await run.ends()
         ends.protocol.fails = True
         ends.client.send(b"x")
         await ends.over()
@@ -324,7 +415,7 @@ def test_a_line_that_is_over_never_reaches_who_comes_next(run: Run) -> None:
     """The kernel gives its number to the next connection: nothing may be written to it."""
 
     async def go() -> None:
-        ends = run.ends()
+        ends = await run.ends()
         send = ends.line.send
         ends.line.abort()
         left, right = socket.socketpair()
@@ -342,7 +433,7 @@ def test_a_line_that_is_over_never_reaches_who_comes_next(run: Run) -> None:
     run(go())
 
 
-def test_a_transport_is_taken_over(run: Run) -> None:
+def test_a_transport_is_taken_over(plain: Run) -> None:
     """Its connection goes on, with the same file limits as before: one file, not two."""
 
     async def go() -> None:
@@ -373,10 +464,10 @@ def test_a_transport_is_taken_over(run: Run) -> None:
         server.close()
         await until(lambda: second.lost)
 
-    run(go())
+    plain(go())
 
 
-def test_a_transport_with_bytes_left_is_not_taken_over(run: Run) -> None:
+def test_a_transport_with_bytes_left_is_not_taken_over(plain: Run) -> None:
     """They would be lost between the two."""
 
     async def go() -> None:
@@ -398,4 +489,4 @@ def test_a_transport_with_bytes_left_is_not_taken_over(run: Run) -> None:
         server.close()
         await until(lambda: protocol.lost)
 
-    run(go())
+    plain(go())

@@ -25,7 +25,8 @@ from tests.support.memory import timers_set
 from tests.support.raw import connect, request, upgrade
 from tickfan.transports import server
 from tickfan.transports.door import listen
-from tickfan.transports.server import HEAD_BYTES_MAX, Runner, Site
+from tickfan.transports.server import HEAD_BYTES_MAX, Runner
+from tickfan.transports.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -228,8 +229,11 @@ def held() -> Counter[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_an_idle_connection_holds_nothing_of_aiohttp(service: Live, kind: str) -> None:
+async def test_an_idle_connection_holds_nothing_of_aiohttp(
+    make_live: MakeLive, kind: str, over: dict[str, str]
+) -> None:
     """No task, no timer, no request with its headers: only the transport and our few objects."""
+    service = await make_live(**over)
     async with contextlib.AsyncExitStack() as stack:
 
         async def come() -> None:
@@ -251,8 +255,11 @@ async def test_an_idle_connection_holds_nothing_of_aiohttp(service: Live, kind: 
 
 
 @pytest.mark.parametrize("kind", ["sse", "ndjson"])
-async def test_who_goes_is_noticed_whatever_was_sent_behind(service: Live, kind: str) -> None:
+async def test_who_goes_is_noticed_whatever_was_sent_behind(
+    make_live: MakeLive, kind: str, over: dict[str, str]
+) -> None:
     """aiohttp stops to read after some requests that wait; who takes over goes on."""
+    service = await make_live(**over)
     async with connect(service, KINDS[kind] + request("/v1/channels") * 200) as wire:
         await wire.up_to(b"snapshot_end")
         assert service.service.connected == 1

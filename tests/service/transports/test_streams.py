@@ -616,14 +616,14 @@ async def test_nodes_fetch_tells_a_cut_from_an_end(
 
 @BOTH
 async def test_a_reader_that_is_too_slow_is_told_and_may_come_back(
-    make_live: MakeLive, kind: str
+    make_live: MakeLive, kind: str, over: dict[str, str]
 ) -> None:
     """closing: slow with a cursor that recovers all of the rest; nobody else notices."""
     feeds = (
         '[{"name": "trades", "bind": ["trades.#"], "delivery": "lossless",'
         ' "queue_updates_max": 50, "queue_bytes_max": 1048576}]'
     )
-    service = await make_live(FEEDS=feeds, STREAM__CLOSING_TIMEOUT_S="5")
+    service = await make_live(**over, FEEDS=feeds, STREAM__CLOSING_TIMEOUT_S="5")
     query = "channels=trades.A"
     async with service.session.get(service.url(f"/v1/{kind}?{query}")) as healthy:
         other = reader(kind, healthy)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from pydantic import SecretStr
 
 from tickfan.commands.banner import banner, base_url
 from tickfan.config import BrokerSettings, ConflatedFeed, HttpSettings, Settings, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_the_curl_line_can_be_pasted() -> None:
@@ -20,6 +25,16 @@ def test_the_curl_line_can_be_pasted() -> None:
     assert any(line.split() == ["page", "http://localhost:8080/"] for line in lines)
     assert "\x1b" not in banner(Settings())
     assert "\x1b[" in banner(Settings(), colour=True)
+
+
+def test_with_tls_the_lines_say_so(tmp_path: Path) -> None:
+    """The admin port has none."""
+    pem = tmp_path / "tls.pem"
+    pem.touch()
+    text = banner(load(None, {"TICKFAN_HTTP__TLS_CERT_FILE": str(pem)}))
+    assert "curl -N 'https://localhost:8080/v1/sse" in text
+    assert "--url https://localhost:8080" in text
+    assert "http://localhost:8081/readyz" in text
 
 
 def test_what_stands_in_the_place_of_rabbitmq_is_said() -> None:

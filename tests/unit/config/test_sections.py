@@ -104,6 +104,16 @@ def test_tls_files_need_tls_and_a_key_its_certificate(tmp_path: Path) -> None:
     assert found[2][1] == "is set, but broker.url is not amqps://"
 
 
+def test_the_listeners_key_needs_its_certificate(tmp_path: Path) -> None:
+    """Alone it would not be used."""
+    file = tmp_path / "some.pem"
+    file.write_text("")
+    assert problems(HttpSettings, tls_key_file=str(file)) == [
+        ("tls_key_file", "is set without tls_cert_file: a key needs its certificate")
+    ]
+    assert HttpSettings(tls_cert_file=str(file)).tls_key_file == ""
+
+
 def test_the_drain_must_fit_the_grace() -> None:
     """Clients are told before the process is gone."""
     assert problems(StopSettings, drain_s=20, drain_delay_s=5) == [
