@@ -135,6 +135,28 @@ def test_secrets_come_from_where_they_are(everything: Rendered) -> None:
     assert mounts["keys"]["readOnly"] is True
 
 
+def test_the_pods_speak_tls_with_the_pair_of_a_secret(
+    everything: Rendered, defaults: Rendered
+) -> None:
+    """Two files that change with the Secret; the Service says so, and the probes need none."""
+    volume = everything.pod["volumes"][0]
+    mounted = volume["projected"]["sources"][2]["secret"]
+    assert mounted["name"] == "tickfan-public"
+    mount = everything.container["volumeMounts"][0]
+    assert "subPath" not in mount, "it would never change"
+    http = tomllib.loads(everything.toml)["http"]
+    assert [http["tls_cert_file"], http["tls_key_file"]] == [
+        f"{mount['mountPath']}/{item['path']}" for item in mounted["items"]
+    ]
+    assert [item["key"] for item in mounted["items"]] == ["crt", "key"]
+    for rendered, protocol in ((everything, "https"), (defaults, "http")):
+        (port,) = rendered.all("Service")[0]["spec"]["ports"]
+        assert port["appProtocol"] == protocol
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert rendered.container[probe]["httpGet"]["port"] == "admin"
+    assert "tls_cert_file" not in tomllib.loads(defaults.toml)["http"]
+
+
 def test_new_settings_are_new_pods(defaults: Rendered) -> None:
     """The checksum follows the settings, and nothing else."""
 
@@ -305,6 +327,7 @@ def test_a_name_of_digits_is_a_name(tmp_path: Path) -> None:
             "existingSecret": "1", "urlKey": "2",
             "tls": {"existingSecret": "3", "caKey": "4", "certKey": "5", "keyKey": "6"},
         },
+        "tls": {"existingSecret": "14", "certKey": "15", "keyKey": "16"},
         "publish": {"existingSecret": "7", "tokenKey": "8"},
         "admin": {"existingSecret": "14", "tokenKey": "15"},
         "ingress": {"enabled": True, "className": "9", "hosts": ["10"]},
@@ -332,7 +355,8 @@ def test_helm_test_watches_each_transport(
     done = run(*container["command"], *container["args"])
     test = rendered.values["test"]
     port = rendered.all("Service")[0]["spec"]["ports"][0]["port"]
-    words = f"--count=1 --timeout={test['timeoutSeconds']} --url=http://{rendered.name}:{port}"
+    scheme = "https" if rendered.values["tls"]["existingSecret"] else "http"
+    words = f"--count=1 --timeout={test['timeoutSeconds']} --url={scheme}://{rendered.name}:{port}"
     assert done.stdout.splitlines() == [
         f"tail --transport={transport} {words} {' '.join(test['patterns'])}"
         for transport in ("sse", "ws")

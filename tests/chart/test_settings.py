@@ -110,6 +110,8 @@ def test_the_schema_closes_every_map() -> None:
         ),
         ("broker.urlKey=a/b", "broker.urlKey: Does not match pattern"),
         ("broker.tls.keyKey=a/b", "broker.tls.keyKey: Does not match pattern"),
+        ("tls.keyKey=a/b", "tls.keyKey: Does not match pattern"),
+        ("tls.keyKey=", "tls.keyKey: Does not match pattern"),
         ("broker.tls.existingSecret=a", "set broker.existingSecret too, or neither"),
         ("broker.tls.certKey=tls.crt", "broker.tls.certKey and keyKey are a client certificate"),
         ("broker.tls.keyKey=tls.key", "broker.tls.certKey and keyKey are a client certificate"),
@@ -213,7 +215,7 @@ def test_the_service_takes_the_settings(
     if "env" in rendered.container:
         environ["TICKFAN_BROKER__URL"] = "amqps://user:password@rabbit.example/prices"
     # The service wants these files to be there: put them where the test may.
-    for file in re.findall(r'"(/etc/tickfan/(?:tls|keys)/[^"]+)"', text):
+    for file in re.findall(r'"(/etc/tickfan/(?:tls|keys|public)/[^"]+)"', text):
         there = tmp_path / file.rpartition("/")[2]
         there.write_bytes(KEY)
         text = text.replace(file, str(there))

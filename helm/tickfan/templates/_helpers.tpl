@@ -148,6 +148,10 @@ through toJson as helm would print 67108864 as 6.7108864e+07. */}}
 {{- $_ := set $config "broker" (merge $files (default dict $config.broker)) }}
 {{- end }}
 {{- end }}
+{{- if .Values.tls.existingSecret }}
+{{- $files := dict "tls_cert_file" "/etc/tickfan/public/tls.crt" "tls_key_file" "/etc/tickfan/public/tls.key" }}
+{{- $_ := set $config "http" (merge $files $config.http) }}
+{{- end }}
 {{- range $section, $settings := omit $config "feeds" "keys" }}
 {{- if $settings }}
 [{{ $section }}]
