@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ QUICK, SUSTAINED = Span(1.5, 4, settle_s=3), Span(10, 60)
 Special = Callable[[Bench], dict[str, object]]
 SPECIAL: dict[str, Special] = {
     "E": special.connections,
+    "E, TLS": partial(special.connections, tls=True),
     "F": special.stalled,
     "G": special.ingest,
 }
@@ -60,6 +62,7 @@ def arguments() -> argparse.Namespace:
         f" or a release ({', '.join(commits())})",
     )
     parser.add_argument("--alone", action="store_true", help="without the peers")
+    parser.add_argument("--tls", action="store_true", help="our rows and E also with TLS")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="for the results")
     return parser.parse_args()
 
@@ -118,7 +121,7 @@ def _measure(  # noqa: PLR0913 - the parts of main
             span = QUICK if options.quick else SUSTAINED
             bench = Bench(
                 directory, node, node.pid, cores, span, options.repeat, options.alone,
-                status.update, without, options.quick,
+                status.update, without, options.quick, options.tls,
             )  # fmt: skip
             if options.growth:
                 bench.span = growth.SPAN
@@ -130,7 +133,7 @@ def _measure(  # noqa: PLR0913 - the parts of main
                     rows += bench.shape(shape)
                     console.print(f"{shape.name} is done")
             for letter, measure in SPECIAL.items():
-                if letter in wanted:
+                if letter[0] in wanted and (options.tls or "TLS" not in letter):
                     status.update(letter)
                     results[letter] = measure(bench)
                     console.print(letter, results[letter])

@@ -25,6 +25,7 @@ import os
 import random
 import select
 import socket
+import ssl
 import sys
 import termios
 import time
@@ -36,6 +37,7 @@ from loadtest.bench.counting import Counter, counter
 from loadtest.bench.decoding import Decoder
 from loadtest.bench.greeting import is_confirmed, request, subscription
 from loadtest.bench.histogram import Histogram
+from loadtest.bench.machine import with_tls
 
 RECEIVE_BYTES = 512 * 1024
 AWAKE_BYTES = 2048
@@ -56,7 +58,7 @@ class LoadSpec:
     check all they get, else they count. ``channels`` of each client; or, with
     ``each``, that many of them at random, in ``layouts`` different choices (0: each
     client its own). ``source``: the address they connect
-    from, as one address has some 28,000 ports.
+    from, as one address has some 28,000 ports. ``tls``: with TLS, whatever the certificate.
     """
 
     port: int
@@ -70,6 +72,7 @@ class LoadSpec:
     interval_ms: int | None = None
     source: str = "127.0.0.1"
     seed: int = 0
+    tls: bool = False
 
     def text(self) -> str:
         """As JSON, for the command line."""
@@ -113,6 +116,8 @@ class Client:
         if spec.wire == "bytes":
             self.is_open = True
             return
+        if spec.tls:
+            self.sock = with_tls(self.sock)
         self.sock.sendall(request(spec, self.channels))
 
     def take(self, data: memoryview) -> None:
@@ -255,7 +260,7 @@ class Load:
             # In small bites where it counts from which byte on it is fresh.
             bite = AWAKE_BYTES if client.stalled_after_us else RECEIVE_BYTES
             size = client.sock.recv_into(self._buffer, bite)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError:
             size = 0
@@ -269,17 +274,13 @@ class Load:
 
     def _answer(self, line: str) -> bool:
         command, _, rest = line.strip().partition(" ")
-        if command == "mark":
-            self._say(self._mark())
+        plain = {
+            "mark": self._mark, "stall": self._stall, "wake": self._wake, "unread": self._unread,
+        }  # fmt: skip
+        if command in plain:
+            self._say(plain[command]())
         elif command == "open":
             self._say({"connect_s": self._open(int(rest))})
-        elif command == "stall":
-            self._stall()
-            self._say({})
-        elif command == "wake":
-            self._say(self._wake())
-        elif command == "unread":
-            self._say(self._unread())
         elif command == "finish":
             found = account(self._spec, self._order, json.loads(rest))
             self._say({**found, "lost": self._lost})
@@ -308,9 +309,10 @@ class Load:
                 client.decoder.ledger.ages = Histogram()
         return ages.as_pairs()
 
-    def _stall(self) -> None:
+    def _stall(self) -> dict[str, Any]:
         for client in self._order:
             self._epoll.unregister(client.sock.fileno())
+        return {}
 
     def _wake(self) -> dict[str, Any]:
         """Let the stalled read on, and count what they get that is old by now."""

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import platform
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Mapping, Sequence
 
 ANSWER_TIMEOUT_S = 150.0
@@ -183,6 +185,18 @@ class Probe(threading.Thread):
         self._ended.set()
         self.join(15)
         return max(self.answers_ms, default=None)
+
+
+_ANYBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_ANYBODY.check_hostname, _ANYBODY.verify_mode = False, ssl.CERT_NONE
+
+
+def with_tls(sock: socket.socket) -> ssl.SSLSocket:
+    """A connected client's socket after the handshake, whatever the certificate."""
+    sock.setblocking(True)
+    wrapped = _ANYBODY.wrap_socket(sock)
+    wrapped.setblocking(False)
+    return wrapped
 
 
 def prefer(pid: int) -> None:

@@ -45,7 +45,8 @@ def versions(without: Mapping[str, str]) -> dict[str, str]:
 class Bench:
     """What all runs share. ``say`` shows progress, ``absent`` are peers to leave out.
 
-    ``quick``: peers in A only, as most of them do not hold more.
+    ``quick``: peers in A only, as most of them do not hold more. ``tls``: our rows with
+    TLS, too.
     """
 
     directory: Path
@@ -58,12 +59,13 @@ class Bench:
     say: Callable[[str], None]
     absent: Mapping[str, str] = field(default_factory=dict)
     quick: bool = False
+    tls: bool = False
 
     def shape(self, shape: Shape) -> list[Row]:
         """All rows of a steady shape: ours, the peers that are installed, the limit."""
-        rows = [self._best(shape, "rows")]
-        if shape.sse:
-            rows.append(self._best(shape, "sse"))
+        wires = ("rows", "sse") if shape.sse else ("rows",)
+        ways = (False, True) if self.tls else (False,)
+        rows = [self._best(shape, wire, tls=tls) for wire in wires for tls in ways]
         if self.alone:
             return rows
         measures = {
@@ -80,9 +82,9 @@ class Bench:
                 self._raw(row)
         return rows
 
-    def _best(self, shape: Shape, wire: str) -> Row:
+    def _best(self, shape: Shape, wire: str, *, tls: bool) -> Row:
         """Of ``repeat`` runs, the one that other programs have disturbed least."""
-        rows = [self._row(shape, ours(self, shape, wire)) for _ in range(self.repeat)]
+        rows = [self._row(shape, ours(self, shape, wire, tls=tls)) for _ in range(self.repeat)]
         best = min(rows, key=lambda row: row.parts["others"])
         best.extra["cpu_us_of_runs"] = [round(row.cpu_us or 0, 4) for row in rows]
         best.extra["p99_ms_of_runs"] = [row.p99_ms for row in rows]

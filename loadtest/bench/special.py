@@ -68,13 +68,15 @@ def ages(*children: Child) -> Histogram:
     return found
 
 
-def connections(bench: Bench) -> dict[str, object]:
+def connections(bench: Bench, *, tls: bool = False) -> dict[str, object]:
     """E: many connections; what each holds, how fast they come, one update to all."""
     with ExitStack() as stack:
-        process = stack.enter_context(service(bench.directory, bench.node.url, bench.cores))
+        process = stack.enter_context(
+            service(bench.directory, bench.node.url, bench.cores, tls=tls)
+        )
         pid = pid_of(process)
         half = E_CLIENTS // 2
-        common = {"channels": TRADE, "decode": True, "lossless": True}
+        common = {"channels": TRADE, "decode": True, "lossless": True, "tls": tls}
         loads = [
             load(stack, process, 0, **common),
             load(stack, process, 1, path="/v1/sse", wire="sse", **common),

@@ -88,6 +88,7 @@ class Target:
     publish: PublishSpec
     service: ServiceProcess | None = None
     broker_pid: int | None = None
+    tls: bool = False
 
 
 class Steady:
@@ -195,6 +196,7 @@ class Steady:
             each=shape.each if names else 0,
             layouts=shape.layouts,
             interval_ms=shape.interval_ms,
+            tls=target.tls,
             source=f"127.0.0.{seed + 2}",
             seed=seed,
         )  # fmt: skip

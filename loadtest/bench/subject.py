@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import subprocess
 from typing import TYPE_CHECKING
 
 from loadtest.bench.builds import HERE, Build
@@ -58,6 +59,18 @@ def feeds(*, flush_ms: int = 10, warm: str = "") -> str:
     )
 
 
+def _certificate(directory: Path) -> dict[str, str]:
+    """Settings of TLS, with a new certificate that nobody trusts, of the usual kind of key."""
+    cert, key = directory / "tls.crt", directory / "tls.key"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=bench"
+    )
+    subprocess.run(  # noqa: S603 - our own words
+        [*command.split(), "-keyout", key, "-out", cert], check=True, capture_output=True
+    )
+    return {"HTTP__TLS_CERT_FILE": str(cert), "HTTP__TLS_KEY_FILE": str(key)}
+
+
 @contextlib.contextmanager
 def service(  # noqa: PLR0913 - all by name
     directory: Path,
@@ -72,11 +85,13 @@ def service(  # noqa: PLR0913 - all by name
     build: Build | None = None,
     exchange: str = EXCHANGE,
     settings: Mapping[str, str] | None = None,
+    tls: bool = False,
 ) -> Iterator[ServiceProcess]:
     """The service, ready, with streams of its own unless ``prefix`` names some.
 
     ``wait`` False: it only listens. ``before``: code to run first. ``build``: instead
-    of this checkout's. ``settings``: more of them. Raises :class:`RuntimeError` if it
+    of this checkout's. ``settings``: more of them. ``tls``: with a
+    certificate of its own. Raises :class:`RuntimeError` if it
     runs the code of another.
     """
     build = build or Build.of(HERE)
@@ -89,6 +104,7 @@ def service(  # noqa: PLR0913 - all by name
             "FEEDS": feeds(flush_ms=flush_ms, warm=warm),
             "LOG__LEVEL": "warning",
             **(ONE_MACHINE if build.has("transports/addresses.py") else {}),
+            **(_certificate(directory) if tls else {}),
             **(settings or {}),
         },
         (str(build.python), *build.arguments(before)),

@@ -48,12 +48,13 @@ def ours(  # noqa: PLR0913 - all by name
     before: str = "",
     build: Build | None = None,
     exchange: str = EXCHANGE,
+    tls: bool = False,
 ) -> Iterator[Target]:
     """The service. A failure says what it has printed. See :func:`.subject.service`."""
     usual, path = OURS[wire]
     with service(
         bench.directory, bench.node.url, bench.cores,
-        flush_ms=shape.flush_ms, before=before, build=build, exchange=exchange,
+        flush_ms=shape.flush_ms, before=before, build=build, exchange=exchange, tls=tls,
     ) as process:  # fmt: skip
         assert process.process is not None
         publish = published(bench, shape, exchange)
@@ -62,8 +63,9 @@ def ours(  # noqa: PLR0913 - all by name
         pid = process.process.pid
         try:
             yield Target(
-                name or usual, pid, process.port, path, wire, publish, process, bench.broker_pid
-            )
+                name or (f"{usual}, TLS" if tls else usual),
+                pid, process.port, path, wire, publish, process, bench.broker_pid, tls=tls,
+            )  # fmt: skip
         except (OSError, RuntimeError) as error:
             raise RuntimeError(
                 f"{shape.name} failed; the service said:\n{process.output}"
