@@ -42,7 +42,8 @@ _ASSIGNED = re.compile(
     r"(?:(?:bearer|basic)\s+)?[^\s&;,\"'<>]*(?:[\"'][^\"']*[\"'])?"
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
-_JWT = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+# Signed in three parts, or sealed in five, of which one may be empty (RFC 7515, RFC 7516).
+_JWT = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){2,4}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _LINES_KEYS = frozenset({"exception", "stack"})

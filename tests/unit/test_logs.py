@@ -133,6 +133,7 @@ def test_no_secret_comes_out(style: str) -> None:
         body=f'{{"op":"auth","token":"{SECRET}"}}'.encode(),
         header=f"Authorization: Bearer {SECRET}",
         bare=f"bearer {SECRET}",
+        sealed=f"cut after eyJhbGciOiJkaXIifQ..{SECRET}.x",
     )
     try:
         connect(f"amqp://me:{SECRET}@h/v")
