@@ -14,6 +14,7 @@ from tickfan.access.identity import Identity
 from tickfan.access.jwks import Issued, KeySet, KeySets
 from tickfan.access.keys import Keys
 from tickfan.access.revocations import Revocations
+from tickfan.access.sealed import Seals
 from tickfan.access.tokens import TokenRules, Tokens
 from tickfan.broker.amqp import AmqpBroker, AmqpOptions
 from tickfan.broker.memory import MemoryBroker
@@ -90,14 +91,19 @@ def build_gate(settings: Settings, clock: Clock, revocations: Revocations | None
     anonymous = Identity(Scope(settings.anonymous_reads), ALL if is_open else NONE)
     if not settings.keys:
         return Gate(anonymous, None, publish_token)
+
+    def wall() -> float:
+        return clock.wall_ms() / 1000
+
     rules = TokenRules(
         access.audience, access.token_bytes_max, access.leeway_s, access.token_age_max_s
     )
     kept = [key.loaded() for key in settings.keys if not key.jwks_url]
-    tokens = Tokens(Keys(kept), rules, lambda: clock.wall_ms() / 1000)
+    tokens = Tokens(Keys(kept), rules, wall)
+    seals = Seals(access.secrets, wall) if access.secrets else None
     sets = _key_sets(settings.keys)
     if not sets:
-        return Gate(anonymous, tokens, publish_token, revocations=revocations)
+        return Gate(anonymous, tokens, publish_token, revocations=revocations, seals=seals)
 
     def on_change(fetched: tuple[Key, ...]) -> None:
         tokens.keys = Keys([*kept, *fetched])
@@ -109,7 +115,7 @@ def build_gate(settings: Settings, clock: Clock, revocations: Revocations | None
         refresh_s=access.jwks_refresh_s,
         timeout_s=access.jwks_timeout_s,
     )
-    return Gate(anonymous, tokens, publish_token, key_sets, revocations)
+    return Gate(anonymous, tokens, publish_token, key_sets, revocations, seals)
 
 
 def _key_sets(keys: Iterable[KeySettings]) -> list[KeySet]:

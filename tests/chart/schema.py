@@ -21,6 +21,7 @@ ELSEWHERE = {
     "http": {"admin_token", "tls_cert_file", "tls_key_file"},
     "broker": {"url", "tls_ca_file", "tls_cert_file", "tls_key_file"},
     "publish": {"token"},
+    "access": {"secret"},
     "keys": {"key"},
 }
 """Settings that the chart takes from Secrets, so its ``config`` must not have them."""

@@ -113,7 +113,7 @@ def test_no_secret_is_in_what_is_not_one(rendered: Rendered) -> None:
 
 
 def test_secrets_come_from_where_they_are(everything: Rendered) -> None:
-    """The broker's URL and the token are the service's variables, TLS files are mounted."""
+    """What is text becomes variables of the service, and files are mounted."""
     assert {
         variable["name"]: tuple(variable["valueFrom"]["secretKeyRef"].values())
         for variable in everything.container["env"]
@@ -121,6 +121,7 @@ def test_secrets_come_from_where_they_are(everything: Rendered) -> None:
         "TICKFAN_BROKER__URL": ("tickfan-broker", "amqp-url"),
         "TICKFAN_PUBLISH__TOKEN": ("tickfan-publish", "http"),
         "TICKFAN_HTTP__ADMIN_TOKEN": ("tickfan-admin", "admin"),
+        "TICKFAN_ACCESS__SECRET": ("tickfan-tickets", "seal"),
     }
     volume, keys = everything.pod["volumes"]
     mounted = volume["projected"]["sources"][1]["secret"]

@@ -83,3 +83,21 @@ def test_without_a_token_one_publishes_to_the_broker_inside_alone() -> None:
     amqp = {"BROKER__URL": "amqp://127.0.0.1:1"}
     for settings in (amqp, {"PUBLISH__TOKEN": "correct-horse-battery-staple"}, GUARDED):
         assert not gate(**settings).anonymous.writes.patterns
+
+
+def test_tickets_need_a_key_and_a_secret() -> None:
+    """All that is made with one of the secrets is opened, by each replica that has it."""
+    old, new = "o" * 32, "n" * 32
+    sealing = gate(**GUARDED, ACCESS__SECRET=old)
+    alice = sealing.identify(token())
+    ticket, _ = sealing.make_ticket(alice, "")
+    for secrets, is_opened in ((old, True), (f"{new} {old}", True), (new, False)):
+        replica = gate(**GUARDED, ACCESS__SECRET=secrets)
+        assert replica.takes_cookies
+        if is_opened:
+            assert replica.open_ticket(ticket).identity == alice
+        else:
+            with pytest.raises(Refusal):
+                replica.open_ticket(ticket)
+    for settings in (GUARDED, {"ACCESS__SECRET": old}):
+        assert not gate(**settings).takes_cookies

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-SECRETS = frozenset({"broker.url", "http.admin_token", "keys.key", "publish.token"})
+SECRETS = frozenset(
+    {"access.secret", "broker.url", "http.admin_token", "keys.key", "publish.token"}
+)
 """Settings that hold one; a list's without the number."""
 SHOWN_CHARS_MAX = 80
 

@@ -19,12 +19,12 @@ POISON_REASONS = (
 )  # fmt: skip
 REFUSAL_CODES = (
     *POISON_REASONS, "address_limit", "admin_off", "bad_cursor", "bad_field", "bad_message",
-    "bad_pattern", "bad_request", "bad_subprotocol", "bad_token", "broker_blocked", "broker_down",
-    "drain", "expired", "forbidden", "headers_too_large", "internal", "late_cursor",
+    "bad_pattern", "bad_request", "bad_subprotocol", "bad_ticket", "bad_token", "broker_blocked",
+    "broker_down", "drain", "expired", "forbidden", "headers_too_large", "internal", "late_cursor",
     "message_too_big", "method_not_allowed", "more_refused", "no_channels", "no_connection",
     "no_feed", "no_value", "not_found", "not_lossless", "origin_forbidden", "overload",
     "publish_failed", "publish_forbidden", "publish_off", "publish_unauthorized", "rate_limited",
-    "request_timeout", "starting", "throttled", "tls_required", "too_many_channels",
+    "request_timeout", "starting", "throttled", "tickets_off", "tls_required", "too_many_channels",
     "too_many_revocations", "unauthorized", "unconfirmed", "unknown_op", "unroutable",
     "unsupported_media_type", "upgrade_required", "wrong_frame",
 )  # fmt: skip

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _STATUS = {
     "address_limit": HTTPStatus.SERVICE_UNAVAILABLE,
     "admin_off": HTTPStatus.FORBIDDEN,
+    "bad_ticket": HTTPStatus.UNAUTHORIZED,
     "bad_token": HTTPStatus.UNAUTHORIZED,
     "broker_blocked": HTTPStatus.SERVICE_UNAVAILABLE,
     "broker_down": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -43,6 +44,7 @@ _STATUS = {
     "not_lossless": HTTPStatus.CONFLICT,
     "starting": HTTPStatus.SERVICE_UNAVAILABLE,
     "throttled": HTTPStatus.SERVICE_UNAVAILABLE,
+    "tickets_off": HTTPStatus.FORBIDDEN,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "too_many_revocations": HTTPStatus.CONFLICT,
     "unauthorized": HTTPStatus.UNAUTHORIZED,
@@ -57,6 +59,7 @@ _NONE = {"WWW-Authenticate": 'Bearer realm="tickfan"'}
 # What RFC 9110 (11.6.1, 15.5.9 and 15.5.22), RFC 6750 (section 3) and RFC 6455 (4.4) demand
 # beside a status.
 _HEADERS = {
+    "bad_ticket": _INVALID,
     "bad_token": _INVALID,
     "expired": _INVALID,
     "forbidden": _INSUFFICIENT,

@@ -11,6 +11,7 @@ from tickfan.access.gate import PUBLISHER, Gate
 from tickfan.access.identity import Identity
 from tickfan.access.keys import Keys, key_from_text
 from tickfan.access.revocations import Revocation, Revocations
+from tickfan.access.sealed import TICKET_S, Seals, UsedTicket
 from tickfan.access.tokens import TokenRules, Tokens
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
@@ -79,3 +80,49 @@ def test_a_revoked_token_is_refused_and_publish_token_is_not() -> None:
     assert caught.value.code == "bad_token"
     for allowed in (bob, publisher, ANYBODY):
         gate.admit(allowed)
+
+
+def sealing(keys: Tokens | None = None) -> Gate:
+    import time
+
+    return Gate(NOBODY, keys or tokens(), PUBLISH_TOKEN, seals=Seals(["s" * 32], time.time))
+
+
+def test_a_ticket_is_used_once_and_a_cookie_again() -> None:
+    """Both are those of the token that they were made of."""
+    gate = sealing()
+    alice = gate.identify(token())
+    text, life_s = gate.make_ticket(alice, "https://page")
+    assert life_s == TICKET_S
+    ticket = gate.open_ticket(text)
+    assert ticket.origin == "https://page"
+    assert gate.spend(ticket) == alice
+    with pytest.raises(UsedTicket):
+        gate.spend(gate.open_ticket(text))
+    cookie, _ = gate.make_cookie(alice, 5)
+    assert [gate.open_cookie(cookie) for _ in range(2)] == [alice, alice]
+
+
+def test_a_ticket_is_made_for_whoever_has_a_token() -> None:
+    """Neither for somebody without one, nor for the publisher of the settings."""
+    gate = sealing()
+    for identity, code in ((NOBODY, "unauthorized"), (gate.identify(PUBLISH_TOKEN), "forbidden")):
+        with pytest.raises(Refusal) as caught:
+            gate.make_ticket(identity, "")
+        assert caught.value.code == code
+
+
+@pytest.mark.parametrize("has_keys", [False, True])
+def test_where_tickets_are_off_it_is_said_what_they_need(*, has_keys: bool) -> None:
+    """A secret, and before that a key of tokens: a secret alone makes none."""
+    import time
+
+    keyless = Gate(ANYBODY, None, "", seals=Seals(["s" * 32], time.time))
+    gate = Gate(NOBODY, tokens(), "") if has_keys else keyless
+    assert not gate.takes_cookies
+    for ask in (lambda: gate.make_ticket(ANYBODY, ""), lambda: gate.open_ticket("x")):
+        with pytest.raises(Refusal) as caught:
+            ask()
+        assert caught.value.code == "tickets_off"
+        assert "access.secret" in caught.value.message
+        assert ("[[keys]]" in caught.value.message) is not has_keys

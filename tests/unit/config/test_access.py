@@ -9,7 +9,7 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from tickfan.config import ConfigError, Settings, load
-from tickfan.config.access import KEYS_MAX
+from tickfan.config.access import KEYS_MAX, SECRETS_MAX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,3 +96,26 @@ def test_a_key_is_masked_where_settings_are_shown() -> None:
     shown = loaded(KEY).to_toml()
     assert SECRET not in shown
     assert '[[keys]]\nissuer = "https://login.test/"\nalgorithm = "HS256"\nkey = "***"' in shown
+
+
+def test_secrets_stand_in_one_text() -> None:
+    """The first seals. A text of the environment, or of a Secret, may hold a list of them."""
+    one, another = "a" * 32, "b" * 512
+    for text, found in (
+        ("", ()), (one, (one,)), (f"{one} {another}", (one, another)), (f"{one}\n", (one,)),
+    ):  # fmt: skip
+        assert loaded(SECRET=text).access.secrets == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 31, "a" * 513, f"{'a' * 32} short", "é" * 32, " ".join(["a" * 32] * (SECRETS_MAX + 1))],
+)
+def test_a_secret_that_is_too_short_is_refused_and_not_shown(text: str) -> None:
+    """Also as one of several; the sentence says how to make a good one."""
+    with pytest.raises(ConfigError) as caught:
+        loaded(SECRET=text)
+    [problem] = caught.value.problems
+    assert "TICKFAN_ACCESS__SECRET" in problem
+    assert "openssl rand -hex 32" in problem
+    assert text not in problem
