@@ -47,7 +47,6 @@ from tickfan.session.keepalive import Keepalive, Times
 from tickfan.transports.admission import ADMISSION, Limits
 from tickfan.transports.answers import Answers
 from tickfan.transports.certificate import CertificateError
-from tickfan.transports.credentials import identified
 from tickfan.transports.headers import on_response_prepare
 from tickfan.transports.middlewares import (
     body_within,
@@ -60,6 +59,7 @@ from tickfan.transports.origins import ORIGINS, Origins
 from tickfan.transports.pace import paced
 from tickfan.transports.remotes import Remotes
 from tickfan.transports.sse import sse, sse_away
+from tickfan.transports.tickets import identified
 from tickfan.transports.tls import tls_of
 from tickfan.transports.websocket import websocket, websocket_away
 from tickfan.wire.formats import Formats

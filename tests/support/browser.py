@@ -32,11 +32,11 @@ class Navigated(Exception):
 class _Chromium:
     """A running browser."""
 
-    def __init__(self) -> None:
+    def __init__(self, *flags: str) -> None:
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         binary = require("chromium", "chromium-browser")
         self.process = subprocess.Popen(
-            [binary, *FLAGS, f"--user-data-dir={self._profile.name}", "about:blank"],
+            [binary, *FLAGS, *flags, f"--user-data-dir={self._profile.name}", "about:blank"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -56,28 +56,31 @@ class _Chromium:
         self._profile.cleanup()
 
 
-_running: list[_Chromium] = []
-"""The one of this process, if it was needed: a start takes a second."""
+_running: dict[tuple[str, ...], _Chromium] = {}
+"""Those of this process that were needed, by their flags: a start takes a second."""
 
 
-def _chromium() -> _Chromium:
-    if _running and _running[0].process.poll() is not None:
-        close()
-    if not _running:
-        _running.append(_Chromium())
-    return _running[0]
+def _chromium(*flags: str) -> _Chromium:
+    here = _running.get(flags)
+    if here is None or here.process.poll() is not None:
+        if here is not None:
+            here.close()
+        here = _running[flags] = _Chromium(*flags)
+    return here
 
 
 def close() -> None:
-    """End the browser, if one was started."""
+    """End the browsers that were started."""
     while _running:
-        _running.pop().close()
+        _running.popitem()[1].close()
 
 
 class Browser:
     """One page of a browser, with cookies, storage and connections of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *flags: str) -> None:
+        """``flags`` are more words for the command line of its Chromium."""
+        self._flags = flags
         self._session: aiohttp.ClientSession | None = None
         self._root: aiohttp.ClientWebSocketResponse | None = None
         self._context = ""
@@ -87,7 +90,7 @@ class Browser:
         """What the page did wrong: errors that no one caught, and refusals of the browser."""
 
     async def __aenter__(self) -> Self:
-        here = f"127.0.0.1:{await _chromium().port()}"
+        here = f"127.0.0.1:{await _chromium(*self._flags).port()}"
         self._session = aiohttp.ClientSession()
         async with self._session.get(f"http://{here}/json/version") as answer:
             root = (await answer.json())["webSocketDebuggerUrl"]

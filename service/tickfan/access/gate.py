@@ -30,7 +30,7 @@ PUBLISHER = "publish.token"
 class Gate:
     """Makes identities of tokens, of what browsers have in their place, and of their absence."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made in one place
         self,
         anonymous: Identity,
         tokens: Tokens | None,

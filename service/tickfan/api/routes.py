@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tickfan.api import channels, health, history, publish, stats
+from tickfan.api import channels, health, history, publish, stats, tickets
 from tickfan.api.admin.routes import ROUTES
 from tickfan.api.page import Page
 from tickfan.api.prometheus import metrics
@@ -36,6 +36,8 @@ def public_routes() -> list[web.RouteDef]:
             web.get("/v1/ndjson", ndjson),
             web.post("/v1/ndjson", ndjson),
             web.get("/v1/ws", websocket, allow_head=False),
+            web.post("/v1/tickets", tickets.make),
+            web.delete("/v1/tickets", tickets.drop),
             web.get("/v1/channels", channels.list_channels),
             web.get("/v1/channels/{channel:.+}/history", history.history),
         ),

@@ -1,27 +1,20 @@
-"""Finds the token of a request, and so who sends it.
+"""What a request brings to say who sends it, and which of it counts.
 
 A token travels in the header ``Authorization`` (RFC 6750, section 2.1). A browser cannot set
 headers of a WebSocket: it offers the subprotocol ``bearer.<token>`` beside ours, which is
-never echoed. A token in a URL is not read (RFC 9700, section 4.3.2). Must not know what a
-token says.
+never echoed. It cannot set headers of an EventSource either: it adds a ticket to the URL,
+and from then on sends a cookie. A token in a URL is not read (RFC 9700, section 4.3.2). Must
+not know what a token says.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
 from tickfan.access.identity import Identity
-from tickfan.core import closing
 from tickfan.core.errors import Refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Container
-
-    from aiohttp.typedefs import Handler, Middleware
-
-    from tickfan.access.gate import Gate
 
 IDENTITY = web.RequestKey("identity", Identity)
 """Who sends a request, as the middleware found."""
@@ -29,26 +22,51 @@ IDENTITY = web.RequestKey("identity", Identity)
 BEARER_PROTOCOL = "bearer."
 """How a subprotocol begins that is a token."""
 
+TICKET = "ticket"
+"""The parameter that is a ticket."""
 
-def identified(gate: Gate, *, streams: Container[Handler] = ()) -> Middleware:
-    """Say of each request who sends it, before its body is read.
+COOKIE = "tickfan"
+"""The name of the cookie."""
 
-    While it is not known yet which tokens are revoked, a request with a token is refused
-    (``starting``). The handlers of ``streams`` say so in their own way: EventSource never
-    comes back after a 503.
+API = "/v1/"
+"""How the addresses begin that look at cookies. The page comes without any."""
+
+STREAMS = (f"{API}sse", f"{API}ndjson")
+WEBSOCKET = f"{API}ws"
+TICKETS = f"{API}tickets"
+
+
+class Credentials(NamedTuple):
+    """What a request brings, and None for what it does not.
+
+    The first that counts decides, in this order: ``header``, ``subprotocol``, ``ticket``,
+    ``cookie``. Whoever sends a token means it. The browser repeats a ticket that has been used
+    when it comes back by itself, and sends the cookie with it: so a cookie also counts beside
+    a ticket that does not.
     """
 
-    @web.middleware
-    async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
-        token = bearer(request)
-        identity = gate.anonymous if token is None else await gate.identify_soon(token)
-        is_stream = request.match_info.handler in streams
-        if not (is_stream and gate.stops(identity) is closing.STARTING):
-            gate.admit(identity)
-        request[IDENTITY] = identity
-        return await handler(request)
+    header: str | None = None
+    subprotocol: str | None = None
+    ticket: str | None = None
+    cookie: str | None = None
 
-    return identify
+
+def brought(request: web.Request, *, takes_cookies: bool) -> Credentials:
+    """What a request brings, as far as its address looks at it.
+
+    Raises :class:`Refusal`: ``bad_request``, ``bad_subprotocol`` for several tokens.
+    """
+    header, path = bearer(request), request.path.rstrip("/")
+    _, subprotocol = offered(request) if path == WEBSOCKET else ([], None)
+    if header is not None and subprotocol is not None:
+        raise Refusal("bad_request", "send the token once: as a header, or as a subprotocol")
+    if header is not None or subprotocol is not None:
+        return Credentials(header, subprotocol)
+    ticket = request.query.get(TICKET) if path in (*STREAMS, WEBSOCKET) else None
+    # Whoever drops a cookie may have one that does not count.
+    takes_cookies = takes_cookies and path.startswith(API) and request.method != hdrs.METH_DELETE
+    cookie = request.cookies.get(COOKIE) if takes_cookies else None
+    return Credentials(ticket=ticket, cookie=cookie)
 
 
 def bearer(request: web.Request) -> str | None:

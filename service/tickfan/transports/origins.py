@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 _SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 """What proxies write, Traefik also of a WebSocket, and the scheme of the page's origin."""
 
+SAME_ORIGIN = "same-origin"
+
 _PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, HEAD, POST",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID",
     # The longest that Chromium keeps an answer, 2 h. A page that is taken from the list is
     # refused at once all the same: what it asked for comes without the header.
@@ -55,7 +57,7 @@ class Origins:
         if origin is None or plain(origin) in self._allowed:
             return
         # The browser's own word. No page can write it, and it holds behind each proxy.
-        if request.headers.get("Sec-Fetch-Site") == "same-origin":
+        if request.headers.get("Sec-Fetch-Site") == SAME_ORIGIN:
             return
         own = self._own(request, origin)
         if plain(origin) != own:
@@ -66,13 +68,24 @@ class Origins:
                 "Origin",
             )
 
+    def is_secure(self, request: web.Request) -> bool:
+        """Whether the browser asks by HTTPS, as the connection or a trusted proxy says."""
+        return self._addressed(request)[0] == "https"
+
     def _own(self, request: web.Request, origin: str) -> str:
         """The origin of the service as the browser addressed it.
 
-        What a proxy has written counts if the proxy is trusted, and of a list its first: no
-        page can set these headers without a preflight, and the first proxy saw the browser.
         Where nobody knows the scheme, it is taken from ``origin``. Then only the host and the
         port are compared.
+        """
+        scheme, host = self._addressed(request)
+        return plain(f"{scheme or origin.partition('://')[0]}://{host}")
+
+    def _addressed(self, request: web.Request) -> tuple[str, str]:
+        """The scheme (empty: nobody knows it) and the host, as the browser addressed the service.
+
+        What a proxy has written counts if the proxy is trusted, and of a list its first: no
+        page can set these headers without a preflight, and the first proxy saw the browser.
         """
         headers = request.headers
         host = headers.get("Host", "")
@@ -85,7 +98,26 @@ class Origins:
             port = _first(headers.get("X-Forwarded-Port"))
             if port and ":" not in host.rpartition("]")[2]:
                 host = f"{host}:{port}"
-        return plain(f"{scheme or origin.partition('://')[0]}://{host}")
+        return scheme, host
+
+    def is_from(self, request: web.Request, origin: str) -> bool:
+        """Whether a page of that origin asks.
+
+        A browser says no Origin where a page reads from its own address (Fetch, section 3.2).
+        """
+        given = page_of(request)
+        if given:
+            return given == origin
+        site = request.headers.get("Sec-Fetch-Site")
+        return plain(origin) == self._own(request, origin) if site is None else site == SAME_ORIGIN
+
+    def is_elsewhere(self, request: web.Request) -> bool:
+        """Whether a page of another site asks, as its browser says or by the two addresses."""
+        site = request.headers.get("Sec-Fetch-Site")
+        if site is not None:
+            return site == "cross-site"
+        origin = page_of(request)
+        return bool(origin) and origin != self._own(request, origin)
 
     @web.middleware
     async def preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -124,6 +156,11 @@ def check_origin(request: web.Request) -> None:
     itself must know: a WebSocket, one that a cookie authenticates, one that needs no token.
     """
     request.app[ORIGINS].check(request)
+
+
+def page_of(request: web.Request) -> str:
+    """The origin that a request names, in its one form; empty: it names none."""
+    return plain(_origin(request) or "")
 
 
 def _origin(request: web.Request) -> str | None:

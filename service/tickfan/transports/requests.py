@@ -11,6 +11,7 @@ import orjson
 
 from tickfan.core.errors import Refusal
 from tickfan.session.grants import REQUEST_FIELDS, Request, parse_request
+from tickfan.transports.credentials import TICKET
 from tickfan.transports.parameters import (
     IGNORED,
     check_encoding,
@@ -22,7 +23,7 @@ from tickfan.transports.parameters import (
 if TYPE_CHECKING:
     from aiohttp import web
 
-_QUERY_NAMES = sorted((*REQUEST_FIELDS, "last_event_id"))
+_QUERY_NAMES = sorted((*REQUEST_FIELDS, "last_event_id", TICKET))
 
 
 async def read_request(request: web.Request, *, snapshot: bool, channels_max: int) -> Request:

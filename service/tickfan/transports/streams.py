@@ -21,6 +21,7 @@ from tickfan.transports.errors import error_response
 from tickfan.transports.guest import Guest
 from tickfan.transports.requests import check_count, read_request
 from tickfan.transports.server import handler_of
+from tickfan.transports.tickets import set_cookie
 from tickfan.wire import events
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ async def run(  # noqa: PLR0913 - one call, by both wires
     """
     # It keeps undici from sending the next request on a connection that is just being closed.
     response.headers["Keep-Alive"] = "timeout=1"
+    set_cookie(web_request, response, admission.gate)
     await response.prepare(web_request)
     if web_request.method == "HEAD":  # the headers are all of it (RFC 9110, 9.3.2)
         return

@@ -15,15 +15,15 @@ from tickfan.core import closing
 from tickfan.core.errors import Refusal
 from tickfan.transports.admission import ADMISSION
 from tickfan.transports.conversation import Conversation
-from tickfan.transports.credentials import IDENTITY, bearer, offered
+from tickfan.transports.credentials import IDENTITY, offered
 from tickfan.transports.origins import check_origin
 from tickfan.transports.server import handler_of
+from tickfan.transports.tickets import TURNED_AWAY
 from tickfan.wire.formats import JSON_V1, MSGPACK_V1
 
 if TYPE_CHECKING:
     from tickfan.access.identity import Identity
     from tickfan.core.closing import Reason
-    from tickfan.transports.admission import Admission
 
 SUBPROTOCOLS = (MSGPACK_V1, JSON_V1)
 VERSION = "13"
@@ -32,20 +32,17 @@ VERSION = "13"
 async def websocket(request: web.Request) -> web.StreamResponse:
     """Serve one WebSocket connection until either side ends it."""
     admission = request.app[ADMISSION]
-    names, token = offered(request)
-    _check_handshake(request, names)
+    _check_handshake(request)
     check_origin(request)
-    identity, turned_away = await _identity(admission, request, token)
     # What it will subscribe to is not known yet: it may be a lossless feed.
     if (busy := admission.ask_next(request, lossless=True)) is not None:
         return busy
-    return await _converse(request, identity, turned_away=turned_away)
+    return await _converse(request, request[IDENTITY], turned_away=request.get(TURNED_AWAY))
 
 
 async def websocket_away(request: web.Request) -> web.StreamResponse:
     """Tell a client that it is throttled. A status would tell a browser nothing."""
-    names, _ = offered(request)
-    _check_handshake(request, names)
+    _check_handshake(request)
     return await _converse(request, request.app[ADMISSION].gate.anonymous, closing.THROTTLED)
 
 
@@ -66,7 +63,11 @@ async def _converse(
         await admission.drained(handler.transport)
     remote = admission.remote_of(request)
     conversation = Conversation(
-        admission, socket.ws_protocol, identity, remote, turned_away=turned_away
+        admission,
+        socket.ws_protocol,
+        identity,
+        remote,
+        turned_away=turned_away,
     )
     with conversation.until_taken():
         refused = refused or conversation.come_from(remote) or conversation.take(handler)
@@ -79,30 +80,9 @@ async def _converse(
     return socket
 
 
-async def _identity(
-    admission: Admission, request: web.Request, token: str | None
-) -> tuple[Identity, Reason | None]:
-    """Who it is, by the token that is offered as a subprotocol; and why it has to go.
-
-    A browser's script does not see the status of a handshake that is refused. So it is told
-    of such a token by the close code.
-    """
-    identity = request[IDENTITY]
-    if token is None:
-        return identity, None
-    if bearer(request) is not None:
-        raise Refusal("bad_request", "send the token once: as a header, or as a subprotocol")
-    try:
-        identity = await admission.gate.identify_soon(token)
-        return identity, admission.gate.stops(identity)
-    except Refusal as refusal:
-        return identity, closing.EXPIRED if refusal.code == "expired" else closing.BAD_TOKEN
-
-
-def _check_handshake(request: web.Request, names: list[str]) -> None:
+def _check_handshake(request: web.Request) -> None:
     """Raise :class:`Refusal` for what aiohttp would let in, or would not name.
 
-    ``names`` are the subprotocols that are offered, but for a token.
     RFC 6455, section 4.2, and RFC 9110, section 7.8.
     """
     if request.headers.get("Upgrade", "").lower() != "websocket":
@@ -125,6 +105,7 @@ def _check_handshake(request: web.Request, names: list[str]) -> None:
         raise Refusal("bad_request", "the key is not base64 of 16 bytes", "Sec-WebSocket-Key")
     if request.body_exists:
         raise Refusal("bad_request", "the handshake of a WebSocket has no body")
+    names, _ = offered(request)
     if names and not set(names) & set(SUBPROTOCOLS):
         raise Refusal(
             "bad_subprotocol",

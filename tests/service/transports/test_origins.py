@@ -101,7 +101,7 @@ async def test_a_browser_that_asks_first_is_answered(listing: Live, path: str) -
         assert status == 204
         assert headers["access-control-allow-origin"] == LISTED
         assert headers["access-control-allow-credentials"] == "true"
-        assert headers["access-control-allow-methods"] == "GET, HEAD, POST"
+        assert headers["access-control-allow-methods"] == "GET, HEAD, POST, DELETE"
         allowed = headers["access-control-allow-headers"].lower().split(", ")
         assert allowed == ["authorization", "content-type", "last-event-id"]
         assert int(headers["access-control-max-age"]) > 0

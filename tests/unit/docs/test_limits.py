@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tickfan.access import jwks, tokens
+from tickfan.access import jwks, sealed, spent, tokens
 from tickfan.access.revocations import REVOCATIONS_MAX
 from tickfan.api import channels, history
 from tickfan.api.admin import bodies, connections, revocations
 from tickfan.commands.shared import FILES_BESIDE_CLIENTS
 from tickfan.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, load
-from tickfan.config.access import ANONYMOUS_MAX, KEYS_MAX
+from tickfan.config.access import ANONYMOUS_MAX, KEYS_MAX, SECRETS_MAX
 from tickfan.config.complaints import sections
 from tickfan.config.feeds import BINDINGS_MAX, FEEDS_MAX
 from tickfan.config.sections import INTERVAL_MS_MAX, INTERVALS_MAX, NETWORKS_MAX, ORIGINS_MAX
@@ -131,6 +131,10 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("patterns in `access", ANONYMOUS_MAX),
         ("patterns in a claim", tokens.SCOPE_MAX),
         ("characters of `sub`", tokens.SUBJECT_CHARS_MAX),
+        ("secrets in", SECRETS_MAX),
+        ("seconds until a [ticket]", int(sealed.TICKET_S)),
+        ("used tickets", spent.SPENT_MAX),
+        ("bytes of a ticket", sealed.SEALED_BYTES_MAX),
         ("patterns of a token", scope.TOLD_MAX),
         ("cursor", cursor.CURSOR_BYTES_MAX),
         ("headers of a request", server.HEAD_BYTES_MAX),
