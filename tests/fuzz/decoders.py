@@ -38,7 +38,9 @@ from tests.fuzz.effort import bounded
 from tests.support.access import ISSUER, SECRET
 from tests.support.fanout import Fanout, skips_time
 from tests.support.layouts import layouts
+from tickfan.access.identity import Identity
 from tickfan.access.keys import Keys, key_from_text
+from tickfan.access.sealed import Purpose, Seals
 from tickfan.access.tokens import TokenRules, Tokens
 from tickfan.broker.amqp.incoming import Incoming
 from tickfan.broker.amqp.properties import read_properties
@@ -47,6 +49,7 @@ from tickfan.config import ConfigError, load
 from tickfan.core import cursor as cursors
 from tickfan.core.errors import Poison, Refusal
 from tickfan.core.pattern import Pattern, check_channel_name, is_channel_name
+from tickfan.core.scope import Scope
 from tickfan.core.times import MS_MAX, as_ms, of_timestamp
 from tickfan.files.errors import BadRow, ReplayError
 from tickfan.files.reader import Reader
@@ -380,6 +383,44 @@ def token(data: bytes) -> None:
             assert not found.is_anonymous
             assert found.expires_at is not None
             assert _NOW - 5 <= found.expires_at <= _NOW + 86_410
+
+
+_SEALS = Seals([SECRET], lambda: float(_NOW))
+_SEALED = Identity(
+    Scope(["quotes.#"]), subject="alice", issuer=ISSUER, expires_at=float(_NOW + 600)
+)
+# As Seals has made them once: each time they are others.
+_TICKET = (
+    b"eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..eyZwUp_JvaO_XOpO.fvka3uySTOj-N13P3kpa9Rx3ztxfP8oS"
+    b"Ntor1l2fu5_S_kOMp0tdsmyVFeHir4CXqj-c1MYxb8S7m7EPhhOwjcf-Y8kv_IHpDLNoiI7Wue5aWYyZOIFVX6Jod0"
+    b"ulp1ybt4zLqz84kVFTI_M7sMyGvdfqbsVRi1ECZ8om-fatAJu025T2D3-bMf5bEBGoKtrIxP4DTApNXa_u29qqRrM3"
+    b"qGbLGghIeHOavshO1QtaA2-Q0pPu5WEe0xQK9H6CyeHv4uGLKuSffOHCRJKk5DUiq9eiLd49bSwvioKBSH9wvoQZYB"
+    b"D_7YkgcpUkx6EyeWYbNGdibaIut5Tl6EzORMDPlLYlZf5TX65EAdtaqMQ4l-Q.1GJ5D24mHM7OQp2nLZGz1Q"
+)
+_COOKIE = (
+    b"eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..s0lbhzVKXhh79k95.VKlC5-jHhCmbJjQud6Qw5sQWRB2M6QJw"
+    b"xKVrM6PCBiGjebPDWBu50u4BpyNp6y-37OkfzPZxC9LQyH8SDe07aCuMiroBTwdDDWX8QmNS24od7w6O-eatFTC5eo"
+    b"U78OFdxJLreZDRqyS_-0AHvoEHYk5hwZGLw-NNOsz1RZAUyX2pczTyDVg_BeH701QBcajSh3Czb5l8CULSJrVrHyrC"
+    b"cYQq-Lkg2t_bb2FYL5o5Fh1MM1Iiy6sk4P0uJUyXOCrpl_kPawgozcMDmmKmLlxXl5ctDrL_c9MxbRlaNJhl_rSNu0"
+    b"ArqDLGPJ7ECfU-RMN34CWhlI7YcJ2NGlY_WcLH.mGZV-LUpQP1Wc5vpPpb_mQ"
+)
+
+
+@decoder("sealed", _TICKET, _COOKIE)
+def sealed(data: bytes) -> None:
+    """A ticket or a cookie: Refusal, or whom it was made for, which no other text opens."""
+    text = data.decode(errors="surrogateescape")
+    for purpose, made in ((Purpose.TICKET, _TICKET), (Purpose.COOKIE, _COOKIE)):
+        try:
+            with bounded(len(text), calls=200):
+                found = _SEALS.open(text, purpose)
+        except Refusal as refusal:
+            _told(refusal)
+            _unrepeated(text, refusal)
+            assert data != made
+        else:
+            assert data == made
+            assert found.identity == _SEALED
 
 
 # RabbitMQ: frames, properties, bodies, messages.
