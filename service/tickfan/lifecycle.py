@@ -18,8 +18,7 @@ from tickfan.config import STOP_MARGIN_S
 from tickfan.core.errors import TickfanError
 from tickfan.transports.door import listen
 from tickfan.transports.httplog import HttpLog
-from tickfan.transports.server import Runner
-from tickfan.transports.site import Site
+from tickfan.transports.server import Runner, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

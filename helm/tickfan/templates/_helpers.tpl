@@ -83,7 +83,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- range .Values.env }}
 {{- if has .name (list "TICKFAN_BROKER__URL" "TICKFAN_PUBLISH__TOKEN" "TICKFAN_ACCESS__SECRET" "TICKFAN_HTTP__ADMIN_TOKEN") }}
-{{- fail (printf "env: %s has values of its own: set existingSecret of broker, publish, access or admin" .name) }}
+{{- fail (printf "env: %s has values of its own: set broker.existingSecret, publish.existingSecret, access.existingSecret or admin.existingSecret" .name) }}
 {{- end }}
 {{- if and (hasPrefix "TICKFAN_" .name) (hasKey . "value") }}
 {{- fail (printf "env: %s would win unseen over config: set it there" .name) }}

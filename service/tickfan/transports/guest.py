@@ -13,7 +13,7 @@ import structlog
 
 from tickfan.core import closing
 from tickfan.session.account import account
-from tickfan.transports.server import Taker
+from tickfan.transports.taker import Taker
 
 if TYPE_CHECKING:
     import asyncio

@@ -39,24 +39,27 @@ unit test fails by the name of one that has, and pyproject.toml bounds the versi
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from tickfan.core.errors import Refusal
+from tickfan.transports.door import Door
 from tickfan.transports.errors import bare_answer, error_response
 from tickfan.transports.headers import add_headers
-from tickfan.transports.line import take_over
 from tickfan.transports.tls import Entrance
-from tickfan.transports.tlsline import TlsLine
+from tickfan.transports.tlsline import taken_over
 
 if TYPE_CHECKING:
+    import asyncio
+    import socket
+
     from aiohttp.http import WebSocketReader
 
     from tickfan.transports.addresses import Address
-    from tickfan.transports.line import Line
+    from tickfan.transports.door import Limiter
+    from tickfan.transports.taker import Taker
     from tickfan.transports.tlsline import Tls
 
 HEAD_BYTES_MAX = 65_536
@@ -205,17 +208,13 @@ class Handler(web.RequestHandler):
         To aiohttp it is as if the client had gone. It lets go of the request, its parser
         and its two tasks. These are 10 of the 13 KB that an idle stream would hold, and
         more with a browser's headers. Raises :class:`OSError` if the connection cannot be
-        taken over, see :func:`.line.take_over`; it is still aiohttp's then.
+        taken over, see :func:`.tlsline.taken_over`; it is still aiohttp's then.
         """
         transport, server, behind = self.transport, self._manager, self._message_tail
         assert isinstance(server, Server)
         if transport is None:
             raise ConnectionAbortedError("the connection is gone")
-        if isinstance(transport, TlsLine):
-            transport.take_over(taker)
-            line: Line = transport
-        else:
-            line = take_over(self._loop, transport, taker)
+        line = taken_over(self._loop, transport, taker)
         taker.server = server
         taker.address, self.address = self.address, None
         server.taken.add(taker)
@@ -231,28 +230,6 @@ class Handler(web.RequestHandler):
 
     def set_parser(self, parser: WebSocketReader, data_received_cb: object = None) -> None:
         """Set no reader of aiohttp's: what comes is kept until the taker reads it."""
-
-
-class Taker(asyncio.Protocol):
-    """The protocol of a connection after aiohttp. What the client sends is dropped."""
-
-    __slots__ = ("address", "server", "transport")
-
-    address: Address | None
-    transport: Line
-    server: Server
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is ours."""
-        self.transport = cast("Line", transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed."""
-        del exc
-        self.server.taken.discard(self)
-        address, self.address = self.address, None
-        if address is not None:
-            address.table.close_socket(address)
 
 
 class Server(web.Server):
@@ -320,6 +297,37 @@ class Runner(web.AppRunner):
         """Close the connections of clients that have no request under way."""
         if self.server is not None:
             self.server.pre_shutdown()
+
+
+class Site(web.BaseSite):
+    """Where an application listens, with a door of ours."""
+
+    __slots__ = ("limiter", "runner", "sockets")
+
+    def __init__(
+        self, runner: Runner, sockets: list[socket.socket], limiter: Limiter | None
+    ) -> None:
+        """``sockets`` listen already; without a ``limiter`` nobody is counted or turned away."""
+        super().__init__(runner)
+        self.runner = runner
+        self.sockets = sockets
+        self.limiter = limiter
+
+    @property
+    def name(self) -> str:
+        """Its address."""
+        host, port = self.sockets[0].getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    async def start(self) -> None:
+        """Take connections from now on."""
+        await super().start()
+        server = self.runner.server
+        assert isinstance(server, Server)
+        self._server = cast(
+            "asyncio.AbstractServer",
+            Door(self.sockets, server.handler, self.limiter, tls=server.tls),
+        )
 
 
 def handler_of(request: web.Request) -> Handler:

@@ -13,7 +13,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tickfan.transports.line import READ_BYTES, Line, full, gone
+from tickfan.transports.line import READ_BYTES, Line, full, gone, take_over
 
 if TYPE_CHECKING:
     import asyncio
@@ -286,3 +286,16 @@ def _answer(sock: socket.socket, answer: bytes) -> None:
         plain.shutdown(sock, socket.SHUT_WR)
         for _ in range(RECORDS_A_TURN):
             plain.recv(sock, READ_BYTES)
+
+
+def taken_over(
+    loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, protocol: asyncio.Protocol
+) -> Line:
+    """The line of a connection that goes on for ``protocol``, with TLS or without.
+
+    Raises :class:`OSError` if the connection cannot be taken over.
+    """
+    if isinstance(transport, TlsLine):
+        transport.take_over(protocol)
+        return transport
+    return take_over(loop, transport, protocol)

@@ -22,8 +22,7 @@ from tickfan.core.tally import Tally
 from tickfan.transports.addresses import Addresses, Shares
 from tickfan.transports.door import ACCEPTS_A_TURN, LINGERING_MAX, Limiter, listen
 from tickfan.transports.refused import Refused
-from tickfan.transports.server import Runner
-from tickfan.transports.site import Site
+from tickfan.transports.server import Runner, Site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

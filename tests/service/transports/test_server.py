@@ -25,8 +25,7 @@ from tests.support.memory import timers_set
 from tests.support.raw import connect, request, upgrade
 from tickfan.transports import server
 from tickfan.transports.door import listen
-from tickfan.transports.server import HEAD_BYTES_MAX, Runner
-from tickfan.transports.site import Site
+from tickfan.transports.server import HEAD_BYTES_MAX, Runner, Site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
