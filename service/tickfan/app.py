@@ -41,6 +41,7 @@ from tickfan.lifecycle import StartError, run
 from tickfan.market import simulated
 from tickfan.market.routes import Routes
 from tickfan.parts import PARTS, Parts, build_gate, build_limiter, build_revocations
+from tickfan.session.audit import Audit
 from tickfan.session.draining import Draining
 from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
@@ -118,15 +119,16 @@ class Service:
         self.pace = parts.pace(loop.time, stream.replays_max, stream.replay_bytes_per_s)
         epoch = os.urandom(6).hex()
         rules = Rules(stream.intervals_ms, stream.channels_per_connection_max)
+        self.audit = audit = Audit(loop, clock, epoch, names_all=settings.audits_anonymous)
         self.connections = parts.connections(
             self.directory, self.pump, slices, tally, clock,
             max_age_s=stream.max_connection_age_s,
             per_subject_max=settings.access.connections_per_subject_max,
-            epoch=epoch,
+            epoch=epoch, audit=audit,
         )  # fmt: skip
         self.subscriptions = parts.subscriptions(
             feeds, self.directory, self.pump, self.pace, tally, clock,
-            rules=rules, epoch=epoch, is_simulated=settings.market.enabled,
+            rules=rules, epoch=epoch, audit=audit, is_simulated=settings.market.enabled,
         )  # fmt: skip
         self.hub = Hub(changes, self.directory, tally, self.connections.announce)
         self.broker = parts.broker(
@@ -171,6 +173,7 @@ class Service:
             draining=self.draining,
             limiter=self.limiter,
             remote_of=remotes.of,
+            audit=audit,
         )  # fmt: skip
         self.origins = Origins(http.allowed_origins, remotes)
         # Of each listener: answers that nobody reads leave the other's probes alone.
@@ -187,6 +190,7 @@ class Service:
         """Consume, beat and simulate while inside; nothing is left behind after."""
         self.keepalive.start()
         self.pulse.start()
+        self.audit.start()
         tasks = [
             asyncio.create_task(broker.run(), name=name) for name, broker in self._brokers.items()
         ]
@@ -209,6 +213,7 @@ class Service:
                 await broker.close()
             self.keepalive.stop()
             self.pulse.stop()
+            self.audit.stop()
             for answers in self.answers.values():
                 answers.stop()
             for part in (self.directory, self.pump, self.background, self.making, self.slices):
@@ -322,5 +327,7 @@ class Service:
             self.revocations,
             lambda: self.draining.is_on,
             lambda: self.limiter.addresses.sockets,
+            self.audit,
+            self.admission.remote_of,
             None if self.tls is None else self.tls.certificate,
         )

@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from tickfan.commands import FAILED, OK, WRONG
+from tickfan.commands import options as kinds
 from tickfan.commands.banner import DEFAULT_URL
 from tickfan.commands.options import (
     Config,
@@ -327,3 +328,20 @@ def tail(  # noqa: PLR0913 - one for each option
         patterns, url, transport.value, interval_ms, not no_snapshot, count, as_json, timeout
     )
     raise typer.Exit(command(wish))
+
+
+@cli.command()
+def usage(  # noqa: PLR0913 - one for each option
+    files: kinds.AuditFiles,
+    month: kinds.Month = None,
+    begin: kinds.Since = None,
+    end: kinds.Until = None,
+    tz: kinds.Zone = "UTC",
+    by: kinds.By = kinds.By.FEED,
+    format: kinds.UsageFormat = kinds.UsageFormat.TABLE,  # noqa: A002 - the option's name
+) -> None:
+    """Count from audit logs who had which feed, for how long, and how often at once."""
+    from tickfan.commands import usage as command
+
+    wish = command.Wish(files, month, begin, end, tz, by is kinds.By.PATTERN, format.value)
+    raise typer.Exit(command.usage(wish))

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import sys
+import time
+from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
@@ -19,7 +23,21 @@ from structlog.stdlib import ProcessorFormatter
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
+log = structlog.get_logger("tickfan")
+
 MASK = "***"
+AUDIT = "tickfan.audit"
+"""The logger of who saw what."""
+
+CLAIMS = frozenset(("subject", "issuer", "jti", "previous_subject", "previous_issuer"))
+"""Keys of the audit log whose values come from tokens that were checked, and are no secrets.
+
+They are kept as they are: masking could make one customer of two.
+"""
+
+SAY_S = 60.0
+"""How often the log says that the audit log is not written."""
+
 _NOISY = ("aiormq", "aio_pika")
 """They print a traceback at each cut; the broker's own lines say it in one."""
 DEPTH_MAX = 8
@@ -55,12 +73,14 @@ def configure(
     level: str = "info",
     format: str = "auto",  # noqa: A002 - the setting's name
     stream: TextIO | None = None,
+    audit_file: str = "",
 ) -> None:
     """Send all logging of this process to ``stream`` (stderr if None).
 
     ``level`` is a name such as ``info``; ``format`` is ``json``, ``console``,
-    or ``auto``: for a person if the stream is a terminal, else JSON. May be
-    called again; the last call holds.
+    or ``auto``: for a person if the stream is a terminal, else JSON. The audit log is always
+    JSON, at any ``level``: in ``audit_file``, or without one in the stream. May be
+    called again; the last call holds. Raises :class:`OSError` if that file cannot be opened.
     """
     stream = sys.stderr if stream is None else stream
     is_console = format == "console" or (format == "auto" and stream.isatty())
@@ -73,16 +93,14 @@ def configure(
         # Into text here, so that redaction sees the exception's words as well.
         structlog.processors.format_exc_info,
     ]
-    formatter = ProcessorFormatter(
-        foreign_pre_chain=before,
-        processors=[
-            ProcessorFormatter.remove_processors_meta,
-            redact,
-            *(_console(stream) if is_console else [_json]),
-        ],
-    )
+
+    def formatter(*rendered: Processor) -> ProcessorFormatter:
+        processors = [ProcessorFormatter.remove_processors_meta, *rendered]
+        return ProcessorFormatter(foreign_pre_chain=before, processors=processors)
+
     handler = _Handler(stream)
-    handler.setFormatter(formatter)
+    handler.setFormatter(formatter(redact, *(_console(stream) if is_console else [_json])))
+    _audit_to(AuditFile(audit_file) if audit_file else _Handler(stream), formatter(_named, _json))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -99,6 +117,25 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def _audit_to(handler: logging.Handler, formatter: logging.Formatter) -> None:
+    handler.setFormatter(formatter)
+    audit = logging.getLogger(AUDIT)
+    for old in audit.handlers:
+        old.close()
+    audit.handlers = [handler]
+    audit.setLevel(logging.INFO)
+    audit.propagate = False
+
+
+def _named(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A structlog processor: as :func:`redact`, but for the claims."""
+    claims = {
+        key: str(event[key]).encode("utf-8", "backslashreplace").decode()
+        for key in CLAIMS & event.keys()
+    }
+    return {**redact(_logger, _method, event), **claims}
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -210,3 +247,83 @@ class _Handler(logging.StreamHandler[TextIO]):
                 f"a log line of {record.name} was lost: {fault.__name__ if fault else 'unknown'}\n"
             )
             self.flush()
+
+
+class AuditFile(logging.Handler):
+    """Appends lines to a file, and opens it anew when it was moved: logrotate needs no signal.
+
+    A line is handed to the kernel at once, and is there after a kill. If that fails, the line
+    is lost and counted, the log says so, and the service goes on.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Raises :class:`OSError` if the file cannot be opened."""
+        super().__init__()
+        self.lost = 0
+        self._path = path
+        self._file = self._open()
+        self._is_torn = False  # the last line is there in part
+        self._told_at = -inf  # when the log was told that it fails
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        try:
+            line = self.format(record).encode() + b"\n"
+            is_there = self._follow()
+            self._write(line)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the service goes on
+            self.lost += 1
+            self._tell(error)
+            return
+        if is_there and self._told_at > -inf:
+            self._told_at = -inf
+            log.warning("the audit log is written again", file=self._path, lines_lost=self.lost)
+
+    def close(self) -> None:
+        """No more lines."""
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+        super().close()
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def _follow(self) -> bool:
+        """Go on in a new file if the old one has another name now. False: it could not."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(Path(self._path).stat(), os.fstat(self._file)):
+                return True
+        try:
+            new = self._open()
+        except OSError as error:  # what is open still takes lines
+            self._tell(error)
+            return False
+        os.close(self._file)
+        self._file, self._is_torn = new, False
+        return True
+
+    def _write(self, line: bytes) -> None:
+        left = b"\n" + line if self._is_torn else line
+        self._is_torn = True
+        while left:
+            left = left[os.write(self._file, left) :]
+        self._is_torn = False
+
+    def _tell(self, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= SAY_S:
+            self._told_at = now
+            why = error.strerror if isinstance(error, OSError) else type(error).__name__
+            log.error(
+                "the audit log cannot be written",
+                setting="log.audit_file",
+                file=self._path,
+                detail=why,
+                lines_lost=self.lost,
+            )
+
+
+def audit_lost() -> int:
+    """How many lines of the audit file were not written."""
+    handlers = logging.getLogger(AUDIT).handlers
+    return sum(handler.lost for handler in handlers if isinstance(handler, AuditFile))

@@ -37,6 +37,7 @@ from tickfan.fanout.replay import Pace
 from tickfan.fanout.slices import Slices
 from tickfan.fanout.subscriber import Phase
 from tickfan.ingest import Ingest
+from tickfan.session.audit import Audit
 from tickfan.session.connections import Connections
 from tickfan.session.grants import Request, Rules, parse_request
 from tickfan.session.subscribe import Answer, Subscriptions
@@ -362,6 +363,7 @@ class Fanout:
         self.sockets = lambda: 0
         self.revocations: RevocationList | None = None
         self.certificate: Certificate | None = None
+        self.audit = Audit(self.loop, clock, "epoch", names_all=False)
         self.connections = Connections(
             self.directory,
             self.pump,
@@ -371,10 +373,11 @@ class Fanout:
             max_age_s=0,
             per_subject_max=3,
             epoch="epoch",
+            audit=self.audit,
         )
         self.subscriptions = Subscriptions(
             self.feeds, self.directory, self.pump, self.pace, self.tally, clock,
-            rules=rules, epoch="epoch",
+            rules=rules, epoch="epoch", audit=self.audit,
         )  # fmt: skip
         self.hub = Hub(changes, self.directory, self.tally, self.connections.announce)
         self.ingest = Ingest(self.hub, self.feeds, self.tally, clock, 2**20)

@@ -1,4 +1,4 @@
-"""What Prometheus is told of access: the keys of issuers, and revocations.
+"""What Prometheus is told of access: issuers' keys, revocations, lost lines of the audit log.
 
 Must not know who scrapes, nor how a token is checked.
 """
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from tickfan.api.families import plain
 from tickfan.core.feed import Upstream
+from tickfan.logs import audit_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +39,7 @@ def of_access(gate: Gate) -> Iterator[Metric]:
                 failures.add_metric((issuer,), each.failures)
                 age.add_metric((issuer,), gate.key_sets.age_s(each))
     yield from (keys, age, failures)
+    yield plain("tickfan_audit_lost", "Lines of the audit log that were not written", audit_lost())
 
 
 def of_revocations(revocations: RevocationList) -> Iterator[Metric]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tickfan.fanout.directory import Directory
     from tickfan.fanout.pump import Pump
     from tickfan.fanout.slices import Slices
+    from tickfan.session.audit import Audit
     from tickfan.session.connections import Connections
     from tickfan.transports.answers import Answers
     from tickfan.transports.certificate import Certificate
@@ -40,6 +41,7 @@ class Context:
     revoked. ``is_draining`` is asked, because it changes; so are ``sockets``, the open ones of
     the public listener. ``background`` makes answers. ``answers`` are those of each listener.
     ``certificate`` is that of the public listener, if it has TLS.
+    ``remote_of`` says from what address a client comes.
     """
 
     feeds: Feeds
@@ -58,6 +60,8 @@ class Context:
     revocations: RevocationList | None
     is_draining: Callable[[], bool]
     sockets: Callable[[], int]
+    audit: Audit
+    remote_of: Callable[[web.Request], str]
     certificate: Certificate | None = None
 
     def marked(self, fields: dict[str, Any]) -> dict[str, Any]:

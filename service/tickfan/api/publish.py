@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs
 
-from tickfan.api.context import CONTEXT, json_response
+from tickfan.api.context import CONTEXT, Context, json_response
 from tickfan.api.queries import feed_of
 from tickfan.broker.base import JSON, MSGPACK, Message, PublishError
 from tickfan.clock import now_ms
@@ -31,6 +31,18 @@ if TYPE_CHECKING:
 async def publish(request: web.Request) -> web.Response:
     """Publish the body as the update's ``data``; ``?type=`` names the event, ``?ts=`` its time."""
     context = request.app[CONTEXT]
+    identity, audit = request[IDENTITY], context.audit
+    try:
+        answer = await _publish(request, context)
+    except Refusal as refusal:
+        audit.refused(identity, context.remote_of(request), "rest", [refusal])
+        raise
+    if context.gate.is_guarded:
+        audit.published(identity, context.remote_of(request), request.match_info["channel"])
+    return answer
+
+
+async def _publish(request: web.Request, context: Context) -> web.Response:
     check_query(request, "type", "ts")
     name = check_channel_name(request.match_info["channel"])
     _authorize(request, name, takes_publishers=context.gate.takes_publishers)

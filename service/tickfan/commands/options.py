@@ -51,3 +51,28 @@ Interval = Annotated[
 Connections = Annotated[
     int | None, typer.Option(min=0, help="Streams at the same time, in each replica.")
 ]
+
+
+class UsageFormat(StrEnum):
+    """How ``tickfan usage`` shows its figures."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class By(StrEnum):
+    """What ``tickfan usage`` counts for each subject."""
+
+    FEED = "feed"
+    PATTERN = "channel-pattern"
+
+
+AuditFiles = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE...", help="Logs of all replicas, also packed (gz); - is stdin."),
+]
+Month = Annotated[str | None, typer.Option(help="Count this month: 2026-11.")]
+Since = Annotated[str | None, typer.Option("--from", help="Count from this date or time on.")]
+Until = Annotated[str | None, typer.Option("--to", help="Count until before this date or time.")]
+Zone = Annotated[str, typer.Option(help="The time zone of months and times.")]

@@ -48,7 +48,12 @@ def serve(config: Path | None, *, is_demo: bool = False) -> int:
     """Serve under uvloop; one sentence and status 1 if it cannot start."""
     wanted = settings_to_serve(config, is_demo=is_demo)
     settings = wanted.with_room(raise_file_limit(wanted.sockets_max))
-    logs.configure(settings.log.level, settings.log.format)
+    try:
+        logs.configure(settings.log.level, settings.log.format, audit_file=settings.log.audit_file)
+    except OSError as error:
+        path = settings.log.audit_file
+        say(f"log.audit_file: {path} cannot be written: {error.strerror}. Nothing was started")
+        return FAILED
     tasks: list[asyncio.Task[None]] = []
 
     def on_ready(broker: Broker) -> None:

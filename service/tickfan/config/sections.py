@@ -27,6 +27,7 @@ from tickfan.config.kinds import (
     problems,
     real,
     refuse,
+    text,
     whole,
 )
 from tickfan.config.section import Section
@@ -51,6 +52,9 @@ def _ladder(steps: tuple[int, ...]) -> tuple[int, ...]:
     if not 1 <= len(steps) <= INTERVALS_MAX or any(a >= b for a, b in pairwise(steps)):
         refuse(f"1 to {INTERVALS_MAX} rising integers (milliseconds)")
     return steps
+
+
+_PATH_ALLOWED = 'a path that begins with /, or "" for stderr'
 
 
 def _few(most: int, what: str) -> AfterValidator:
@@ -195,6 +199,8 @@ class LogSettings(Section):
 
     level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
+    audit_file: Annotated[str, text(_PATH_ALLOWED, r"(/[^\x00-\x1f\x7f]{1,4000})?")] = ""
+    audit_anonymous: Flag | None = None
 
 
 STOP_MARGIN_S = 1.0

@@ -90,6 +90,12 @@ class Settings(BaseSettings):
         return () if self.keys else ("#",)
 
     @property
+    def audits_anonymous(self) -> bool:
+        """Whether the audit log names clients without a token, too: where there is a key."""
+        wanted = self.log.audit_anonymous
+        return bool(self.keys) if wanted is None else wanted
+
+    @property
     def sockets_max(self) -> int:
         """``http.sockets_max``, or what it is by default: a tenth more than there may be streams.
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tickfan.fanout.ports import Pipe
     from tickfan.fanout.pump import Pump
     from tickfan.fanout.slices import Slices
+    from tickfan.session.audit import Audit
     from tickfan.wire.base import Format
 
 CHUNK = 200
@@ -57,6 +58,7 @@ class Connections:
         max_age_s: float,
         per_subject_max: int,
         epoch: str,
+        audit: Audit,
     ) -> None:
         """``max_age_s``: connections are asked to move on at about this age (0: never).
 
@@ -70,6 +72,7 @@ class Connections:
         self._clock = clock
         self._max_age_s = max_age_s
         self.epoch = epoch
+        self._audit = audit
         self._per_subject_max = per_subject_max
         self._count = 0  # of all that ever came
         # By issuer and subject; of those without a token none.
@@ -107,6 +110,7 @@ class Connections:
         self._set_end(connection)
         self._all[connection] = None
         self._tally.connects[format.name] += 1
+        self._audit.came(connection)
         return connection
 
     def is_full_for(self, identity: Identity, *, but: Connection | None = None) -> bool:
@@ -129,10 +133,12 @@ class Connections:
 
     def renew(self, connection: Connection, identity: Identity) -> None:
         """Let a connection go on with another token."""
-        self._count_subject(connection.identity, -1)
+        before = connection.identity
+        self._count_subject(before, -1)
         self._count_subject(identity, 1)
         connection.identity = identity
         self._set_end(connection)
+        self._audit.renewed(connection, before)
 
     def _count_subject(self, identity: Identity, change: int) -> None:
         if identity.is_anonymous:
@@ -171,6 +177,7 @@ class Connections:
             directory.forget(subscriber, connection.lossless)
         for audience in connection.conflated.values():
             directory.forget(subscriber, audience)
+        self._audit.ended(connection, reason)
         self._count_end(connection, reason)
 
     def _count_end(self, connection: Connection, reason: Reason) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tickfan.fanout.directory import Directory
     from tickfan.fanout.pump import Pump
     from tickfan.fanout.replay import Pace
+    from tickfan.session.audit import Audit
     from tickfan.session.grants import Grant, Plan, Request, Rules
     from tickfan.session.membership import Connection
     from tickfan.wire.base import Format
@@ -86,6 +87,7 @@ class Subscriptions:
         *,
         rules: Rules,
         epoch: str,
+        audit: Audit,
         is_simulated: bool = False,
     ) -> None:
         """``epoch`` names this run of the process: conflated ``seq`` counts from it.
@@ -99,6 +101,7 @@ class Subscriptions:
         self._tally = tally
         self._clock = clock
         self._planner = Planner(feeds, rules)
+        self._audit = audit
         self.epoch = epoch
         self.is_simulated = is_simulated
 
@@ -165,6 +168,7 @@ class Subscriptions:
         if not plan.granted:
             return Granted(None, plan.refusals)
         fresh = self._join(connection, plan, prepared)
+        self._audit.granted(connection, plan.granted)
         recovered = self._recover(connection, fresh, places or {})
         fields = self._fields(plan, prepared.survey, recovered)
         subscriber = connection.subscriber
@@ -190,7 +194,9 @@ class Subscriptions:
         self, connection: Connection, patterns: Iterable[str], prepared: Prepared
     ) -> None:
         """Take patterns back; what waits of them is not sent any more."""
-        if connection.drop_grants(patterns, prepared.feeds()):
+        gone = [one for one in dict.fromkeys(patterns) if one in connection.grants]
+        if connection.drop_grants(gone, prepared.feeds()):
+            self._audit.dropped(connection, gone, "unsubscribed")
             regroup(connection, self._directory, prepared)
             connection.subscriber.keep_only(connection.is_due())
 
@@ -211,7 +217,11 @@ class Subscriptions:
 
     def renew(self, connection: Connection, narrowed: Narrowed) -> None:
         """Take back what was dropped; what waits of it is not sent any more."""
+        had = connection.grants
         connection.replace_grants(narrowed.kept, narrowed.prepared.feeds())
+        self._audit.dropped(connection, narrowed.dropped, "token")
+        changed = {text: of for text, of in narrowed.kept.items() if had.get(text) != of}
+        self._audit.granted(connection, changed)
         regroup(connection, self._directory, narrowed.prepared)
         if narrowed.dropped:
             connection.subscriber.keep_only(connection.is_due())

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tickfan.fanout.background import Background
     from tickfan.fanout.finding import Prepared
     from tickfan.fanout.slices import Slices
+    from tickfan.session.audit import Audit
     from tickfan.session.connections import Connections
     from tickfan.session.draining import Draining
     from tickfan.session.grants import Rules
@@ -95,6 +96,7 @@ class Admission:
         draining: Draining,
         limiter: Limiter,
         remote_of: Callable[[web.Request], str],
+        audit: Audit,
     ) -> None:
         """``remote_of`` says from what address a client comes."""
         self.loop = loop
@@ -111,6 +113,7 @@ class Admission:
         self.gate = gate
         self.draining = draining
         self.remote_of = remote_of
+        self.audit = audit
         self.addresses = limiter.addresses
         self.refused = limiter.refused
         # Bound once: a client that leaves costs a line, and to bind is half of it.

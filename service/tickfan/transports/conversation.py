@@ -221,8 +221,9 @@ class Conversation(Messages):
 
         def renew() -> None:
             admission.gate.admit(identity)  # here, as things change while one waits
-            admission.connections.renew(connection, identity)
+            # What is dropped was the old token's.
             admission.subscriptions.renew(connection, narrowed)
+            admission.connections.renew(connection, identity)
             fields = events.authenticated(
                 identity.subject,
                 identity.expires_ms,
@@ -296,6 +297,11 @@ class Conversation(Messages):
         if more := len(refusals) - len(named):
             named.append(Refusal("more_refused", f"{more} more channels were refused"))
         self.admission.tally.refusals.update(refusal.code for refusal in refusals)
+        if self.connection is not None:
+            connection = self.connection
+            self.admission.audit.refused(
+                connection.identity, self._remote, self.name, refusals, connection.id
+            )
         errors = [events.answering(command_id, events.error(refusal)) for refusal in named]
         self._send(b"".join([self.format.event("error", error) for error in errors]))
 

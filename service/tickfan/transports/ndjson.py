@@ -17,7 +17,7 @@ async def ndjson(request: web.Request) -> web.StreamResponse:
     """Stream the channels of the query (GET) or of the JSON body (POST)."""
     admission = request.app[ADMISSION]
     plan = await streams.plan_of(admission, request)
-    instead = streams.instead(admission, request, plan)
+    instead = streams.instead(admission, request, plan, "ndjson")
     if instead is not None:
         return instead
     response = web.StreamResponse(headers=streams.HEADERS)

@@ -22,7 +22,7 @@ async def sse(request: web.Request) -> web.StreamResponse:
     """Stream the channels of the query (GET) or of the JSON body (POST)."""
     admission = request.app[ADMISSION]
     plan = await streams.plan_of(admission, request)
-    instead = streams.instead(admission, request, plan)
+    instead = streams.instead(admission, request, plan, "sse")
     if instead is not None:
         return instead
     response = _Response(

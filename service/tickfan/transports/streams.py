@@ -65,7 +65,9 @@ async def plan_of(admission: Admission, web_request: web.Request) -> Plan:
     return admission.subscriptions.plan(request, web_request[IDENTITY])
 
 
-def instead(admission: Admission, web_request: web.Request, plan: Plan) -> web.Response | None:
+def instead(
+    admission: Admission, web_request: web.Request, plan: Plan, transport_name: str
+) -> web.Response | None:
     """What is answered instead of a stream; None: the stream may start.
 
     An error if something is refused. EventSource never comes back after a status
@@ -75,6 +77,8 @@ def instead(admission: Admission, web_request: web.Request, plan: Plan) -> web.R
     HTML, 9.2.3).
     """
     if plan.refusals:
+        remote = admission.remote_of(web_request)
+        admission.audit.refused(web_request[IDENTITY], remote, transport_name, plan.refusals)
         return error_response(plan.refusals)
     if plan.request.until is not None and _is_finished(admission.feeds, plan):
         return web.Response(status=HTTPStatus.NO_CONTENT, headers=HEADERS)

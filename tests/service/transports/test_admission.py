@@ -190,7 +190,7 @@ async def test_a_search_ends_with_its_client(looks: float, *, is_whole: bool) ->
         draining=Draining(
             fanout.connections, fanout.clock, lambda: None, delay_s=0, spread_s=0
         ),
-        limiter=_limiter(fanout), remote_of=Remotes(()).of,
+        limiter=_limiter(fanout), remote_of=Remotes(()).of, audit=fanout.audit,
     )  # fmt: skip
     plan = fanout.subscriptions.plan(asked("#"), ANYBODY)
     prepared = fanout.subscriptions.prepare(plan, fanout.format("sse"))
