@@ -340,6 +340,7 @@ class Fanout:
         replays_max: int = 100,
         replay_bytes_per_s: int = 64 * 2**20,
         look_s: float = LOOK_S,
+        names_all: bool = False,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         looks = count()
@@ -363,7 +364,7 @@ class Fanout:
         self.sockets = lambda: 0
         self.revocations: RevocationList | None = None
         self.certificate: Certificate | None = None
-        self.audit = Audit(self.loop, clock, "epoch", names_all=False)
+        self.audit = Audit(self.loop, clock, "epoch", names_all=names_all)
         self.connections = Connections(
             self.directory,
             self.pump,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import resource
+import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.updates import LAW
-from tickfan.logs import MASK, clean, configure, redact
+from tickfan.logs import MASK, audit_lost, clean, configure, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +34,13 @@ class Terminal(io.StringIO):
 def restored() -> Iterator[None]:
     """Give the process's logging back as it was."""
     root, access = logging.getLogger(), logging.getLogger("aiohttp.access")
+    audit = logging.getLogger("tickfan.audit")
     before = root.handlers, root.level, access.disabled
     yield
+    for handler in audit.handlers:
+        handler.close()
+    audit.handlers, audit.propagate = [], True
+    audit.setLevel(logging.NOTSET)
     root.handlers, root.level, access.disabled = before
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
@@ -245,3 +253,119 @@ def test_the_broker_library_does_not_print_its_tracebacks(name: str) -> None:
     configure("info", "json", stream)
     logging.getLogger(name).error("Cancelling cause reader exited abnormally")
     assert stream.getvalue() == ""
+
+
+def audit(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_the_audit_log_is_json_whatever_the_log_is(tmp_path: Path, *, is_file: bool) -> None:
+    """In its file, or in the stream; at each level, and not in both."""
+    path, stream = tmp_path / "audit.log", Terminal()
+    configure("error", "console", stream, str(path) if is_file else "")
+    structlog.get_logger("tickfan.audit").info("access granted", subject="ann", feeds=["quotes"])
+    written = path.read_text() if path.exists() else ""
+    there, elsewhere = (written, stream.getvalue())[:: 1 if is_file else -1]
+    assert elsewhere == ""
+    line = json.loads(there)
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "level": "info", "logger": "tickfan.audit", "event": "access granted", "subject": "ann",
+        "feeds": ["quotes"],
+    }  # fmt: skip
+    if is_file:
+        assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
+
+
+def test_claims_stay_as_they_are_and_secrets_do_not(tmp_path: Path) -> None:
+    """Two customers never look like one; a channel may be a token that somebody has mistaken."""
+    path = tmp_path / "audit.log"
+    configure("info", "json", io.StringIO(), str(path))
+    jwt = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln"
+    claims = {"subject": "urn:x?id=7", "issuer": "https://a@login.test/?b=1", "jti": "token=7"}
+    granted = [{"feed": "quotes", "interval_ms": 50, "patterns": [jwt, "quotes.A"]}]
+    structlog.get_logger("tickfan.audit").info("x", **claims, granted=granted, token=SECRET)
+    structlog.get_logger("tickfan.audit").info("x", subject="\ud800")
+    first, second = audit(path)
+    assert {name: first[name] for name in claims} == claims
+    assert first["granted"] == [{**granted[0], "patterns": [MASK, "quotes.A"]}]
+    assert first["token"] == MASK
+    assert second["subject"] == "\\ud800"
+
+
+def test_a_file_that_was_moved_is_made_anew(tmp_path: Path) -> None:
+    """As logrotate does it, without a signal: each line is in one file, and one is open."""
+    path, moved = tmp_path / "audit.log", tmp_path / "audit.log.1"
+    configure("info", "json", io.StringIO(), str(path))
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    log = structlog.get_logger("tickfan.audit")
+    for number in range(3):
+        log.info("x", number=number)
+    path.rename(moved)
+    for number in range(3, 5):
+        log.info("x", number=number)
+    path.write_text("")  # as copytruncate leaves it
+    log.info("x", number=5)
+    assert [line["number"] for line in audit(moved)] == [0, 1, 2]
+    assert [line["number"] for line in audit(path)] == [5]
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
+    assert audit_lost() == 0
+
+
+def test_a_full_disk_is_told_by_name_and_counted(tmp_path: Path) -> None:
+    """Once, and once more when it has room again: nobody is stopped by it."""
+    path, stream = tmp_path / "audit.log", io.StringIO()
+    path.symlink_to("/dev/full")
+    configure("info", "json", stream, str(path))
+    log = structlog.get_logger("tickfan.audit")
+    for _ in range(3):
+        log.info("x")
+    assert audit_lost() == 3
+    [told] = lines(stream)
+    assert (told["event"], told["level"]) == ("the audit log cannot be written", "error")
+    assert told["setting"] == "log.audit_file"
+    assert (told["file"], told["detail"]) == (str(path), "No space left on device")
+    path.unlink()
+    log.info("x", number=4)
+    log.info("x", number=5)
+    assert [line["number"] for line in audit(path)] == [4, 5]
+    [_, again] = lines(stream)
+    assert (again["event"], again["lines_lost"]) == ("the audit log is written again", 3)
+    assert audit_lost() == 3
+
+
+def test_a_line_that_fits_in_part_does_not_spoil_the_next(tmp_path: Path) -> None:
+    """The disk had some bytes left."""
+    path, stream = tmp_path / "audit.log", io.StringIO()
+    configure("info", "json", stream, str(path))
+    log = structlog.get_logger("tickfan.audit")
+    log.info("x", number=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+    try:
+        log.info("x", number=2)
+        log.info("x", number=3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    log.info("x", number=4)
+    one, torn, four = path.read_text().splitlines()
+    assert [json.loads(one)["number"], json.loads(four)["number"]] == [1, 4]
+    assert len(torn) == 10
+    assert audit_lost() == 2
+
+
+def test_a_directory_that_is_gone_is_told(tmp_path: Path) -> None:
+    """What is open takes the lines as long as it can; at the start it is an error."""
+    room, stream = tmp_path / "room", io.StringIO()
+    room.mkdir()
+    path = room / "audit.log"
+    configure("info", "json", stream, str(path))
+    room.rename(tmp_path / "moved")
+    for number in range(2):
+        structlog.get_logger("tickfan.audit").info("x", number=number)
+    assert [line["number"] for line in audit(tmp_path / "moved" / "audit.log")] == [0, 1]
+    [told] = lines(stream)
+    assert (told["event"], told["lines_lost"]) == ("the audit log cannot be written", 0)
+    with pytest.raises(FileNotFoundError):
+        configure("info", "json", stream, str(path))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import heapq
 import shutil
-import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -39,18 +38,19 @@ _GZIP = b"\x1f\x8b"
 class AuditLines:
     """The lines of some files. To be closed by ``with``."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        """``-`` is stdin, which is copied to a temporary file: all is read twice."""
+    def __init__(self, paths: Sequence[str], stdin: IO[bytes]) -> None:
+        """``-`` is ``stdin``, which is copied to a temporary file: all is read twice."""
         self.malformed = 0
         self.late = 0
         self._paths = paths
+        self._stdin = stdin
         self._copy: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Copy stdin, if it is to be read. Raises :class:`OSError`."""
         if "-" in self._paths:
             self._copy = tempfile.NamedTemporaryFile()
-            shutil.copyfileobj(sys.stdin.buffer, self._copy)
+            shutil.copyfileobj(self._stdin, self._copy)
             self._copy.flush()
         return self
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from datetime import UTC, datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,7 +57,7 @@ def usage(wish: Wish) -> int:
         say(str(wrong))
         return WRONG
     try:
-        with AuditLines(wish.files) as lines:
+        with AuditLines(wish.files, sys.stdin.buffer) as lines:
             rows = _counted(lines, span, by_pattern=wish.by_pattern)
     except (OSError, EOFError) as error:
         name = getattr(error, "filename", None)
@@ -126,8 +127,8 @@ def _row(subject: Subject, of: str, key: str, use: Use, zone: tzinfo) -> dict[st
         key: None if of == ALL else of,
         "first": _shown(use.first, zone),
         "last": _shown(use.last, zone),
-        "hours": round(use.seconds / 3600, 4),
-        "connection_hours": round(use.connection_seconds / 3600, 4),
+        "hours": round(use.seconds / 3600, 6),
+        "connection_hours": round(use.connection_seconds / 3600, 6),
         "connections": use.connections,
         "at_once_max": use.at_once_max,
     }
@@ -169,7 +170,8 @@ def _table(rows: Iterable[dict[str, Any]], key: str) -> str:
     cells = [columns]
     for row in rows:
         named = {"subject": row["subject"] or "(no token)", key: row[key] or "(all)"}
-        cells.append([_printable(str({**row, **named}[name])) for name in columns])
+        hours = {name: f"{row[name]:.2f}" for name in ("hours", "connection_hours")}
+        cells.append([_printable(str({**row, **named, **hours}[name])) for name in columns])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
     return "\n".join(lines) + "\n"

@@ -232,8 +232,7 @@ class Conversation(Messages):
                 narrowed.dropped,
             )
             self._say("authenticated", events.answering(command_id, fields))
-            refusals = [identity.cannot_read(pattern.text) for pattern in narrowed.dropped]
-            self._refuse(refusals, None)
+            self._name([identity.cannot_read(pattern.text) for pattern in narrowed.dropped], None)
 
         self._when_ready(narrowed.prepared, None, renew, command_id)
 
@@ -290,18 +289,21 @@ class Conversation(Messages):
         self._refuse(granted.refusals, command_id)
 
     def _refuse(self, refusals: Sequence[Refusal], command_id: CommandId) -> None:
-        """Name what was refused, in one write: many errors are no sign of a slow client."""
+        """Name what was refused, and note it in the audit log if it is of who the client is."""
+        connection = self.connection
+        if connection is not None:
+            identity, remote = connection.identity, connection.remote
+            self.admission.audit.refused(identity, remote, self.name, refusals, connection.id)
+        self._name(refusals, command_id)
+
+    def _name(self, refusals: Sequence[Refusal], command_id: CommandId) -> None:
+        """Name what the client cannot have, in one write: many errors are no sign of a slow one."""
         if not refusals:
             return
         named = list(refusals[:ERRORS_MAX])
         if more := len(refusals) - len(named):
             named.append(Refusal("more_refused", f"{more} more channels were refused"))
         self.admission.tally.refusals.update(refusal.code for refusal in refusals)
-        if self.connection is not None:
-            connection = self.connection
-            self.admission.audit.refused(
-                connection.identity, self._remote, self.name, refusals, connection.id
-            )
         errors = [events.answering(command_id, events.error(refusal)) for refusal in named]
         self._send(b"".join([self.format.event("error", error) for error in errors]))
 

@@ -7,6 +7,8 @@ from tickfan.access.gate import Gate
 from tickfan.access.jwks import Issued, KeySet, KeySets
 from tickfan.api.accessmetrics import of_access
 
+LOST = ("tickfan_audit_lost_total",)
+
 
 def values(gate: Gate) -> dict[tuple[str, ...], float]:
     return {
@@ -28,6 +30,7 @@ def test_each_issuer_of_a_set_is_told() -> None:
         ("tickfan_jwks_keys", "me"): 0, ("tickfan_jwks_keys", "you"): 0,
         ("tickfan_jwks_age_seconds", "me"): 60, ("tickfan_jwks_age_seconds", "you"): 60,
         ("tickfan_jwks_failures_total", "me"): 2, ("tickfan_jwks_failures_total", "you"): 2,
+        LOST: 0,
     }  # fmt: skip
     sets.sets[0].fetched_at = 150.0
     assert values(Gate(ANYBODY, None, "", sets))["tickfan_jwks_age_seconds", "me"] == 10
@@ -35,4 +38,4 @@ def test_each_issuer_of_a_set_is_told() -> None:
 
 def test_without_an_address_nothing_is_told() -> None:
     """Most services have no keys."""
-    assert not values(Gate(ANYBODY, None, ""))
+    assert values(Gate(ANYBODY, None, "")) == {LOST: 0}
