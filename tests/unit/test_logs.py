@@ -369,3 +369,18 @@ def test_a_directory_that_is_gone_is_told(tmp_path: Path) -> None:
     assert (told["event"], told["lines_lost"]) == ("the audit log cannot be written", 0)
     with pytest.raises(FileNotFoundError):
         configure("info", "json", stream, str(path))
+
+
+PIECES = (
+    "token", "Secret", "bearer", "Basic", "eyJ", "EYJ", "=", ":", "://", "@", "?", "/", " ", "\n",
+    "'", '"', ".", "abcdefgh", "a.b.c", "quotes.A", "\u212a", "\u017f",
+)  # fmt: skip
+
+
+@LAW
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_a_glance_passes_over_no_secret(text: str) -> None:
+    """What is found plain at a glance is what the search would leave."""
+    assert clean(f"\u00e9 {text}") == f"\u00e9 {clean(text)}"
+    names = [text, "quotes.A"]
+    assert redact(None, "", {"patterns": names})["patterns"] == [clean(text), "quotes.A"]

@@ -200,7 +200,7 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
     audit_file: Annotated[str, text(_PATH_ALLOWED, r"(/[^\x00-\x1f\x7f]{1,4000})?")] = ""
-    audit_anonymous: Flag | None = None
+    audit_anonymous: Literal["auto", "always", "never"] = "auto"
 
 
 STOP_MARGIN_S = 1.0

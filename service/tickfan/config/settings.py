@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     def audits_anonymous(self) -> bool:
         """Whether the audit log names clients without a token, too: where there is a key."""
         wanted = self.log.audit_anonymous
-        return bool(self.keys) if wanted is None else wanted
+        return wanted == "always" or (wanted == "auto" and bool(self.keys))
 
     @property
     def sockets_max(self) -> int:

@@ -8,7 +8,9 @@ from urllib.parse import quote
 import msgpack
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
+from tests.support.access import GUARDED, bearer
 from tests.support.bodies import SENT, Sent
 from tests.support.raw import connect
 from tickfan.broker.base import BrokerBlocked, BrokerDown, PublishError, Unconfirmed, Unroutable
@@ -271,3 +273,24 @@ async def test_data_must_fit_the_schema_of_its_feed(make_live: MakeLive, tmp_pat
     metrics = await (await live.admin.get("/metrics")).text()
     assert 'tickfan_poison_total{feed="trades",reason="bad_schema"} 1.0' in metrics
     assert 'tickfan_refusals_total{code="bad_schema"} 1.0' in metrics
+
+
+async def test_who_publishes_is_in_the_audit_log_where_there_is_a_key(make_live: MakeLive) -> None:
+    """What was confirmed, and what was refused for who it was; nothing else."""
+    live = await make_live(**GUARDED)
+    url = live.url("/v1/channels/quotes.A")
+    mine = bearer(publish=["quotes.A"], jti="t1")
+    with capture_logs() as lines:
+        for headers, body, status in (
+            (mine, {"x": 1}, 201), (mine, {"__proto__": 1}, 400),
+            (bearer(publish=["quotes.B"]), {}, 403), ({}, {}, 401),
+        ):  # fmt: skip
+            async with live.session.post(url, json=body, headers=headers) as response:
+                assert response.status == status
+    told = [line for line in lines if line["event"] in ("published", "access refused")]
+    assert [(line["event"], line["subject"], line["jti"]) for line in told] == [
+        ("published", "alice", "t1"), ("access refused", "alice", ""), ("access refused", "", ""),
+    ]  # fmt: skip
+    assert (told[0]["channel"], told[0]["remote"]) == ("quotes.A", "127.0.0.1")
+    assert told[1]["refused"] == [{"item": "quotes.A", "code": "publish_forbidden"}]
+    assert {line["transport"] for line in told[1:]} == {"rest"}

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tickfan.cli import cli
-from tickfan.commands.options import OnError, Transport
+from tickfan.commands.options import By, OnError, Transport, UsageFormat
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "publish", "token"])
@@ -21,3 +21,5 @@ def test_the_words_of_choices() -> None:
     """They are what people type."""
     assert [*Transport] == ["ws", "sse", "ndjson"]
     assert [*OnError] == ["stop", "skip"]
+    assert [*UsageFormat] == ["table", "csv", "json"]
+    assert [*By] == ["feed", "channel-pattern"]

@@ -119,3 +119,19 @@ def test_a_secret_that_is_too_short_is_refused_and_not_shown(text: str) -> None:
     assert "TICKFAN_ACCESS__SECRET" in problem
     assert "openssl rand -hex 32" in problem
     assert text not in problem
+
+
+def test_the_audit_log_names_clients_without_a_token_where_there_is_a_key() -> None:
+    """The setting says otherwise."""
+    assert not loaded().audits_anonymous
+    assert loaded(KEY).audits_anonymous
+    keys = {"TICKFAN_KEYS": json.dumps([KEY])}
+    assert not load(None, {**keys, "TICKFAN_LOG__AUDIT_ANONYMOUS": "never"}).audits_anonymous
+    assert load(None, {"TICKFAN_LOG__AUDIT_ANONYMOUS": "always"}).audits_anonymous
+
+
+def test_the_file_of_the_audit_log_has_a_whole_path() -> None:
+    """A service may start anywhere."""
+    assert load(None, {"TICKFAN_LOG__AUDIT_FILE": "/var/log/a"}).log.audit_file == "/var/log/a"
+    with pytest.raises(ConfigError, match=r"log\.audit_file: got .*a path that begins with /"):
+        load(None, {"TICKFAN_LOG__AUDIT_FILE": "audit.log"})

@@ -117,7 +117,7 @@ def test_a_sentence_has_the_path_the_value_and_what_is_allowed(
         ),
         (
             {"log": {"x": 1}},
-            "log.x: there is no such setting; allowed: level, format",
+            "log.x: there is no such setting; allowed: level, format, audit_file, audit_anonymous",
         ),
         (
             {"feeds": [feed(intervalms=1)]},

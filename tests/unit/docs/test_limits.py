@@ -13,6 +13,7 @@ from tickfan.access import jwks, sealed, spent, tokens
 from tickfan.access.revocations import REVOCATIONS_MAX
 from tickfan.api import channels, history
 from tickfan.api.admin import bodies, connections, revocations
+from tickfan.commands import auditlines
 from tickfan.commands.shared import FILES_BESIDE_CLIENTS
 from tickfan.config import ConfigError, ConflatedFeed, LosslessFeed, Settings, load
 from tickfan.config.access import ANONYMOUS_MAX, KEYS_MAX, SECRETS_MAX
@@ -24,7 +25,7 @@ from tickfan.core import closing, cursor, feed, pattern, scope, update
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES
 from tickfan.fanout import backlog, openings
 from tickfan.ingest import SOURCES_MAX
-from tickfan.session import laggards
+from tickfan.session import audit, laggards
 from tickfan.transports import (
     addresses,
     answers,
@@ -169,6 +170,12 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("poisoned channels", SOURCES_MAX),
         ("clients that the log", laggards.NAMED_MAX),
         ("clients that the log", int(laggards.BEHIND_S)),
+        ("lines of refusals", audit.LINES_PER_SUBJECT_MAX),
+        ("lines of refusals", int(audit.WINDOW_S)),
+        ("lines of refusals", audit.LINES_MAX),
+        ("refused channels", audit.REFUSED_NAMED_MAX),
+        ("patterns in a line", audit.LINE_CHARS_MAX),
+        ("a line that `tickfan", auditlines.LINE_BYTES_MAX),
         ("open files", FILES_BESIDE_CLIENTS),
         ("feeds", FEEDS_MAX),
         ("feeds", cursor.LOSSLESS_FEEDS_MAX),
