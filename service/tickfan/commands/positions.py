@@ -133,6 +133,8 @@ class Positions:
     def finish(self) -> dict[tuple[Subject, str], Use]:
         """The figures when all lines have been taken, by subject and feed (or pattern)."""
         self._pass_to(inf)
+        for connection in list(self._open):  # of a file that grew while it was read
+            self._close(connection)
         return {each: use for each, use in sorted(self._uses.items()) if use.connections}
 
     def _keys(self, line: Mapping[str, Any]) -> list[str]:

@@ -56,7 +56,7 @@ def test_other_lines_are_passed_over_and_malformed_ones_counted(tmp_path: Path) 
             other + "\n" + f"tickfan-1  | {line(1)}" + line(2)[:-20] + "\n" + "no JSON\n" + "[1]\n"
             + line(3).replace("2026", "never") + line(3).replace('"time"', '"tame"')
         ).encode()
-        + b"\xff\xfe\n" + b"{" + b"x" * 3 * LINE_BYTES_MAX + b"}\n" + line(4, "z-1").encode()
+        + b"\xff\xfe\n" + b"{" * LINE_BYTES_MAX + (line(4, "w-1") + line(4, "z-1")).encode()
     )  # fmt: skip
     found, lines = order(path)
     assert found == ["a-1", "z-1"]

@@ -159,6 +159,13 @@ def test_what_was_killed_ends_with_its_last_line_and_is_not_there_with_what_come
     assert (use.seconds, use.connections, use.at_once_max) == (120, 2, 1)
 
 
+def test_what_goes_on_after_the_last_line_that_was_known_ends_with_the_log() -> None:
+    """A log that grows while it is read twice."""
+    lines: list[Line] = [(10, granted("a-1", "quotes")), (90, granted("a-2", "quotes"))]
+    use = figures([*lines, (95, said("token renewed", "a-2"))], alive={"a": 70})["ann", "quotes"]
+    assert (use.seconds, use.connections, use.at_once_max) == (65, 2, 1)
+
+
 def test_patterns_are_counted_by_themselves() -> None:
     """One is dropped, and its feed is still read."""
     both = said("access granted", "a-1", granted=[
