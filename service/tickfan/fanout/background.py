@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tickfan.fanout.slices import Slices
 
+    Charge = Callable[[float], None] | None
+
 PIECE_S = 0.001
 """How long one piece may take; the last step may begin at the end of it."""
 
@@ -38,17 +40,20 @@ class Background:
         self._loop = loop
         self._stopwatch = stopwatch
         self._slices = slices
-        self._work: deque[tuple[Iterator[None], asyncio.Future[None]]] = deque()
+        self._work: deque[tuple[Iterator[None], asyncio.Future[None], Charge]] = deque()
         self._is_queued = False
         self._pieces = 0  # of the first work, in its turn
 
     def __len__(self) -> int:
         return len(self._work)
 
-    def run(self, steps: Iterator[None]) -> asyncio.Future[None]:
-        """Take all steps; the future is done after the last. To cancel it ends the work."""
+    def run(self, steps: Iterator[None], charge: Charge = None) -> asyncio.Future[None]:
+        """Take all steps; the future is done after the last. To cancel it ends the work.
+
+        ``charge`` is told the seconds of each piece.
+        """
         future: asyncio.Future[None] = self._loop.create_future()
-        self._work.append((steps, future))
+        self._work.append((steps, future, charge))
         if not self._is_queued:
             self._is_queued = True
             self._slices.add(self._piece)
@@ -56,7 +61,7 @@ class Background:
 
     def stop(self) -> None:
         """Give up what is not done."""
-        for _, future in self._work:
+        for _, future, _ in self._work:
             future.cancel()
         self._work.clear()
         self._is_queued = False
@@ -66,9 +71,9 @@ class Background:
         if not self._work:  # it was stopped
             self._is_queued = False
             return
-        steps, future = self._work[0]
+        steps, future, charge = self._work[0]
         try:
-            is_over = future.done() or not self._take(steps)
+            is_over = future.done() or not self._take(steps, charge)
             if is_over and not future.done():
                 future.set_result(None)
         except Exception as error:  # noqa: BLE001 - it is for the one that waits
@@ -79,14 +84,19 @@ class Background:
             self._pieces = 0
             self._work.popleft()
             if not is_over:
-                self._work.append((steps, future))
+                self._work.append((steps, future, charge))
         if self._work:
             # In the next turn, behind what has come meanwhile.
             self._loop.call_soon(self._slices.add, self._piece)
         else:
             self._is_queued = False
 
-    def _take(self, steps: Iterator[None]) -> bool:
+    def _take(self, steps: Iterator[None], charge: Charge) -> bool:
         """Take steps for as long as a piece may take; whether there may be more."""
-        end = self._stopwatch() + PIECE_S
-        return any(self._stopwatch() >= end for _ in steps)
+        began = self._stopwatch()
+        end = began + PIECE_S
+        try:
+            return any(self._stopwatch() >= end for _ in steps)
+        finally:
+            if charge is not None:
+                charge(self._stopwatch() - began)

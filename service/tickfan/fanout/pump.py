@@ -5,11 +5,12 @@ Must not know why they are there, nor what they are owed.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tickfan.core import closing
 from tickfan.core.errors import Bound
-from tickfan.fanout.subscriber import ENDED, SHARED
+from tickfan.fanout.subscriber import ENDED, OPENING, SHARED
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,6 +35,7 @@ class Pump:
         "_parked",
         "_queued",
         "_slices",
+        "_spent",
         "_stall_timeout_s",
         "_stopwatch",
         "_tally",
@@ -55,6 +57,8 @@ class Pump:
         self._tally = tally
         self._stall_timeout_s = stall_timeout_s
         self._parked: dict[Subscriber, None] = {}
+        # Seconds that went for events and snapshots, until somebody asks for them.
+        self._spent: defaultdict[Subscriber, float] = defaultdict(float)
         self._queued = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -73,6 +77,11 @@ class Pump:
     def forget(self, subscriber: Subscriber) -> None:
         """The subscriber is gone."""
         self._parked.pop(subscriber, None)
+        self._spent.pop(subscriber, None)
+
+    def spent_on(self, subscriber: Subscriber) -> float:
+        """Seconds of the loop's time that went for its snapshots, since this was last asked."""
+        return self._spent.pop(subscriber, 0.0)
 
     def stop(self) -> None:
         """No more looks."""
@@ -116,12 +125,18 @@ class Pump:
         self._round(list(self._parked), 0, progress=False)
 
     def _round(self, subscribers: list[Subscriber], start: int, *, progress: bool) -> None:
-        now = self._loop.time()
-        end = self._stopwatch() + STEP_SLICE_S
-        index = start
-        while index < len(subscribers) and self._stopwatch() < end:
-            if subscribers[index] in self._parked:
-                progress = self.step(subscribers[index], now) or progress
+        now, index = self._loop.time(), start
+        began = self._stopwatch()
+        end = began + STEP_SLICE_S
+        while index < len(subscribers) and began < end:
+            subscriber = subscribers[index]
+            if subscriber in self._parked:
+                is_opening = subscriber.phase is OPENING
+                progress = self.step(subscriber, now) or progress
+                done = self._stopwatch()
+                if is_opening:
+                    self._spent[subscriber] += done - began
+                began = done
             index += 1
         if index < len(subscribers):
             self._slices.add(lambda: self._round(subscribers, index, progress=progress))

@@ -39,11 +39,13 @@ class FrameReader:
     It is small, as each connection has one. Between two messages it holds nothing.
     """
 
-    __slots__ = ("_at", "_buffer", "_kind", "_message", "_pieces", "size_max")
+    __slots__ = ("_at", "_buffer", "_kind", "_message", "_pieces", "frames", "size_max")
 
     def __init__(self, size_max: int) -> None:
         """``size_max``: bytes of one message."""
         self.size_max = size_max
+        # Frames that the last call of next took apart: pieces of a message, too.
+        self.frames = 0
         self._buffer = b""
         self._at = 0  # up to here the buffer has been read
         # Of a message in several frames: TEXT or BINARY, and what has come of it.
@@ -66,7 +68,9 @@ class FrameReader:
         Raises :class:`aiohttp.WebSocketError` with the code to close with, for
         what breaks the protocol or is too long; nothing can be read after it.
         """
+        self.frames = 0
         while (frame := self._frame()) is not None:
+            self.frames += 1
             kind, is_last, body = frame
             if kind >= CLOSE:
                 return kind, _checked(kind, body)

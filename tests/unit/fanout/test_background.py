@@ -109,3 +109,25 @@ async def test_a_stop_gives_up() -> None:
     taken = len(seen)
     await asyncio.sleep(0.1)
     assert len(seen) == taken < 40
+
+
+@skips_time
+async def test_each_piece_is_charged_to_who_asked_for_it() -> None:
+    """All of its time and none of the others'; also a piece that fails."""
+    done, _ = background()
+    seen: list[str] = []
+    one: list[float] = []
+    failing: list[float] = []
+
+    def fails() -> Iterator[None]:
+        yield from work(seen, "failing", 1)
+        raise ZeroDivisionError
+
+    await done.run(work(seen, "one", 10), one.append)
+    assert sum(one) >= 10 * 0.0005
+    assert len(one) > 1
+    before = list(one)
+    with pytest.raises(ZeroDivisionError):
+        await done.run(fails(), failing.append)
+    assert sum(failing) >= 0.0005
+    assert one == before

@@ -117,3 +117,22 @@ async def test_a_stalled_client_delays_nobody() -> None:
         assert len(fast.seqs("trades.a")) == count + 1
         await fanout.settle(0.011)
     assert len(stalled.backlog.queue or ()) == 50
+
+
+@skips_time
+async def test_the_time_that_a_snapshot_takes_is_noted() -> None:
+    """For who gets it; not that of what follows, nor for others."""
+    fanout = Fanout()
+    for number in range(200):
+        fanout.publish(f"quotes.{number}", "x" * 2000)
+    other = fanout.client("sse", "fast", "quotes.1")
+    client = fanout.client("sse", "fast", "quotes.#")
+    await fanout.settle()
+    assert len(client.named("update")) == 200
+    assert fanout.pump.spent_on(client.subscriber) > 0
+    client.clog()
+    fanout.publish("quotes.1", 1)
+    await fanout.settle()
+    client.pipe.become("fast")
+    await fanout.settle()
+    assert fanout.pump.spent_on(client.subscriber) == fanout.pump.spent_on(other.subscriber) == 0

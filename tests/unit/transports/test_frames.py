@@ -92,7 +92,10 @@ def test_between_messages_a_reader_holds_nothing() -> None:
     reader = FrameReader(MAX)
     reader.add(frame(0x80 | TEXT, b"x" * 200))
     assert reader.next() == (TEXT, b"x" * 200)  # and is not asked for another
-    assert held_bytes(reader) == held_bytes(FrameReader(MAX))
+    other = FrameReader(MAX)
+    other.add(frame(0x80 | TEXT, b""))
+    assert other.next() == (TEXT, b"")
+    assert held_bytes(reader) == held_bytes(other) <= held_bytes(FrameReader(MAX)) + 32
 
 
 def test_the_beginning_of_a_frame_holds_nothing_that_was_read() -> None:
@@ -100,6 +103,7 @@ def test_the_beginning_of_a_frame_holds_nothing_that_was_read() -> None:
     reader = FrameReader(MAX)
     found = read(reader, frame(0x80 | PONG, b"") * 40_000 + b"\x82")
     assert found == [(PONG, b"")] * 40_000
+    assert reader.frames == 0
     assert len(reader) == 1
     assert held_bytes(reader) <= held_bytes(FrameReader(MAX)) + 1
 
@@ -110,7 +114,8 @@ def test_a_message_in_too_many_frames_is_too_big() -> None:
     for wire in (begun, frame(TEXT, b"") + frame(0x80, b"") + begun):  # counted anew
         reader = FrameReader(MAX)
         read(reader, wire)
-        assert read(reader, frame(0x80, b"x")) == [(TEXT, b"x")]
+        reader.add(frame(0x80, b"x"))
+        assert (reader.next(), reader.frames) == ((TEXT, b"x"), 1)
     reader = FrameReader(MAX)
     with pytest.raises(WebSocketError) as error:
         read(reader, begun + frame(0, b"") * 40_000)
