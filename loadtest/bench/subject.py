@@ -31,6 +31,9 @@ ONE_MACHINE = {
     "STREAM__CONNECTIONS_PER_ADDRESS_MAX": "0",
     "HTTP__REQUESTS_PER_ADDRESS_PER_S_MAX": "0",
     "HTTP__HANDSHAKES_PER_S_MAX": "0",
+    "HTTP__COST_MS_PER_ADDRESS_PER_S_MAX": "0",
+    "STREAM__COST_MS_PER_S_MAX": "0",
+    "STREAM__COMMANDS_PER_S_MAX": "0",
 }
 """All clients come from one address and at once. Earlier releases do not know these settings."""
 

@@ -47,6 +47,7 @@ from tickfan.session.grants import Rules
 from tickfan.session.keepalive import Keepalive, Times
 from tickfan.transports.admission import ADMISSION, Limits
 from tickfan.transports.answers import Answers
+from tickfan.transports.budget import Allowance
 from tickfan.transports.certificate import CertificateError
 from tickfan.transports.headers import on_response_prepare
 from tickfan.transports.middlewares import (
@@ -118,11 +119,16 @@ class Service:
         self.directory = Directory(loop, slices, self.background, changes, tally, clock)
         self.pace = parts.pace(loop.time, stream.replays_max, stream.replay_bytes_per_s)
         epoch = os.urandom(6).hex()
-        rules = Rules(stream.intervals_ms, stream.channels_per_connection_max)
+        rules = Rules(
+            stream.intervals_ms,
+            stream.channels_per_connection_max,
+            stream.wildcards_per_connection_max,
+        )
         self.audit = audit = Audit(loop, clock, epoch, names_all=settings.audits_anonymous)
         self.connections = parts.connections(
             self.directory, self.pump, slices, tally, clock,
             max_age_s=stream.max_connection_age_s,
+            first_command_timeout_s=stream.first_command_timeout_s,
             per_subject_max=settings.access.connections_per_subject_max,
             epoch=epoch, audit=audit,
         )  # fmt: skip
@@ -168,6 +174,11 @@ class Service:
                 stream.connections_max, http.message_bytes_max, stream.notsent_lowat_bytes,
                 stream.retry_ms, stream.closing_timeout_s, stream.snapshot,
                 settings.access.auth_timeout_s,
+                Allowance(
+                    stream.commands_per_s_max,
+                    stream.cost_ms_per_s_max,
+                    stream.throttled_timeout_s,
+                ),
             ),
             gate=self.gate,
             draining=self.draining,

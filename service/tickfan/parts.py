@@ -136,6 +136,7 @@ def build_limiter(settings: Settings, remotes: Remotes, tally: Tally, clock: Clo
         settings.stream.connections_per_address_max,
         http.requests_per_address_per_s_max,
         http.handshakes_per_s_max,
+        http.cost_ms_per_address_per_s_max,
     )
     addresses = Addresses(shares, remotes.trusts, clock.time)
     return Limiter(addresses, Refused(clock.time), tally)

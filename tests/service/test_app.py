@@ -97,6 +97,7 @@ async def test_the_settings_reach_what_they_set(make_live: MakeLive) -> None:
     async with service.ws() as talk:
         assert talk.messages[0]["limits"] == {
             "message_bytes_max": 2000, "updates_bytes_max": 4096, "channels_per_connection_max": 3,
+            "wildcards_per_connection_max": 100, "commands_per_s_max": 100,
         }  # fmt: skip
     url = service.url("/v1/channels/quotes.A")
     async with service.session.post(url, json="x" * 2100) as response:

@@ -12,6 +12,7 @@ import asyncio
 import functools
 import selectors
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import orjson
@@ -68,7 +69,9 @@ FEEDS = (
     FeedSpec("trades", ("trades.#",), Delivery.LOSSLESS, flush_ms=10),
     FeedSpec("book", ("book.#",), Delivery.LOSSLESS, flush_ms=5),
 )
-RULES = Rules(intervals_ms=(20, 40, 80), channels_per_connection_max=500)
+RULES = Rules(
+    intervals_ms=(20, 40, 80), channels_per_connection_max=500, wildcards_per_connection_max=500
+)
 LOOK_S = 0.000_01
 """What a look at the stopwatch takes: work is cut into the same slices in every run."""
 WIRES = ("sse", "sse10", "ndjson", "msgpack", "json")
@@ -246,6 +249,7 @@ class Client:
         subscriptions = self.fanout.subscriptions
         plan = subscriptions.plan(asked(*channels, **fields), self.connection.identity)
         prepared = subscriptions.prepare(plan, self.format, self.connection)
+        self.fanout.connections.has_asked(self.connection)
         return subscriptions.subscribe(self.connection, plan, prepared, Answer())
 
     def unsubscribe(self, *patterns: str) -> None:
@@ -372,6 +376,7 @@ class Fanout:
             self.tally,
             clock,
             max_age_s=0,
+            first_command_timeout_s=inf,
             per_subject_max=3,
             epoch="epoch",
             audit=self.audit,

@@ -17,6 +17,7 @@ from tickfan.fanout.replay import BURST_S
 from tickfan.session.grants import Rules
 from tickfan.transports.addresses import Shares
 from tickfan.transports.admission import Limits
+from tickfan.transports.budget import Allowance
 from tickfan.wire.framing import PING_FRAME
 from tickfan.wire.schema import SchemaError
 
@@ -56,7 +57,7 @@ async def test_each_time_of_a_connection_arrives() -> None:
     """Heartbeat, ping, its answer, a stall and an age: each comes when its own setting says."""
     times = {
         "HEARTBEAT_S": "7", "PING_S": "20", "PONG_TIMEOUT_S": "3", "STALL_TIMEOUT_S": "50",
-        "MAX_CONNECTION_AGE_S": "1000",
+        "MAX_CONNECTION_AGE_S": "1000", "FIRST_COMMAND_TIMEOUT_S": "40",
     }  # fmt: skip
     environ = {f"TICKFAN_STREAM__{name}": value for name, value in times.items()}
     service = Service(load(None, {**MEMORY, **environ}))
@@ -73,6 +74,8 @@ async def test_each_time_of_a_connection_arrives() -> None:
 
         quiet = fanout.client("json", "fast", "quotes.a")
         stalled = fanout.client("sse", "stalled", "quotes.a")
+        silent = fanout.client("json", "fast").connection
+        assert (silent.leaves_at - began, silent.leaves_as) == (40, closing.THROTTLED)
         assert 750 <= quiet.connection.leaves_at - began <= 1250
         # A beat of a second is the precision.
         assert 7 <= await moment(lambda: quiet.named("heartbeat")) < 8.5
@@ -94,15 +97,18 @@ async def test_each_limit_of_a_connection_arrives() -> None:
         "STREAM__CHANNELS_PER_CONNECTION_MAX": "8", "STREAM__INTERVALS_MS": "[90, 10000]",
         "HTTP__SOCKETS_MAX": "30000", "HTTP__SOCKETS_PER_ADDRESS_MAX": "21",
         "STREAM__CONNECTIONS_PER_ADDRESS_MAX": "22", "HTTP__REQUESTS_PER_ADDRESS_PER_S_MAX": "23",
-        "HTTP__HANDSHAKES_PER_S_MAX": "24",
+        "HTTP__HANDSHAKES_PER_S_MAX": "24", "HTTP__COST_MS_PER_ADDRESS_PER_S_MAX": "25",
+        "STREAM__WILDCARDS_PER_CONNECTION_MAX": "7", "STREAM__COMMANDS_PER_S_MAX": "26",
+        "STREAM__COST_MS_PER_S_MAX": "27", "STREAM__THROTTLED_TIMEOUT_S": "28",
     }  # fmt: skip
     service = Service(load(None, {f"TICKFAN_{name}": value for name, value in limits.items()}))
     assert service.admission.limits == Limits(
         connections_max=101, message_bytes_max=2002, notsent_lowat_bytes=3003, retry_ms=4004,
         closing_timeout_s=5.5, snapshot=False, auth_timeout_s=7.5,
+        allowance=Allowance(26, 27, 28),
     )  # fmt: skip
-    assert service.admission.rules == Rules((90, 10_000), 8)
-    assert service.limiter.addresses.shares == Shares(30_000, 21, 22, 23, 24)
+    assert service.admission.rules == Rules((90, 10_000), 8, 7)
+    assert service.limiter.addresses.shares == Shares(30_000, 21, 22, 23, 24, 25)
     assert service.pace.readers_max == 66
     assert service.pace.allowed() == 700_000 * BURST_S
 

@@ -17,6 +17,7 @@ from aiohttp import hdrs
 from tickfan.api.compression import COMPRESS_BYTES, takes_gzip
 from tickfan.api.context import CONTEXT
 from tickfan.transports.answers import PENDING, in_pieces
+from tickfan.transports.pace import PAYER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,7 +46,7 @@ async def made(request: web.Request, parts: Iterator[bytes], content_type: str) 
     pieces: deque[bytes] = deque()
     is_packed = takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
     packer = Packer(pieces, pending, is_wanted=is_packed)
-    await request.app[CONTEXT].background.run(packer.steps(parts))
+    await request.app[CONTEXT].background.run(packer.steps(parts), request.get(PAYER))
     response = in_pieces(pieces, pending)
     response.headers.update(
         {

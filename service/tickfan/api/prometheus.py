@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from tickfan.api.accessmetrics import of_access, of_revocations
 from tickfan.api.families import by_feed, by_two, histogram, histograms, plain
 from tickfan.api.listenermetrics import of_answers, of_tls
+from tickfan.api.throttledmetrics import of_throttled
 from tickfan.clock import now_ms
 from tickfan.core.closing import REASONS
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES, RESET_REASONS
@@ -294,6 +295,7 @@ class ServiceCollector(Collector):
         for reason in SOCKET_REASONS:
             sockets.add_metric((reason,), tally.sockets_refused[reason])
         yield sockets
+        yield from of_throttled(tally)
 
     def _losses(self, feeds: list[Feed]) -> Iterator[Metric]:
         tally = self._of.tally

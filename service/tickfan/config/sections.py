@@ -90,6 +90,7 @@ class HttpSettings(Section):
     sockets_per_address_max: Annotated[int, whole(0, 1_000_000, "sockets")] = 2000
     handshakes_per_s_max: Annotated[int, whole(0, 100_000, "streams a second")] = 1000
     requests_per_address_per_s_max: Annotated[int, whole(0, 100_000, "requests a second")] = 500
+    cost_ms_per_address_per_s_max: Annotated[int, whole(0, 1000, "milliseconds a second")] = 500
 
     @property
     def is_admin_local(self) -> bool:
@@ -122,6 +123,11 @@ class StreamSettings(Section):
     connections_per_address_max: Annotated[int, whole(0, 1_000_000, "connections")] = 1000
     updates_bytes_max: Annotated[int, whole(4096, 2**18, "bytes")] = 32_768
     channels_per_connection_max: Annotated[int, whole(1, 100_000, "channels and patterns")] = 500
+    wildcards_per_connection_max: Annotated[int, whole(1, 100_000, "patterns")] = 100
+    commands_per_s_max: Annotated[int, whole(0, 100_000, "frames a second")] = 100
+    cost_ms_per_s_max: Annotated[int, whole(0, 1000, "milliseconds a second")] = 200
+    throttled_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 30
+    first_command_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 60
     max_connection_age_s: Annotated[float, real(0, 604_800, "seconds")] = 0
     replays_max: Annotated[int, whole(1, 100_000, "replays")] = 100
     replay_bytes_per_s: Annotated[int, whole(65_536, 2**34, "bytes")] = 67_108_864

@@ -25,8 +25,8 @@ REFUSAL_CODES = (
     "no_feed", "no_value", "not_found", "not_lossless", "origin_forbidden", "overload",
     "publish_failed", "publish_forbidden", "publish_off", "publish_unauthorized", "rate_limited",
     "request_timeout", "starting", "throttled", "tickets_off", "tls_required", "too_many_channels",
-    "too_many_revocations", "unauthorized", "unconfirmed", "unknown_op", "unroutable",
-    "unsupported_media_type", "upgrade_required", "wrong_frame",
+    "too_many_revocations", "too_many_wildcards", "unauthorized", "unconfirmed", "unknown_op",
+    "unroutable", "unsupported_media_type", "upgrade_required", "wrong_frame",
 )  # fmt: skip
 
 

@@ -71,6 +71,8 @@ class Tally:
         "resets",
         "resumes",
         "sockets_refused",
+        "throttled",
+        "throttled_s",
         "unrecovered",
         "updates_in",
         "updates_out",
@@ -93,6 +95,9 @@ class Tally:
         self.refusals: Counter[str] = Counter()  # of requests and commands, by code
         self.sockets_refused: Counter[str] = Counter()  # by code: before any request was read
         self.handshakes: Counter[str] = Counter()  # of TLS, by how they ended
+        self.throttled: Counter[str] = Counter()  # by why: commands and requests that came too soon
+        # By why: the seconds that commands had to wait.
+        self.throttled_s: defaultdict[str, float] = defaultdict(float)
         self.updates_out = 0
         self.writes = 0
         self.bytes_out = 0

@@ -56,12 +56,14 @@ class Connections:
         clock: Clock,
         *,
         max_age_s: float,
+        first_command_timeout_s: float,
         per_subject_max: int,
         epoch: str,
         audit: Audit,
     ) -> None:
         """``max_age_s``: connections are asked to move on at about this age (0: never).
 
+        ``first_command_timeout_s``: a WebSocket that has subscribed to nothing by then goes.
         ``per_subject_max``: so many may one subject have, if its token does not say.
         ``epoch`` names this run of the process: no other has it.
         """
@@ -71,6 +73,7 @@ class Connections:
         self._tally = tally
         self._clock = clock
         self._max_age_s = max_age_s
+        self._first_command_timeout_s = first_command_timeout_s
         self.epoch = epoch
         self._audit = audit
         self._per_subject_max = per_subject_max
@@ -131,6 +134,16 @@ class Connections:
         connection.leaves_at = self._clock.time() + timeout_s
         connection.leaves_as = closing.BAD_TOKEN
 
+    def spent_on(self, connection: Connection) -> float:
+        """Seconds of the loop's time that went for its snapshots, since this was last asked."""
+        return self._pump.spent_on(connection.subscriber)
+
+    def has_asked(self, connection: Connection) -> None:
+        """Let a connection stay: it has subscribed to something."""
+        if not connection.has_asked:
+            connection.has_asked = True
+            self._set_end(connection)
+
     def renew(self, connection: Connection, identity: Identity) -> None:
         """Let a connection go on with another token."""
         before = connection.identity
@@ -149,7 +162,7 @@ class Connections:
             del self._of_subject[subject]
 
     def _set_end(self, connection: Connection) -> None:
-        """When it has to go: at the end of its token, or at its greatest age from now."""
+        """When it has to go: by its token, by its age, or because it asks for nothing."""
         connection.leaves_at, connection.leaves_as = inf, closing.MAX_AGE
         now = self._clock.time()
         if self._max_age_s:
@@ -158,6 +171,9 @@ class Connections:
         left_s = connection.identity.expires_at - self._clock.wall_ms() / 1000 - EXPIRY_LEAD_S
         if now + left_s < connection.leaves_at:
             connection.leaves_at, connection.leaves_as = now + left_s, closing.EXPIRED
+        quiet_until = now + self._first_command_timeout_s
+        if not connection.has_asked and quiet_until < connection.leaves_at:
+            connection.leaves_at, connection.leaves_as = quiet_until, closing.THROTTLED
 
     def leave(self, connection: Connection, reason: Reason) -> None:
         """Take a connection out, before its response ends. Idempotent.

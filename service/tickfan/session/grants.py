@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tickfan.core import cursor as cursors
 from tickfan.core.errors import Refusal
-from tickfan.core.pattern import Pattern
+from tickfan.core.pattern import Pattern, is_wild
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -113,6 +113,7 @@ class Rules:
 
     intervals_ms: tuple[int, ...]
     channels_per_connection_max: int
+    wildcards_per_connection_max: int
 
     def round_up(self, interval_ms: int) -> int:
         """The shortest interval of the ladder that is not shorter."""
@@ -230,12 +231,18 @@ class Planner:
     def fit(self, plan: Plan, held: Collection[str]) -> Plan:
         """What is left of a plan for a connection that has the ``held`` patterns.
 
-        Together with the new ones they count against ``channels_per_connection_max``;
+        Together with the new ones they count against ``channels_per_connection_max``, and
+        those of them with wildcards against ``wildcards_per_connection_max``;
         those over it are refused in their place. Nothing is planned again.
         """
-        most = self._rules.channels_per_connection_max
-        count = len(held)
-        if count + len(plan.request.patterns) <= most:
+        most, wild_most = (
+            self._rules.channels_per_connection_max,
+            self._rules.wildcards_per_connection_max,
+        )
+        count, wild, more = len(held), 0, sum(map(is_wild, plan.granted))
+        if more:
+            wild = sum(map(is_wild, held))
+        if count + len(plan.request.patterns) <= most and (not more or wild + more <= wild_most):
             return plan
         fitting = Plan(plan.request)
         refusals = iter(plan.refusals)
@@ -245,13 +252,17 @@ class Planner:
                 continue
             grants = plan.granted.get(wish)
             refusal = None if grants else next(refusals)
-            if count >= most and wish not in held:
+            is_new = wish not in held
+            if is_new and count >= most:
                 refusal = _too_many(most, wish.text)
+            elif is_new and grants and wish.is_wild and wild >= wild_most:
+                refusal = _too_many_wildcards(wild_most, wish.text)
             if refusal is not None:
                 fitting.refusals.append(refusal)
             elif grants:
                 fitting.granted[wish.kept] = grants
-                count += wish not in held
+                count += is_new
+                wild += is_new and wish.is_wild
         return fitting
 
     def slowed(self, grants: tuple[Grant, ...], least_ms: int) -> tuple[Grant, ...]:
@@ -286,6 +297,15 @@ class Planner:
                 for feed in self._feeds.values()
             ]
         )
+
+
+def _too_many_wildcards(most: int, text: str) -> Refusal:
+    return Refusal(
+        "too_many_wildcards",
+        f"a connection has at most {most} patterns with wildcards: write names, use a wildcard "
+        "that matches more, or a second connection",
+        text,
+    )
 
 
 def _too_many(most: int, text: str) -> Refusal:

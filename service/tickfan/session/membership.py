@@ -33,8 +33,8 @@ class Connection:
     """One connection's grants, and the audiences that it is in."""
 
     __slots__ = (
-        "behind_since", "conflated", "feeds", "grants", "heard_at", "id", "identity", "leaves_as",
-        "leaves_at", "ping", "pinged_at", "remote", "subscriber",
+        "behind_since", "conflated", "feeds", "grants", "has_asked", "heard_at", "id", "identity",
+        "leaves_as", "leaves_at", "ping", "pinged_at", "remote", "subscriber",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +56,8 @@ class Connection:
         self.ping = ping
         # When the last ping went out, and when something was last heard; the loop's clock.
         self.pinged_at = self.heard_at = subscriber.opened_at
+        # It has subscribed to something; a stream of HTTP does when it comes.
+        self.has_asked = ping is None
         # When it is asked to move on, on the loop's clock, and why.
         self.leaves_at, self.leaves_as = inf, closing.MAX_AGE
         # Since when it has been found behind at each look (inf: that is told); None: it was not.

@@ -109,6 +109,10 @@ class Subscriptions:
         """What of the request can be granted to this client."""
         return self._planner.plan(request, identity)
 
+    def fit(self, plan: Plan) -> Plan:
+        """What of a plan a connection can have that has nothing yet."""
+        return self._planner.fit(plan, ())
+
     def prepare(
         self, plan: Plan, format_: Format, connection: Connection | None = None
     ) -> Prepared:

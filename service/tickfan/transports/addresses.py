@@ -1,4 +1,4 @@
-"""What each client's address has open, and how often it asks: a share for each of them.
+"""What each client's address has open, how often it asks, and what it costs: a share for each.
 
 An address of IPv4 is one; of IPv6 a /64 is one, because a host has all of it (RFC 4291,
 2.5.1). Addresses of trusted proxies have no share: behind them are many clients, which
@@ -32,12 +32,14 @@ class Shares(NamedTuple):
     streams_per_address_max: int
     requests_per_address_per_s_max: int
     handshakes_per_s_max: int
+    cost_ms_per_address_per_s_max: int
 
 
 class Bucket:
     """A token bucket, kept as the time at which it is full again (GCRA, ITU-T I.371).
 
-    It holds what comes in ``BURST_S``.
+    It holds what comes in ``BURST_S``. Who knows beforehand what something takes asks
+    :meth:`take`. Who knows it only afterwards asks :meth:`wait_s` before, and :meth:`charge`.
     """
 
     __slots__ = ("full_at",)
@@ -53,11 +55,19 @@ class Bucket:
         self.full_at = full_at
         return 0.0
 
+    def wait_s(self, now: float) -> float:
+        """Seconds until what was charged is paid, but for what may come at once."""
+        return max(0.0, self.full_at - now - BURST_S)
+
+    def charge(self, now: float, amount: float, per_s: float) -> None:
+        """Take what has been used, even if it is more than there is."""
+        self.full_at = max(self.full_at, now) + amount / per_s
+
 
 class Address:
     """One address that has something open, or has asked of late."""
 
-    __slots__ = ("key", "requests", "sockets", "streams", "table")
+    __slots__ = ("cost", "key", "requests", "sockets", "streams", "table")
 
     def __init__(self, table: Addresses, key: str) -> None:
         """``key`` is the address or its network; empty: it has no share."""
@@ -66,6 +76,17 @@ class Address:
         self.sockets = 0
         self.streams = 0
         self.requests = Bucket()
+        self.cost = Bucket()
+
+    def owes(self) -> float:
+        """Seconds until it has paid what its clients have cost."""
+        return self.cost.wait_s(self.table.time())
+
+    def charge(self, cost_s: float) -> None:
+        """Let it pay for the loop's time, in seconds, that its clients have taken."""
+        per_s = self.table.shares.cost_ms_per_address_per_s_max
+        if per_s and self.key:
+            self.cost.charge(self.table.time(), cost_s, per_s / 1000)
 
 
 class Addresses:
@@ -79,7 +100,7 @@ class Addresses:
         self.sockets = 0
         """Open sockets of the public listener."""
         self._is_trusted = is_trusted
-        self._time = time
+        self.time = time
         self._known: dict[str, Address] = {}
         # Those of them that have nothing open, the longest idle first.
         self._idle: OrderedDict[str, Address] = OrderedDict()
@@ -135,14 +156,26 @@ class Addresses:
         if not per_s or self._is_trusted(remote):
             return 0.0
         address = self.get(remote)
-        wait_s = address.requests.take(self._time(), per_s)
+        wait_s = address.requests.take(self.time(), per_s)
         self._let_go(address)
         return wait_s
+
+    def owes(self, remote: str) -> float:
+        """Seconds until a client's address has paid what its clients have cost."""
+        address = self._known.get(host_of(remote))
+        return 0.0 if address is None else address.owes()
+
+    def charge(self, remote: str, cost_s: float) -> None:
+        """Let a client's address pay; as :meth:`Address.charge`."""
+        if self.shares.cost_ms_per_address_per_s_max and not self._is_trusted(remote):
+            address = self.get(remote)
+            address.charge(cost_s)
+            self._let_go(address)
 
     def begin_stream(self) -> float:
         """Count a request for a stream, over all addresses; as :meth:`ask`."""
         per_s = self.shares.handshakes_per_s_max
-        return self.handshakes.take(self._time(), per_s) if per_s else 0.0
+        return self.handshakes.take(self.time(), per_s) if per_s else 0.0
 
     def get(self, remote: str) -> Address:
         """The entry of an address, which is made if there is none."""
@@ -154,14 +187,15 @@ class Addresses:
         return address
 
     def _let_go(self, address: Address) -> None:
-        """Forget it when it has nothing open, and its bucket is full; and others like it."""
+        """Forget it when it has nothing open, and its buckets are full; and others like it."""
         if address.sockets or address.streams or address is self._exempt:
             return
-        idle, now = self._idle, self._time()
+        idle, now = self._idle, self.time()
         idle[address.key] = address
         while idle:
-            # The longest idle. Those behind it wait at most BURST_S longer because of it.
+            # The longest idle. Those behind it wait longer because of it, until it has paid.
             key, oldest = next(iter(idle.items()))
-            if oldest.requests.full_at > now and len(idle) <= IDLE_MAX:
+            is_full = oldest.requests.full_at <= now and oldest.cost.full_at <= now
+            if not is_full and len(idle) <= IDLE_MAX:
                 break
             del idle[key], self._known[key]

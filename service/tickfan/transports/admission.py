@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tickfan.session.grants import Rules
     from tickfan.session.membership import Connection
     from tickfan.session.subscribe import Subscriptions
+    from tickfan.transports.budget import Allowance
     from tickfan.transports.door import Limiter
     from tickfan.wire.base import Format
     from tickfan.wire.formats import Formats
@@ -73,6 +74,7 @@ class Limits(NamedTuple):
     closing_timeout_s: float
     snapshot: bool
     auth_timeout_s: float
+    allowance: Allowance
 
 
 class Admission:
@@ -174,11 +176,25 @@ class Admission:
             self.loop, self.feeds, places, lambda: self.draining.is_on, self.behind_s
         )
 
-    async def ready(self, prepared: Prepared, transport: asyncio.Transport) -> None:
-        """Let a large command find what it needs, with pauses, while its client is there."""
+    async def ready(
+        self, prepared: Prepared, transport: asyncio.Transport, charge: Callable[[float], None]
+    ) -> None:
+        """Let a large command find what it needs, with pauses, while its client is there.
+
+        ``charge`` is told the seconds of each piece.
+        """
         if prepared.is_large:
             steps = takewhile(lambda _: not transport.is_closing(), prepared.steps())
-            await self._background.run(steps)
+            await self._background.run(steps, charge)
+
+    @contextmanager
+    def charged(self, charge: Callable[[float], None]) -> Iterator[None]:
+        """Tell ``charge`` the seconds that what is inside has taken. It must not wait inside."""
+        began = self.clock.stopwatch()
+        try:
+            yield
+        finally:
+            charge(self.clock.stopwatch() - began)
 
     def retry_ms(self, reason: Reason | None = None) -> int:
         """A reconnect delay with jitter, so that a cut does not bring a storm."""

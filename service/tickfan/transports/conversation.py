@@ -115,6 +115,8 @@ class Conversation(Messages):
                 message_bytes_max=admission.limits.message_bytes_max,
                 updates_bytes_max=admission.formats.updates_bytes_max,
                 channels_per_connection_max=admission.rules.channels_per_connection_max,
+                wildcards_per_connection_max=admission.rules.wildcards_per_connection_max,
+                commands_per_s_max=admission.limits.allowance.commands_per_s_max,
             )
             is_simulated = admission.subscriptions.is_simulated
             self._say("welcome", events.marked(welcome, is_simulated=is_simulated))
@@ -201,7 +203,8 @@ class Conversation(Messages):
             finally:
                 self._task = None
             if self.connection is not None:
-                self._go_on_as(identity, command_id)
+                with self.admission.charged(self.charge):
+                    self._go_on_as(identity, command_id)
         except Refusal as refusal:
             self._refuse([refusal], command_id)
         except Exception:
@@ -266,13 +269,14 @@ class Conversation(Messages):
             try:
                 refused = await self.admission.wait_for(places)
                 if refused is None:
-                    await self.admission.ready(prepared, self.transport)
+                    await self.admission.ready(prepared, self.transport, self.charge)
             finally:
                 self._task = None
             if self.connection is not None and refused is not None:
                 self.connection.subscriber.end(refused)
             elif not self.transport.is_closing():  # or not all was found
-                do()
+                with self.admission.charged(self.charge):
+                    do()
         except Refusal as refusal:
             self._refuse([refusal], command_id)
         except Exception:
@@ -286,6 +290,8 @@ class Conversation(Messages):
         granted = self.admission.subscriptions.subscribe(
             connection, plan, prepared, Answer(command_id)
         )
+        if granted.fields is not None:
+            self.admission.connections.has_asked(connection)
         self._refuse(granted.refusals, command_id)
 
     def _refuse(self, refusals: Sequence[Refusal], command_id: CommandId) -> None:

@@ -52,8 +52,19 @@ class Guest(Taker):
         self._client = addresses.open_stream(remote)
         return None
 
+    def charge(self, cost_s: float) -> None:
+        """Let its client's address pay for the loop's time, in seconds, that went for it."""
+        if self._client is not None:
+            self._client.charge(cost_s)
+
+    def settle(self) -> None:
+        """Charge what was spent on its snapshots by now."""
+        if self.connection is not None:
+            self.charge(self.admission.connections.spent_on(self.connection))
+
     def let_go(self) -> None:
         """Count it no more for its client's address. Idempotent."""
+        self.settle()
         client, self._client = self._client, None
         if client is not None:
             client.table.close_stream(client)
@@ -127,6 +138,7 @@ class Guest(Taker):
 
     def leave(self, reason: Reason) -> None:
         """Leave the hub. Idempotent."""
+        self.settle()
         connection, self.connection = self.connection, None
         if connection is not None:
             self.admission.connections.leave(connection, reason)

@@ -1,7 +1,8 @@
 """Takes the messages of one WebSocket's client, one after the other.
 
 A message is a job of the slices. What it asks for may have to wait; then those behind it
-wait, too. Must not know what a message says.
+wait, too. They also wait for a client that has used more than it may: its socket is not
+read meanwhile, and nothing is lost. Must not know what a message says.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import structlog
 from aiohttp import WebSocketError, WSCloseCode
 
 from tickfan.core import closing
-from tickfan.transports import frames
+from tickfan.core.errors import Bound
+from tickfan.transports import budget, frames
+from tickfan.transports.budget import Budget
 from tickfan.transports.frames import FrameReader
 from tickfan.transports.guest import Guest
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from tickfan.core.closing import Reason
+    from tickfan.session.membership import Connection
     from tickfan.transports.admission import Admission
 
 log = structlog.get_logger("tickfan.websocket")
@@ -33,11 +37,21 @@ ANSWERS_MAX = 16
 """Answers that wait for a client to read them, before its next message is taken."""
 LOOK_S = 0.01
 
+THROTTLED_LOOK_S = 1.0
+"""How long a client that has used more than it may waits, before that is looked at again."""
+
+SETTINGS = {
+    budget.COMMANDS: "commands_per_s_max",
+    budget.CONNECTION_COST: "cost_ms_per_s_max",
+    budget.ADDRESS_COST: "cost_ms_per_address_per_s_max",
+}
+"""By the reason of a wait."""
+
 
 class Messages(Guest):
     """One client's messages."""
 
-    __slots__ = ("_is_busy", "_reader", "_task")
+    __slots__ = ("_budget", "_is_busy", "_pause", "_reader", "_task")
 
     def __init__(self, admission: Admission, name: str) -> None:
         super().__init__(admission, name)
@@ -46,6 +60,9 @@ class Messages(Guest):
         self._is_busy = False
         # A command that waits for this replica to catch up, or for its search.
         self._task: asyncio.Task[None] | None = None
+        self._budget = Budget()
+        # While a message waits until what was used is paid.
+        self._pause: asyncio.TimerHandle | None = None
 
     def answer(self, kind: int, data: bytes) -> None:
         """Do what a message asks for. ``kind`` is that of its frames."""
@@ -68,9 +85,17 @@ class Messages(Guest):
         """As the base; what waits is not done any more, but the client's goodbye is read."""
         super().leave(reason)
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
+        pause, self._pause = self._pause, None
+        waits = task or pause
+        if waits is not None:
+            waits.cancel()
             self._read_later()
+
+    def charge(self, cost_s: float) -> None:
+        """As the base; the connection pays, too."""
+        super().charge(cost_s)
+        admission = self.admission
+        self._budget.charge(admission.limits.allowance, admission.clock.time(), 0, cost_s)
 
     def _read_later(self) -> None:
         """Each message is a job of the slices, or many that come at once hold the loop."""
@@ -81,15 +106,13 @@ class Messages(Guest):
         """Take one message that is here; the next one after it, and what it waits for."""
         if self.transport.is_closing():
             return
-        connection = self.connection
-        if connection is not None and connection.subscriber.events_waiting >= ANSWERS_MAX:
-            # No more answers than it reads; who reads none ends by its stall timeout.
-            self.admission.loop.call_later(LOOK_S, self._read_later)
+        if self.connection is not None and self._has_to_wait(self.connection):
             return
         try:
-            message = self._reader.next()
-            if message is not None:
-                self._take(*message)
+            with self.admission.charged(self.charge):
+                message = self._next()
+                if message is not None:
+                    self._take(*message)
         except WebSocketError as error:
             self._close(closing.BAD_REQUEST, error.code)
             return
@@ -105,6 +128,45 @@ class Messages(Guest):
         self._is_busy = False
         if not self.transport.is_reading() and not self.transport.is_closing():
             self.transport.resume_reading()
+
+    def _next(self) -> tuple[int, bytes] | None:
+        """The next message, whose frames are counted: control frames, and those without data."""
+        reader, admission = self._reader, self.admission
+        message = reader.next()
+        now = admission.clock.time()
+        self._budget.charge(admission.limits.allowance, now, reader.frames, 0)
+        return message
+
+    def _has_to_wait(self, connection: Connection) -> bool:
+        """Whether the next message has to come later; it is looked at again by a timer."""
+        if connection.subscriber.events_waiting >= ANSWERS_MAX:
+            # No more answers than it reads; who reads none ends by its stall timeout.
+            self.admission.loop.call_later(LOOK_S, self._read_later)
+            return True
+        return bool(len(self._reader)) and self._is_over(connection)
+
+    def _is_over(self, connection: Connection) -> bool:
+        """Whether the client has used more than it may, and so waits; or goes, if that lasts."""
+        self.settle()
+        admission = self.admission
+        now = admission.clock.time()
+        reason, wait_s = self._budget.wait(self._client, now)
+        if not wait_s:
+            self._pause = None
+            return False
+        wait_s = min(wait_s, THROTTLED_LOOK_S)
+        lasts_s = self._budget.lasts(now, now + wait_s)
+        if lasts_s > admission.limits.allowance.throttled_timeout_s:
+            connection.subscriber.end(closing.THROTTLED, bound=Bound(SETTINGS[reason]))
+            return True
+        # Bytes of it wait here: it is no client that is gone.
+        connection.heard_at = now + wait_s
+        admission.tally.throttled[reason] += self._pause is None
+        admission.tally.throttled_s[reason] += wait_s
+        if not lasts_s:
+            admission.refused.tell("commands wait", reason=reason, remote=connection.remote)
+        self._pause = admission.loop.call_later(wait_s, self._read_later)
+        return True
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == frames.CLOSE:

@@ -62,7 +62,10 @@ async def plan_of(admission: Admission, web_request: web.Request) -> Plan:
     )
     request.places()
     check_count(request, channels_max)
-    return admission.subscriptions.plan(request, web_request[IDENTITY])
+    remote = admission.remote_of(web_request)
+    with admission.charged(partial(admission.addresses.charge, remote)):
+        subscriptions = admission.subscriptions
+        return subscriptions.fit(subscriptions.plan(request, web_request[IDENTITY]))
 
 
 def instead(
@@ -206,8 +209,9 @@ class Stream(Guest):
         with admission.counted():
             if refused := await admission.wait_for(plan.places()):
                 return refused
-            prepared = admission.subscriptions.prepare(plan, self._format)
-            await admission.ready(prepared, transport)
+            with admission.charged(self.charge):
+                prepared = admission.subscriptions.prepare(plan, self._format)
+            await admission.ready(prepared, transport, self.charge)
         if transport.is_closing():  # and not all was found
             return closing.LOST
         # A job of the slices, or a hundred that come at once hold the loop.
@@ -232,7 +236,8 @@ class Stream(Guest):
                 remote=remote,
             )
             answer = Answer(retry_ms=admission.retry_ms(), connection=self.connection.id)
-            admission.subscriptions.subscribe(self.connection, plan, prepared, answer)
+            with admission.charged(self.charge):
+                admission.subscriptions.subscribe(self.connection, plan, prepared, answer)
         except Exception:
             log.exception("a stream failed", transport=self.name, **self.account())
             self.goodbye(closing.INTERNAL)

@@ -28,6 +28,7 @@ from tickfan.parts import build_limiter
 from tickfan.session.draining import Draining
 from tickfan.session.grants import Planner
 from tickfan.transports.admission import Admission, Limits
+from tickfan.transports.budget import Allowance
 from tickfan.transports.remotes import Remotes
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 LIMITS = Limits(
     connections_max=100, message_bytes_max=16_384, notsent_lowat_bytes=16_384, retry_ms=2_000,
-    closing_timeout_s=2.0, snapshot=True, auth_timeout_s=10,
+    closing_timeout_s=2.0, snapshot=True, auth_timeout_s=10, allowance=Allowance(0, 0, 1),
 )  # fmt: skip
 
 
@@ -194,5 +195,7 @@ async def test_a_search_ends_with_its_client(looks: float, *, is_whole: bool) ->
     )  # fmt: skip
     plan = fanout.subscriptions.plan(asked("#"), ANYBODY)
     prepared = fanout.subscriptions.prepare(plan, fanout.format("sse"))
-    await admission.ready(prepared, Leaving(looks))
+    charged: list[float] = []
+    await admission.ready(prepared, Leaving(looks), charged.append)
     assert prepared.is_large is not is_whole
+    assert sum(charged) > 0

@@ -93,6 +93,7 @@ async def test_a_conversation_from_welcome_to_close(
     assert welcome["epoch"] == service.service.subscriptions.epoch
     assert welcome["limits"] == {
         "message_bytes_max": 16384, "updates_bytes_max": 32768, "channels_per_connection_max": 500,
+        "wildcards_per_connection_max": 100, "commands_per_s_max": 100,
     }  # fmt: skip
     assert [event["event"] for event in opening] == ["subscribed", "update", "snapshot_end"]
     assert (opening[0]["id"], opening[-1]["id"]) == (7, 7)

@@ -16,7 +16,9 @@ from tickfan.core.feeds import Feeds
 from tickfan.core.pattern import Pattern
 from tickfan.session.grants import Planner, Request, Rules, parse_request
 
-RULES = Rules(intervals_ms=(50, 100, 1000), channels_per_connection_max=3)
+RULES = Rules(
+    intervals_ms=(50, 100, 1000), channels_per_connection_max=3, wildcards_per_connection_max=1
+)
 PLANNER = Planner(Feeds(FEEDS), RULES)
 
 
@@ -86,7 +88,7 @@ def test_the_limit_counts_what_is_held() -> None:
     assert [(one.code, one.item) for one in result.refusals] == [("too_many_channels", "trades.d")]
 
 
-TEXTS = ("trades.a", "trades.b", "quotes.a", "#", "nobody", "no.body", "a..b", "trades.")
+TEXTS = ("trades.a", "trades.b", "quotes.a", "#", "book.#", "nobody", "no.body", "a..b", "trades.")
 
 
 def one_by_one(texts: list[str], held: set[str]) -> tuple[list[str], list[tuple[str, str | None]]]:
@@ -101,8 +103,11 @@ def one_by_one(texts: list[str], held: set[str]) -> tuple[list[str], list[tuple[
             refused.append((refusal.code, refusal.item))
             continue
         is_new = text not in held
+        wild = sum("#" in each for each in {*held, *granted})
         if is_new and count >= RULES.channels_per_connection_max:
             refused.append(("too_many_channels", text))
+        elif is_new and "#" in text and wild >= RULES.wildcards_per_connection_max:
+            refused.append(("too_many_wildcards", text))
         elif not PLANNER.plan(asked(text), ANYBODY).granted:
             refused.append(("no_feed", text))
         else:
@@ -115,7 +120,7 @@ wishes = st.lists(st.sampled_from(TEXTS), min_size=1)
 
 
 @LAW
-@given(wishes, st.sets(st.sampled_from(TEXTS[:4]), max_size=3))
+@given(wishes, st.sets(st.sampled_from(TEXTS[:5]), max_size=3))
 def test_a_plan_that_is_fitted_is_as_one_made_for_the_connection(
     texts: list[str], held: set[str]
 ) -> None:
@@ -151,3 +156,16 @@ def test_those_who_ask_for_the_same_share_what_they_are_granted() -> None:
     assert one[pattern] is other[pattern]
     [grant] = PLANNER.plan(asked("quotes.a", interval_ms=2000), ANYBODY).granted[pattern]
     assert grant.interval_ms == 1000
+
+
+def test_wildcards_have_a_limit_of_their_own() -> None:
+    """Those that are held count; one that is asked for again does not, nor one that nobody has."""
+    whole = PLANNER.plan(asked("trades.*", "weather.*", "trades.a", "book.#"), ANYBODY)
+    plan = PLANNER.fit(whole, ())
+    assert [*plan.granted] == ["trades.*", "trades.a"]
+    codes = [("no_feed", "weather.*"), ("too_many_wildcards", "book.#")]
+    assert [(one.code, one.item) for one in plan.refusals] == codes
+    again = PLANNER.fit(whole, [Pattern("trades.*"), Pattern("quotes.a")])
+    assert [*again.granted] == ["trades.*", "trades.a"]
+    other = PLANNER.fit(whole, [Pattern("quotes.#")])
+    assert [*other.granted] == ["trades.a"]

@@ -19,6 +19,7 @@ class Table(Addresses):
         shares = Shares(
             sockets_max=100, sockets_per_address_max=3, streams_per_address_max=2,
             requests_per_address_per_s_max=1, handshakes_per_s_max=1,
+            cost_ms_per_address_per_s_max=500,
         )._replace(**limits)  # fmt: skip
         self.now = 1000.0
         super().__init__(shares, lambda peer: peer == PROXY, lambda: self.now)
@@ -163,3 +164,38 @@ def test_no_more_pass_than_the_rate_and_the_burst(per_s: int, steps: list[float]
             now += wait_s + 1e-6
             assert bucket.take(now, per_s) == 0.0
         assert passed <= (now - 50.0 + BURST_S) * per_s + 1
+
+
+def test_what_an_address_has_cost_it_owes() -> None:
+    """Charged afterwards, to its streams and its requests alike; a proxy pays nothing."""
+    table = Table()
+    stream = table.open_stream("10.0.0.1")
+    stream.charge(1.0)
+    table.charge("10.0.0.1", 1.5)
+    assert table.owes("10.0.0.1") == 0
+    table.charge("10.0.0.1", 1.0)
+    assert (table.owes("10.0.0.1"), stream.owes()) == (2.0, 2.0)
+    table.charge(PROXY, 100.0)
+    table.open_stream(PROXY).charge(100.0)
+    assert (table.owes(PROXY), table.owes("10.0.0.2")) == (0, 0)
+    table.now += 2
+    assert table.owes("10.0.0.1") == 0
+
+
+def test_an_address_is_remembered_until_it_has_paid() -> None:
+    """Whoever leaves and comes back owes the same."""
+    table = Table()
+    table.charge("10.0.0.1", 10.0)
+    table.close_stream(table.open_stream("10.0.0.1"))
+    assert table.owes("10.0.0.1") == 15
+    table.now += 20
+    table.close_stream(table.open_stream("10.0.0.1"))
+    assert len(table) == 0
+
+
+def test_without_a_limit_of_cost_nobody_owes() -> None:
+    """0 is none."""
+    table = Table(cost_ms_per_address_per_s_max=0)
+    table.open_stream("10.0.0.1").charge(100.0)
+    table.charge("10.0.0.2", 100.0)
+    assert (table.owes("10.0.0.1"), table.owes("10.0.0.2"), len(table)) == (0, 0, 1)
