@@ -23,6 +23,7 @@ from tickfan.api.admin.guard import audited, guarded
 from tickfan.api.compression import compressed
 from tickfan.api.context import CONTEXT, Context
 from tickfan.api.prometheus import registry
+from tickfan.api.publish import publish
 from tickfan.api.routes import admin_routes, public_routes
 from tickfan.clock import Clock
 from tickfan.config.settings import REVOCATIONS
@@ -280,7 +281,7 @@ class Service:
                 *self._middlewares("public"),
                 few_a_turn(perf_counter),
                 # By address, before a token is checked, which costs a signature.
-                paced(self.admission, AWAY),
+                paced(self.admission, AWAY, publish),
                 # A browser that asks first sends no token.
                 self.origins.preflight,
                 identified(self.gate, streams=(sse, ndjson, websocket)),

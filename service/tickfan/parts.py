@@ -137,6 +137,7 @@ def build_limiter(settings: Settings, remotes: Remotes, tally: Tally, clock: Clo
         http.requests_per_address_per_s_max,
         http.handshakes_per_s_max,
         http.cost_ms_per_address_per_s_max,
+        settings.publish.updates_per_address_per_s_max,
     )
     addresses = Addresses(shares, remotes.trusts, clock.time)
     return Limiter(addresses, Refused(clock.time), tally)

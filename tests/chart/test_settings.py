@@ -63,7 +63,7 @@ def test_the_schema_closes_every_map() -> None:
         ("config.stream.heartbeats_s=3", "config.stream: Additional property heartbeats_s"),
         ("config.streams.heartbeat_s=3", "config: Additional property streams"),
         ("config.broker.url=amqp://a:b@c", "config.broker: Additional property url"),
-        ("config.publish.token=abc", "config: Additional property publish"),
+        ("config.publish.token=abc", "config.publish: Additional property token"),
         ("broker.url=amqp://a:b@c", "broker: Additional property url"),
         ("replicas=two", "replicas: Invalid type. Expected: integer"),
         ("replicas=0", "replicas: Must be greater than or equal to 1"),

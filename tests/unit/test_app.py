@@ -99,6 +99,7 @@ async def test_each_limit_of_a_connection_arrives() -> None:
         "STREAM__CONNECTIONS_PER_ADDRESS_MAX": "22", "HTTP__REQUESTS_PER_ADDRESS_PER_S_MAX": "23",
         "HTTP__HANDSHAKES_PER_S_MAX": "24", "HTTP__COST_MS_PER_ADDRESS_PER_S_MAX": "25",
         "STREAM__WILDCARDS_PER_CONNECTION_MAX": "7", "STREAM__COMMANDS_PER_S_MAX": "26",
+        "PUBLISH__UPDATES_PER_ADDRESS_PER_S_MAX": "29",
         "STREAM__COST_MS_PER_S_MAX": "27", "STREAM__THROTTLED_TIMEOUT_S": "28",
     }  # fmt: skip
     service = Service(load(None, {f"TICKFAN_{name}": value for name, value in limits.items()}))
@@ -108,7 +109,7 @@ async def test_each_limit_of_a_connection_arrives() -> None:
         allowance=Allowance(26, 27, 28),
     )  # fmt: skip
     assert service.admission.rules == Rules((90, 10_000), 8, 7)
-    assert service.limiter.addresses.shares == Shares(30_000, 21, 22, 23, 24, 25)
+    assert service.limiter.addresses.shares == Shares(30_000, 21, 22, 23, 24, 25, 29)
     assert service.pace.readers_max == 66
     assert service.pace.allowed() == 700_000 * BURST_S
 

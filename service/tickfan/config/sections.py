@@ -190,6 +190,7 @@ class PublishSettings(Section):
     """Publishing over HTTP."""
 
     token: Token = SecretStr("")
+    updates_per_address_per_s_max: Annotated[int, whole(0, 100_000, "updates a second")] = 0
 
 
 class MarketSettings(Section):

@@ -10,6 +10,7 @@ Must not know sockets, requests, or what is answered.
 from __future__ import annotations
 
 from collections import OrderedDict
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tickfan.transports.remotes import host_of
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 BURST_S = 5.0
 """As many as may come in so long may come at once: offices, pages, and all after a restart."""
+
+_requests, _published = attrgetter("requests"), attrgetter("published")
 
 IDLE_MAX = 16_384
 """Addresses with nothing open that are remembered for how often they asked."""
@@ -33,6 +36,7 @@ class Shares(NamedTuple):
     requests_per_address_per_s_max: int
     handshakes_per_s_max: int
     cost_ms_per_address_per_s_max: int
+    updates_per_address_per_s_max: int
 
 
 class Bucket:
@@ -67,7 +71,7 @@ class Bucket:
 class Address:
     """One address that has something open, or has asked of late."""
 
-    __slots__ = ("cost", "key", "requests", "sockets", "streams", "table")
+    __slots__ = ("cost", "key", "published", "requests", "sockets", "streams", "table")
 
     def __init__(self, table: Addresses, key: str) -> None:
         """``key`` is the address or its network; empty: it has no share."""
@@ -76,7 +80,13 @@ class Address:
         self.sockets = 0
         self.streams = 0
         self.requests = Bucket()
+        self.published = Bucket()
         self.cost = Bucket()
+
+    @property
+    def full_at(self) -> float:
+        """When all of its buckets are full again, in s."""
+        return max(self.requests.full_at, self.published.full_at, self.cost.full_at)
 
     def owes(self) -> float:
         """Seconds until it has paid what its clients have cost."""
@@ -153,10 +163,17 @@ class Addresses:
     def ask(self, remote: str) -> float:
         """Count a request: 0. Or it comes too soon: the seconds until its address may ask."""
         per_s = self.shares.requests_per_address_per_s_max
+        return self._take(remote, per_s, _requests)
+
+    def publish(self, remote: str) -> float:
+        """Count an update that is published over HTTP; as :meth:`ask`."""
+        return self._take(remote, self.shares.updates_per_address_per_s_max, _published)
+
+    def _take(self, remote: str, per_s: int, bucket: Callable[[Address], Bucket]) -> float:
         if not per_s or self._is_trusted(remote):
             return 0.0
         address = self.get(remote)
-        wait_s = address.requests.take(self.time(), per_s)
+        wait_s = bucket(address).take(self.time(), per_s)
         self._let_go(address)
         return wait_s
 
@@ -195,7 +212,6 @@ class Addresses:
         while idle:
             # The longest idle. Those behind it wait longer because of it, until it has paid.
             key, oldest = next(iter(idle.items()))
-            is_full = oldest.requests.full_at <= now and oldest.cost.full_at <= now
-            if not is_full and len(idle) <= IDLE_MAX:
+            if oldest.full_at > now and len(idle) <= IDLE_MAX:
                 break
             del idle[key], self._known[key]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -27,14 +28,35 @@ if TYPE_CHECKING:
 
     Teller = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-RATE_LIMITED = (
-    "this address asks more often than http.requests_per_address_per_s_max; wait, or keep a "
-    "stream instead of asking again and again"
-)
 
-COST_LIMITED = (
-    "what this address asks for takes more than http.cost_ms_per_address_per_s_max; wait, ask for "
-    "fewer channels at once, or keep a stream instead of asking again and again"
+class Limit(NamedTuple):
+    """A limit of an address: its setting, and what somebody is told who is over it."""
+
+    section: str
+    setting: str
+    message: str
+
+    def refusal(self) -> Refusal:
+        """What somebody is told who is over it."""
+        return Refusal("rate_limited", self.message.format(f"{self.section}.{self.setting}"))
+
+
+REQUESTS = Limit(
+    "http",
+    "requests_per_address_per_s_max",
+    "this address asks more often than {}; wait, or keep a stream instead of asking again and "
+    "again",
+)
+COST = Limit(
+    "http",
+    "cost_ms_per_address_per_s_max",
+    "what this address asks for takes more than {}; wait, ask for fewer channels at once, or keep "
+    "a stream instead of asking again and again",
+)
+UPDATES = Limit(
+    "publish",
+    "updates_per_address_per_s_max",
+    "this address publishes more often than {}; wait, or publish over AMQP",
 )
 
 
@@ -48,11 +70,11 @@ class Payer(Protocol):
 PAYER: web.RequestKey[Payer] = web.RequestKey("payer", Payer)
 
 
-def paced(admission: Admission, away: Mapping[Any, Teller]) -> Middleware:
+def paced(admission: Admission, away: Mapping[Any, Teller], publish: Handler) -> Middleware:
     """Turn away who asks too often, before the body is read.
 
     ``away`` holds the handlers of streams, each with what tells a client of it that it
-    is throttled. Other requests get 429.
+    is throttled. Other requests get 429. ``publish`` is the handler that publishes an update.
     """
     addresses = admission.addresses
 
@@ -60,15 +82,18 @@ def paced(admission: Admission, away: Mapping[Any, Teller]) -> Middleware:
     async def pace(request: web.Request, handler: Handler) -> web.StreamResponse:
         remote = admission.remote_of(request)
         tell = away.get(request.match_info.handler)
-        wait_s, owed_s = addresses.ask(remote), addresses.owes(remote)
-        if owed_s:
+        waits = [(addresses.ask(remote), REQUESTS), (addresses.owes(remote), COST)]
+        if waits[1][0]:
             admission.tally.throttled[ADDRESS_COST] += 1
+        if request.match_info.handler is publish:
+            waits.append((addresses.publish(remote), UPDATES))
+        wait_s, limit = max(waits, key=itemgetter(0))
         if tell is None:
-            if wait_s or owed_s:
-                return _later(admission, remote, wait_s, owed_s)
+            if wait_s:
+                return _later(admission, remote, wait_s, limit)
             request[PAYER] = partial(addresses.charge, remote)
             return await handler(request)
-        if wait_s or owed_s or addresses.has_streams(remote):
+        if wait_s or addresses.has_streams(remote):
             return await tell(request)
         if addresses.begin_stream():
             # Another replica may have begun fewer.
@@ -80,15 +105,9 @@ def paced(admission: Admission, away: Mapping[Any, Teller]) -> Middleware:
     return pace
 
 
-def _later(admission: Admission, remote: str, wait_s: float, owed_s: float) -> web.Response:
-    shares = admission.addresses.shares
-    limit = (
-        {"requests_per_address_per_s_max": shares.requests_per_address_per_s_max}
-        if wait_s
-        else {"cost_ms_per_address_per_s_max": shares.cost_ms_per_address_per_s_max}
-    )
-    admission.refused.tell("request refused", reason="rate_limited", remote=remote, **limit)
-    message = RATE_LIMITED if wait_s else COST_LIMITED
-    response = error_response([Refusal("rate_limited", message)])
-    response.headers["Retry-After"] = str(math.ceil(max(wait_s, owed_s)))
+def _later(admission: Admission, remote: str, wait_s: float, limit: Limit) -> web.Response:
+    per_s = {limit.setting: getattr(admission.addresses.shares, limit.setting)}
+    admission.refused.tell("request refused", reason="rate_limited", remote=remote, **per_s)
+    response = error_response([limit.refusal()])
+    response.headers["Retry-After"] = str(math.ceil(wait_s))
     return response

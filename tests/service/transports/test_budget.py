@@ -18,6 +18,7 @@ from tests.service.transports.opened import KINDS, handshake, open_stream
 from tests.support.raw import CLOSE, PING, PONG, TEXT, connect, upgrade
 from tickfan.core.closing import THROTTLED
 from tickfan.parts import Parts
+from tickfan.transports.addresses import BURST_S
 from tickfan.transports.admission import Admission
 from tickfan.transports.budget import ADDRESS_COST, COMMANDS, CONNECTION_COST
 
@@ -278,3 +279,24 @@ async def test_a_socket_that_asks_for_nothing_goes(make_live: MakeLive) -> None:
         await asking.say(op="ping", id="still")
         assert (await asking.read_until("pong"))[-1]["id"] == "still"
     assert live.service.tally.closes["ws.json", "throttled"] == 1
+
+
+async def test_who_publishes_too_often_is_told_to_wait(make_live: MakeLive) -> None:
+    """No more than a burst is published; whoever only asks is not touched."""
+    live = await make_live(PUBLISH__UPDATES_PER_ADDRESS_PER_S_MAX="1")
+    url = live.url("/v1/channels/trades.A")
+    async with healthy(live) as stream:
+        for number in range(1000):
+            async with live.session.post(url, json=number) as answer:
+                if answer.status == 429:
+                    message = (await answer.json())["error"]["message"]
+                    break
+                assert answer.status == 201
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert number >= BURST_S
+        assert "publish.updates_per_address_per_s_max" in message
+        assert [each["data"] for each in await stream.updates(number)] == list(range(number))
+        async with live.session.get(url) as answer:
+            assert answer.status == 200
+    assert live.service.tally.refusals["rate_limited"] == 1
+    assert live.service.tally.published["trades"] == number

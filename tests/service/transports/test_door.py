@@ -243,7 +243,7 @@ async def test_no_file_is_said_once_and_waits(served: ServiceProcess, sockets: S
 async def test_few_are_taken_in_a_turn_of_the_loop() -> None:
     """However many wait: what else is due has its turn between them, and no file is taken."""
     loop = asyncio.get_running_loop()
-    shares = Shares(1000, 0, 0, 0, 0, 0)
+    shares = Shares(1000, 0, 0, 0, 0, 0, 0)
     addresses = Addresses(shares, lambda _: False, loop.time)
     limiter = Limiter(addresses, Refused(loop.time), Tally())
     runner = Runner(web.Application(), header_timeout_s=DEADLINE_S, access_log=None)

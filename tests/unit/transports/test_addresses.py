@@ -19,7 +19,7 @@ class Table(Addresses):
         shares = Shares(
             sockets_max=100, sockets_per_address_max=3, streams_per_address_max=2,
             requests_per_address_per_s_max=1, handshakes_per_s_max=1,
-            cost_ms_per_address_per_s_max=500,
+            cost_ms_per_address_per_s_max=500, updates_per_address_per_s_max=1,
         )._replace(**limits)  # fmt: skip
         self.now = 1000.0
         super().__init__(shares, lambda peer: peer == PROXY, lambda: self.now)
@@ -199,3 +199,13 @@ def test_without_a_limit_of_cost_nobody_owes() -> None:
     table.open_stream("10.0.0.1").charge(100.0)
     table.charge("10.0.0.2", 100.0)
     assert (table.owes("10.0.0.1"), table.owes("10.0.0.2"), len(table)) == (0, 0, 1)
+
+
+def test_updates_are_counted_apart_from_requests() -> None:
+    """What an address has published too often does not keep it from asking."""
+    table = Table(requests_per_address_per_s_max=0)
+    assert [table.publish("10.0.0.1") for _ in range(6)] == [0.0] * 5 + [1.0]
+    assert (table.ask("10.0.0.1"), table.publish("10.0.0.2"), table.publish(PROXY)) == (0, 0, 0)
+    assert len(table) == 2
+    table.now += 6
+    assert table.publish("10.0.0.1") == 0

@@ -43,7 +43,7 @@ def test_a_cost_is_charged_afterwards() -> None:
 
 def test_an_address_pays_for_all_its_clients() -> None:
     """Another connection of it waits, too."""
-    addresses = Addresses(Shares(9, 9, 9, 9, 9, 500), lambda _: False, lambda: NOW)
+    addresses = Addresses(Shares(9, 9, 9, 9, 9, 500, 9), lambda _: False, lambda: NOW)
     client = addresses.open_stream("10.0.0.1")
     client.charge(5.0)
     assert Budget().wait(client, NOW) == (ADDRESS_COST, 5.0)
