@@ -88,6 +88,12 @@ class Connection:
             return 0, self.subscriber.pipe.get_write_buffer_size()
         return backlog.waiting
 
+    @property
+    def unread(self) -> int:
+        """How many channels of its snapshots wait to be written."""
+        backlog = self.subscriber.backlog
+        return 0 if backlog is None else backlog.openings.marks
+
     def is_due(self) -> Callable[[Channel], bool]:
         """Whether a channel, of those that exist now, is one that it gets."""
         sets = [audience.channels for audience in self.conflated.values()]

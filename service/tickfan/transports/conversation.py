@@ -6,6 +6,7 @@ one serves all). Must not know the handshake, nor what a subscription does.
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import structlog
 from tickfan.access.tokens import UnknownKey
 from tickfan.core import closing
 from tickfan.core.errors import Refusal
+from tickfan.fanout.finding import LOOKS_AT_ONCE
 from tickfan.session.grants import parse_request
 from tickfan.session.subscribe import Answer
 from tickfan.transports import commands, frames
@@ -24,7 +26,6 @@ from tickfan.wire.formats import JSON_V1, MSGPACK_V1
 from tickfan.wire.framing import PING_FRAME
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
     from tickfan.access.identity import Identity
@@ -47,6 +48,9 @@ _WRONG_FRAME = {
     frames.BINARY: f"{MSGPACK_V1} takes binary frames; to send JSON ask for the "
     f"subprotocol {JSON_V1}",
 }
+
+UNREAD_LOOK_S = 0.1
+"""How often it is looked whether a client has read its large snapshot."""
 
 ERRORS_MAX = 32
 """Channels of one command that are refused by name; of the others the number is told."""
@@ -254,7 +258,7 @@ class Conversation(Messages):
         self, prepared: Prepared, places: Places, do: Do, command_id: CommandId
     ) -> None:
         """Do a command now, or when what it needs is here: those behind it wait, too."""
-        if places is None and not prepared.is_large:
+        if places is None and not prepared.is_large and not self._has_much_to_read():
             do()
         else:
             self._task = self.admission.loop.create_task(
@@ -270,6 +274,8 @@ class Conversation(Messages):
                 refused = await self.admission.wait_for(places)
                 if refused is None:
                     await self.admission.ready(prepared, self.transport, self.charge)
+                while self._has_much_to_read():  # noqa: ASYNC110 - its backlog knows no event
+                    await asyncio.sleep(UNREAD_LOOK_S)
             finally:
                 self._task = None
             if self.connection is not None and refused is not None:
@@ -283,6 +289,11 @@ class Conversation(Messages):
             log.exception("a conversation failed", **self.account())
             self.goodbye(closing.INTERNAL)
         self._read()
+
+    def _has_much_to_read(self) -> bool:
+        """Whether a large snapshot waits for the client: to join another to it takes long."""
+        connection = self.connection
+        return connection is not None and connection.unread > LOOKS_AT_ONCE
 
     def _grant(self, plan: Plan, prepared: Prepared, command_id: CommandId) -> None:
         connection = self.connection

@@ -605,3 +605,32 @@ async def test_bursts_fit_a_client_that_takes_32_kib(service: Live, subprotocol:
         while snapshots < 600:
             message = read(await client.recv())
             snapshots += len(message.get("u", ())) * message.get("snapshot", 0)
+
+
+async def test_a_large_snapshot_is_read_before_more_is_asked_for(service: Live) -> None:
+    """To join another one to it would hold the loop; who reads gets both, one after the other."""
+    names = [f"quotes.{number}" for number in range(4 * LOOKS_AT_ONCE)]
+    await service.publish_all(names)
+    async with connect(service, upgrade(), receive_bytes=2048) as wire:
+        await handshake(wire)
+        for number in range(4):
+            command = {"op": "subscribe", "channels": ["quotes.#"], "id": number}
+            wire.send_frame(TEXT, orjson.dumps(command))
+        wire.send_frame(TEXT, b'{"op":"unsubscribe","channels":["quotes.#"],"id":4}')
+        [connection] = service.service.connections
+        await until(lambda: connection.unread > LOOKS_AT_ONCE, "the first snapshot waits")
+        backlog = connection.subscriber.backlog
+        assert backlog is not None
+        assert len(backlog.openings) == 1
+        told: list[int] = []
+        channels = [0] * 4
+        while len(told) < 5:
+            message = orjson.loads((await wire.frame()).body)
+            if message["t"] in ("subscribed", "unsubscribed"):
+                told.append(message["id"])
+            elif message["t"] == "updates":
+                channels[told[-1]] += len(message["u"])
+    assert told == [0, 1, 2, 3, 4]
+    # Until it is unsubscribed each has all; the last one is unsubscribed when little is left.
+    assert channels[:3] == [len(names)] * 3
+    assert len(names) - LOOKS_AT_ONCE <= channels[3] <= len(names)

@@ -23,7 +23,7 @@ from tickfan.config.sections import INTERVAL_MS_MAX, INTERVALS_MAX, NETWORKS_MAX
 from tickfan.config.settings import REVOCATIONS_BYTES
 from tickfan.core import closing, cursor, feed, pattern, scope, update
 from tickfan.core.errors import POISON_REASONS, REFUSAL_CODES
-from tickfan.fanout import backlog, openings
+from tickfan.fanout import backlog, finding, openings
 from tickfan.ingest import SOURCES_MAX
 from tickfan.session import audit, laggards
 from tickfan.transports import (
@@ -122,6 +122,7 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("`id` of a WebSocket", commands.ID_CHARS_MAX),
         ("frames of one", frames.PIECES_MAX),
         ("answers that wait", messages.ANSWERS_MAX),
+        ("channels of a WebSocket client", finding.LOOKS_AT_ONCE),
         ("errors of one command", conversation.ERRORS_MAX),
         ("events (", backlog.CONTROLS_MAX),
         ("subscriptions of a slow", openings.OPENINGS_MAX),
