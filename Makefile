@@ -25,7 +25,7 @@ UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-v
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check architecture layouts bench fuzz soak loadtest-k6 loadtest-locust lock clean
+.PHONY: help setup run test check architecture layouts bench fuzz soak hostile loadtest-k6 loadtest-locust lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -62,6 +62,9 @@ fuzz: $(DEV) ## give every decoder nearly good input for two minutes (ARGS="--se
 
 soak: $(DEV) ## break it for minutes: 1,000,000 messages, 200 faults (ARGS="--messages 100000 --faults 20")
 	@$(BIN)/python -m loadtest.soak $(ARGS)
+
+hostile: $(DEV) ## attack it for half a minute beside 200 healthy clients (ARGS="--seconds 10")
+	@$(BIN)/python -m loadtest.hostile $(ARGS)
 
 loadtest-k6: $(LOADTEST_VENV) $(LOADTEST_K6) ## WebSocket clients with limits, against TICKFAN_LOAD_HOST (loadtest/README.md)
 	@loadtest/k6/run $(ARGS)

@@ -5,6 +5,7 @@ Must not know who counts.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ async def stats(request: web.Request) -> web.Response:
         "by_format": Counter(c.subscriber.format.name for c in context.connections),
         "audiences": len(context.directory),
         "parked": len(context.pump),
+        "tasks": len(asyncio.all_tasks()),
         "feeds": {
             feed.name: {
                 "upstream": feed.upstream.value,
