@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SOURCE = f'job="{JOB}", namespace="{NAMESPACE}", pod="a"'
 
 TOKEN = "published-by-this-test"
-RARE = re.compile("tickfan_answers|sockets_refused|jwks|from_future")
+RARE = re.compile("tickfan_answers|sockets_refused|jwks|from_future|throttled|audit_lost|revo|tls")
 """What only an attack, an issuer or a wrong clock brings."""
 MINUTES = 90
 """How long the stories below last; the alert must be firing at the end."""
@@ -71,6 +71,8 @@ STORIES = {
     "TickfanNotResumed": {
         "tickfan_unrecovered_total|feed=trades,reason=history_lost": "0x80 0+3x10"
     },
+    "TickfanTokensRefused": {"tickfan_refusals_total|code=bad_token": "0x60 0+100x30"},
+    "TickfanAuditLost": {"tickfan_audit_lost_total": "0x85 1x5"},
     "TickfanKeysOld": {"tickfan_jwks_age_seconds|issuer=me": "100x20 0+60x70"},
     "TickfanInternalErrors": {"tickfan_closes_total|format=sse,reason=internal": "0x85 1x5"},
     "TickfanClientsBehind": {
@@ -121,6 +123,8 @@ NAMES = {
     "TickfanReset": "pod=a,feed=trades,reason=truncated",
     "TickfanGaps": "pod=a,feed=trades",
     "TickfanNotResumed": "feed=trades,reason=history_lost",
+    "TickfanTokensRefused": "code=bad_token",
+    "TickfanAuditLost": "pod=a",
     "TickfanKeysOld": "issuer=me",
     "TickfanInternalErrors": "pod=a",
     "TickfanClientsBehind": "pod=a",

@@ -272,10 +272,11 @@ class Conversation(Messages):
         try:
             try:
                 refused = await self.admission.wait_for(places)
-                if refused is None:
-                    await self.admission.ready(prepared, self.transport, self.charge)
+                # Before the search: what that finds is as large as what is read meanwhile.
                 while self._has_much_to_read():  # noqa: ASYNC110 - its backlog knows no event
                     await asyncio.sleep(UNREAD_LOOK_S)
+                if refused is None:
+                    await self.admission.ready(prepared, self.transport, self.charge)
             finally:
                 self._task = None
             if self.connection is not None and refused is not None:
