@@ -145,6 +145,7 @@ class Service:
         self.keepalive = Keepalive(
             loop, self.connections, clock,
             Times(stream.heartbeat_s, stream.ping_s, stream.pong_timeout_s),
+            stream.bytes_per_connection_max,
         )  # fmt: skip
         self.pulse = Pulse(loop, tally.loop_lag)
         self.tls = tls_of(http, slices.add, tally.handshakes)

@@ -188,6 +188,9 @@ class FakePipe:
         self.waiting += data
         self.peak = max(self.peak, len(self.waiting))
 
+    def received_bytes(self) -> int:
+        return len(self.received)
+
     def get_write_buffer_size(self) -> int:
         if self.mode == "broken":
             raise ConnectionResetError

@@ -128,6 +128,7 @@ class StreamSettings(Section):
     cost_ms_per_s_max: Annotated[int, whole(0, 1000, "milliseconds a second")] = 200
     throttled_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 30
     first_command_timeout_s: Annotated[float, real(1, 3600, "seconds")] = 60
+    bytes_per_connection_max: Annotated[int, whole(0, 2**50, "bytes")] = 0
     max_connection_age_s: Annotated[float, real(0, 604_800, "seconds")] = 0
     replays_max: Annotated[int, whole(1, 100_000, "replays")] = 100
     replay_bytes_per_s: Annotated[int, whole(65_536, 2**34, "bytes")] = 67_108_864

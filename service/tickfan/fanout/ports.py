@@ -32,6 +32,9 @@ class Pipe(Protocol):
     def get_write_buffer_size(self) -> int:
         """Bytes handed over that the kernel has not taken."""
 
+    def received_bytes(self) -> int:
+        """Bytes that the client's machine has acknowledged."""
+
 
 class Lossless(Protocol):
     """What a subscriber needs of its lossless audience."""

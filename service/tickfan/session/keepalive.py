@@ -44,11 +44,14 @@ class Keepalive:
         connections: Connections,
         clock: Clock,
         times: Times,
+        bytes_max: int = 0,
     ) -> None:
+        """``bytes_max``: so many may one connection be sent; 0: there is no limit."""
         self._loop = loop
         self._clock = clock
         self._connections = connections
         self._times = times
+        self._bytes_max = bytes_max
         self._laggards = Laggards()
         self._timer: asyncio.TimerHandle | None = None
         # One encoding for all that are due the same heartbeat in one beat.
@@ -74,6 +77,10 @@ class Keepalive:
         now = self._clock.time()
         if now >= connection.leaves_at:
             subscriber.end(connection.leaves_as)
+            return
+        # By the kernel's count, once a second: the path of an update counts nothing.
+        if self._bytes_max and subscriber.pipe.received_bytes() > self._bytes_max:
+            subscriber.end(closing.THROTTLED, bound=Bound("bytes_per_connection_max"))
             return
         self._laggards.look(connection, now)
         if connection.ping is not None:

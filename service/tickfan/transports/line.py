@@ -10,10 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+ACKED_AT = 120
+"""Where ``tcpi_bytes_acked``, 64 bits, is in what the kernel tells (linux/tcp.h)."""
 
 READ_BYTES = 64 * 1024
 """What is read at once of what a client sends."""
@@ -62,6 +66,18 @@ class Line(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         """Bytes that wait for the kernel to take them."""
         return 0 if self._rest is None else len(self._rest)
+
+    def received_bytes(self) -> int:
+        """Bytes that the client's machine has acknowledged, as the kernel counts them.
+
+        ``tcpi_bytes_acked`` of ``tcp(7)``, TCP_INFO. 0 if the connection is gone, or is none
+        of TCP.
+        """
+        try:
+            info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ACKED_AT + 8)
+        except OSError:
+            return 0
+        return int.from_bytes(info[ACKED_AT : ACKED_AT + 8], sys.byteorder)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """The ``socket``; nothing else is known."""

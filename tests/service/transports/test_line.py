@@ -202,6 +202,21 @@ def test_what_is_sent_is_with_the_kernel_at_once(run: Run) -> None:
     run(go())
 
 
+def test_what_the_client_has_received_is_counted(run: Run) -> None:
+    """By the kernel; of a line that is over nothing."""
+
+    async def go() -> None:
+        ends = await run.ends()
+        before = ends.line.received_bytes()
+        ends.line.write(b"x" * 1000)
+        await until(lambda: ends.line.received_bytes() >= before + 1000, "the acknowledgement")
+        ends.line.abort()
+        assert ends.line.received_bytes() == 0
+        await ends.over()
+
+    run(go())
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_is_lost_or_swapped_however_it_is_written(run: Run, seed: int) -> None:
     """Sends and writes in any order and size, to a client that reads at its own pace."""

@@ -12,8 +12,8 @@ from tickfan.session.keepalive import BEAT_S, Keepalive, Times
 TIMES = Times(heartbeat_s=15.0, ping_s=30.0, pong_timeout_s=10.0)
 
 
-def beating(fanout: Fanout) -> Keepalive:
-    keepalive = Keepalive(fanout.loop, fanout.connections, fanout.clock, TIMES)
+def beating(fanout: Fanout, bytes_max: int = 0) -> Keepalive:
+    keepalive = Keepalive(fanout.loop, fanout.connections, fanout.clock, TIMES, bytes_max)
     keepalive.start()
     return keepalive
 
@@ -221,3 +221,20 @@ async def test_one_timer_whoever_is_connected() -> None:
     assert all(len(client.named("heartbeat")) == 1 for client in clients)
     keepalive.stop()
     assert timers(fanout.loop) == 0
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@skips_time
+async def test_who_has_been_sent_too_much_comes_back_later(wire: str) -> None:
+    """With its cursor; who has been sent less goes on."""
+    fanout = Fanout()
+    keepalive = beating(fanout, bytes_max=20_000)
+    much, little = fanout.client(wire, "fast", "trades.a"), fanout.client(wire, "fast", "trades.b")
+    for _ in range(30):
+        fanout.publish("trades.a", "x" * 1000)
+        await fanout.settle(0.1)
+    await fanout.settle(2 * BEAT_S)
+    assert much.reason is closing.THROTTLED
+    assert bound_of(much).name == "bytes_per_connection_max"
+    assert little.reason is None
+    keepalive.stop()
