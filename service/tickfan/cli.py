@@ -316,6 +316,7 @@ def tail(  # noqa: PLR0913 - one for each option
     timeout: Annotated[
         float | None, typer.Option(min=0.1, help="Fail after this many seconds without an update.")
     ] = None,
+    token: kinds.BearerToken = None,
 ) -> None:
     """Print what a running service sends; at the end a sum of it goes to stderr.
 
@@ -325,7 +326,7 @@ def tail(  # noqa: PLR0913 - one for each option
     from tickfan.commands.tail import tail as command
 
     wish = Wish(
-        patterns, url, transport.value, interval_ms, not no_snapshot, count, as_json, timeout
+        patterns, url, transport.value, interval_ms, not no_snapshot, count, as_json, timeout, token
     )
     raise typer.Exit(command(wish))
 

@@ -88,7 +88,7 @@ def _authorize(request: web.Request, name: str, *, takes_publishers: bool) -> No
         raise Refusal(
             "publish_off",
             "publishing over HTTP is off: set publish.token (TICKFAN_PUBLISH__TOKEN), or give "
-            "the service a key of tokens (access.keys)",
+            "the service a key of tokens ([[keys]])",
         )
     elif not request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")[2]:
         raise Refusal("publish_unauthorized", "send the header Authorization: Bearer <token>")

@@ -76,3 +76,11 @@ Month = Annotated[str | None, typer.Option(help="Count this month: 2026-11.")]
 Since = Annotated[str | None, typer.Option("--from", help="Count from this date or time on.")]
 Until = Annotated[str | None, typer.Option("--to", help="Count until before this date or time.")]
 Zone = Annotated[str, typer.Option(help="The time zone of months and times.")]
+BearerToken = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TICKFAN_TOKEN",
+        show_envvar=True,
+        help="The token, if the service asks for one. In the variable nobody else sees it.",
+    ),
+]

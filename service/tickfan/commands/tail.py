@@ -37,7 +37,7 @@ class Wish:
     """What to show.
 
     ``count`` is the updates after which to end, ``timeout_s`` the seconds without one
-    after which to give up.
+    after which to give up. ``token`` says who asks.
     """
 
     patterns: Sequence[str]
@@ -48,6 +48,7 @@ class Wish:
     count: int | None = None
     as_json: bool = False
     timeout_s: float | None = None
+    token: str | None = None
 
 
 def tail(wish: Wish) -> int:
@@ -98,7 +99,10 @@ async def _tail(wish: Wish, show: Callable[[Update | Event], None]) -> None:
     left = wish.count
 
     def connect(cursor: str | None) -> Client:
-        return tickfan_client.connect(wish.url, transport=wish.transport, cursor=cursor)
+        headers = {} if wish.token is None else {"Authorization": f"Bearer {wish.token}"}
+        return tickfan_client.connect(
+            wish.url, transport=wish.transport, cursor=cursor, headers=headers
+        )
 
     def subscribe(client: Client) -> Awaitable[Event]:
         return client.subscribe(wish.patterns, interval_ms=wish.interval_ms, snapshot=wish.snapshot)

@@ -25,8 +25,9 @@ PREFIX = "TICKFAN_"
 DELIMITER = "__"
 LISTS = ("feeds", "keys")
 """The lists of tables: each comes whole, in one variable."""
-_TOOLS = ("TICKFAN_TEST_", "TICKFAN_LOAD_")
-"""How variables begin that are for the tests of this repository, and for its load tests."""
+_TOOLS = ("TICKFAN_TEST_", "TICKFAN_LOAD_", "TICKFAN_TOKEN")
+"""How variables begin that are for the tests of this repository, for its load tests, and for
+`tickfan tail`."""
 
 # Kubernetes puts the addresses of every Service of the namespace into each
 # container; a Service named "tickfan" makes TICKFAN_SERVICE_HOST,

@@ -19,9 +19,12 @@ from aiohttp.test_utils import TestServer
 import tickfan_client
 from loadtest.rig.waiting import until
 from tests.service.client.fakeservice import FakeService
+from tests.support.access import GUARDED, token
 
 if TYPE_CHECKING:
     from pytest_aiohttp.plugin import AiohttpClient
+
+    from tests.support.fixtures import MakeLive
 
 ENOUGH_S = 20
 ROOT = Path(__file__).parents[3]
@@ -275,3 +278,16 @@ async def test_a_quiet_market_is_said_to_be_quiet(service: FakeService, url: str
     assert "quotes.A" in out, "an update had come before"
     assert err.startswith("tickfan: no update of quotes.#, trades.A for 3 s: ")
     assert err.splitlines()[1].startswith("tickfan: 1 update of 1 channel, ")
+
+
+@pytest.mark.parametrize("transport", ["ws", "sse", "ndjson"])
+async def test_a_guarded_service_is_asked_with_a_token(make_live: MakeLive, transport: str) -> None:
+    """Without one it says what is missing, and nothing is tried again."""
+    live = await make_live(**GUARDED)
+    await live.publish("quotes.A", {"last": "1.50"})
+    wish = ("quotes.A", "--json", "--url", live.url("/"), "--count", "1", "--transport", transport)
+    status, out, err = await finish(await start(*wish, "--token", token(channels=["quotes.#"])))
+    assert (status, b'"1.50"' in out.encode()) == (0, True), err
+    status, _, err = await finish(await start(*wish))
+    assert status == 2
+    assert "refused: unauthorized: 'quotes.A' needs a token" in err

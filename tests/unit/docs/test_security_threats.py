@@ -43,7 +43,7 @@ def test_each_row_of_hostile_load_names_one() -> None:
 def test_the_token_of_the_first_try_is_one_that_the_service_takes() -> None:
     """The commands of the page, with a secret of ours."""
     [script] = re.findall(r"```bash\n(export TICKFAN_KEYS=.*?)```", PAGE, re.DOTALL)
-    keys, _serve, token, curl = script.strip().splitlines()
+    keys, _serve, token, curl, _tail = script.strip().splitlines()
     secret = "0123456789abcdef" * 4
     [written] = shlex.split(keys.removeprefix("export TICKFAN_KEYS=").replace(
         "$(openssl rand -hex 32)", secret))  # fmt: skip
