@@ -5,12 +5,13 @@ Must not know who may, nor how that is known.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tickfan.core.pattern import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 TOLD_MAX = 8
 """Patterns of a scope that a sentence names; of the others it tells the number."""
@@ -29,11 +30,15 @@ class Scope:
         """Raises :class:`~tickfan.core.errors.Refusal` for a text that is no pattern."""
         self.patterns = tuple(dict.fromkeys(map(Pattern, texts)))
         self._names = frozenset(pattern for pattern in self.patterns if not pattern.is_wild)
-        # With the words that a pattern must name to be included: most are told apart by them.
-        self._wild = tuple(
-            (frozenset(pattern.literals), pattern) for pattern in self.patterns if pattern.is_wild
-        )
-        self.is_all = any(set(pattern.words) == {"#"} for _, pattern in self._wild)
+        wild = [pattern for pattern in self.patterns if pattern.is_wild]
+        # Each under the one of its words that fewest of them have: what is asked for must have
+        # that word. Those without a word are under none.
+        counts = Counter(word for pattern in wild for word in set(pattern.literals))
+        self._wild: dict[str, list[Pattern]] = {}
+        for pattern in wild:
+            word = min(pattern.literals, key=counts.__getitem__, default="")
+            self._wild.setdefault(word, []).append(pattern)
+        self.is_all = any(set(pattern.words) == {"#"} for pattern in wild)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scope) and self.patterns == other.patterns
@@ -55,19 +60,22 @@ class Scope:
         if self.is_all or pattern in self._names:
             return True
         if not pattern.is_wild:
-            return any(allowed.matches(pattern.text) for _, allowed in self._wild)
-        return any(
-            literals.issubset(pattern.literals) and allowed.includes(pattern)
-            for literals, allowed in self._wild
-        )
+            return any(allowed.matches(pattern.text) for allowed in self._having(pattern.words))
+        return any(allowed.includes(pattern) for allowed in self._having(pattern.literals))
 
     def matches(self, name: str) -> bool:
         """Whether a channel of that name is allowed."""
         return (
             self.is_all
             or name in self._names
-            or any(allowed.matches(name) for _, allowed in self._wild)
+            or any(allowed.matches(name) for allowed in self._having(name.split(".")))
         )
+
+    def _having(self, words: Sequence[str]) -> Iterator[Pattern]:
+        """The patterns with wildcards that may include what has these words."""
+        by_word = self._wild
+        for word in ("", *dict.fromkeys(words)):
+            yield from by_word.get(word, ())
 
     def overlaps(self, pattern: Pattern) -> bool:
         """Whether some channel of a pattern is allowed."""
