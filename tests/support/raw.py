@@ -95,7 +95,16 @@ class Wire:
         """Reset the connection: no FIN, an RST."""
         sock = self._writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._writer.transport.abort()
+        abort(self._writer)
+
+
+def abort(writer: asyncio.StreamWriter) -> None:
+    """End a connection now, also one with TLS that is over already.
+
+    The transport of such a one has no protocol any more, and asyncio of Python 3.11.2 asks it.
+    """
+    with contextlib.suppress(AttributeError):
+        writer.transport.abort()
 
 
 @contextlib.asynccontextmanager
@@ -133,7 +142,7 @@ async def connect(
     finally:
         writer.close()
         if trust is not None:  # asyncio would wait for the other side's last word for 30 s
-            writer.transport.abort()
+            abort(writer)
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 

@@ -281,7 +281,7 @@ def _taken(request: web.Request) -> int:
     sock = transport.get_extra_info("socket")
     try:
         unsent = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
-    except (AttributeError, OSError):  # no socket, or it is closed
+    except (AttributeError, OSError, ValueError):  # no socket, or it is closed
         unsent = 0
     return written(request) - waiting - int(unsent)
 

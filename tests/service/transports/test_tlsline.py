@@ -63,6 +63,8 @@ class Ends:
 
     async def shake(self) -> ssl.SSLSocket:
         """The client's side after the handshake, which tells a cut from an end."""
+        # Debian's Python takes a cut for an end, unless it is told not to.
+        self.trust.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         client = self.client = self.trust.wrap_socket(
             self.raw, server_hostname="127.0.0.1", do_handshake_on_connect=False,
             suppress_ragged_eofs=False,
@@ -147,7 +149,7 @@ async def test_an_end_is_told_from_a_cut(ends: Ends, certificates: Certificates)
     other = Ends(certificates)
     client = await other.shake()
     other.line.abort()
-    with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
+    with pytest.raises((ssl.SSLError, ConnectionResetError)):
         await other.turns(lambda: client.recv(100))
     other.close()
     await until(lambda: other.protocol.lost)
