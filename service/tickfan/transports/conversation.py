@@ -49,6 +49,10 @@ _WRONG_FRAME = {
     f"subprotocol {JSON_V1}",
 }
 
+AUTH_COMMANDS = 100
+"""As so many commands counts an ``auth``: each is a check of a signature, and lines in the
+audit log with all that is held."""
+
 UNREAD_LOOK_S = 0.1
 """How often it is looked whether a client has read its large snapshot."""
 
@@ -193,6 +197,7 @@ class Conversation(Messages):
 
     def _authenticate(self, token: str, command_id: CommandId) -> None:
         """Go on as the bearer of another token, whose key may have to be looked for."""
+        self.charge_commands(AUTH_COMMANDS)
         try:
             identity = self.admission.gate.identify(token)
         except UnknownKey:

@@ -97,6 +97,11 @@ class Messages(Guest):
         admission = self.admission
         self._budget.charge(admission.limits.allowance, admission.clock.time(), 0, cost_s)
 
+    def charge_commands(self, number: int) -> None:
+        """Let the connection pay as for so many commands."""
+        admission = self.admission
+        self._budget.charge(admission.limits.allowance, admission.clock.time(), number, 0)
+
     def _read_later(self) -> None:
         """Each message is a job of the slices, or many that come at once hold the loop."""
         self._is_busy = True
@@ -156,7 +161,9 @@ class Messages(Guest):
             return False
         wait_s = min(wait_s, THROTTLED_LOOK_S)
         lasts_s = self._budget.lasts(now, now + wait_s)
-        if lasts_s > admission.limits.allowance.throttled_timeout_s:
+        # What an address owes may be others': a whole office waits, and nobody is cut for it.
+        is_own = reason != budget.ADDRESS_COST
+        if is_own and lasts_s > admission.limits.allowance.throttled_timeout_s:
             connection.subscriber.end(closing.THROTTLED, bound=Bound(SETTINGS[reason]))
             return True
         # Bytes of it wait here: it is no client that is gone.

@@ -121,6 +121,7 @@ def test_each_code_is_one_that_the_service_has() -> None:
         ("name of a channel", pattern.CHANNEL_CHARS_MAX),
         ("`id` of a WebSocket", commands.ID_CHARS_MAX),
         ("frames of one", frames.PIECES_MAX),
+        ("commands that one", conversation.AUTH_COMMANDS),
         ("answers that wait", messages.ANSWERS_MAX),
         ("channels of a WebSocket client", finding.LOOKS_AT_ONCE),
         ("errors of one command", conversation.ERRORS_MAX),
