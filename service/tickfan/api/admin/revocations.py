@@ -43,8 +43,8 @@ async def revoke(request: web.Request) -> web.Response:
 
     check_encoding(request)
     found = revocations_of(await request.read(), admin.clock.wall_ms())
-    request[NOTES]["revocations"] = [each._asdict() for each in found]
     known = shared.known
+    request[NOTES]["revocations"] = [_shown(each, known) for each in found]
     for revocation in found:
         if known.is_over(revocation):
             raise Refusal(

@@ -127,7 +127,7 @@ async def test_each_call_is_a_line_of_the_audit(make_live: MakeLive) -> None:
     ]  # fmt: skip
     assert {line["remote"] for line in lines} == {"127.0.0.1"}
     [revocation] = lines[1]["revocations"]
-    assert (revocation["token_id"], lines[1]["count"]) == ("x", 0)
+    assert (revocation["jti"], lines[1]["count"]) == ("x", 0)
     assert lines[2]["filters"] == {"subject": "al", "limit": "3"}
     assert lines[2]["count"] == 0
     assert TOKEN not in str(lines)
