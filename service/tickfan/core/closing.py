@@ -41,9 +41,11 @@ THROTTLED = Reason(
     "throttled", 4010,
     "the client or its address is over a share or a rate that passes; come back later",
 )  # fmt: skip
-BAD_TOKEN = Reason("bad_token", 4500, "the token is not valid here")
+BAD_TOKEN = Reason("bad_token", 4500, "the token is not valid here, or none came in time")
 BAD_REQUEST = Reason("bad_request", 4501, "the request cannot be understood")
-FORBIDDEN = Reason("forbidden", 4502, "the token does not allow this")
+FORBIDDEN = Reason(
+    "forbidden", 4502, "the token was revoked, or an operator has ended this connection"
+)
 LIMIT = Reason("limit", 4503, "the client is over one of its limits")
 DONE = Reason("done", 4504, "the stream has reached the end that was asked for")
 

@@ -107,7 +107,7 @@ class Certificate:
         except (OSError, ValueError) as error:
             raise CertificateError(
                 f"http.tls_cert_file ({cert_file}) and http.tls_key_file ({key_file}) are no "
-                f"certificate with its key, in PEM and without a password: {_said(error)}"
+                f"certificate with its key, in PEM and without a password ({_said(error)})"
             ) from None
 
 
