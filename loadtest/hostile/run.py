@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from loadtest.rig.process import ServiceProcess
 
 BATCH = 500
+BACK = 1.05
+"""How much of its memory before an attack a service may keep."""
 TASK_LOOKS = 10
 PACE_S = 0.02
 SETTINGS = {
@@ -60,7 +62,7 @@ class Figures:
 
 async def run(  # noqa: PLR0913 - all by name
     service: ServiceProcess, broker: SplitResult, exchange: str, *, seconds: float, clients: int,
-    channels: int, scale: float = 1.0, alone_s: float = 8.0,
+    channels: int, scale: float = 1.0, alone_s: float = 8.0, settles_s: int = 0,
 ) -> Figures:  # fmt: skip
     """Attack a service that runs with :data:`SETTINGS`, and reads from this broker."""
     figures, watch = Figures(), Watch()
@@ -102,7 +104,7 @@ async def run(  # noqa: PLR0913 - all by name
         figures.sockets_left = after["tickfan_sockets"] - figures.sockets_before
         await until(lambda: service.stats()["tasks"] <= tasks, "their tasks are gone")
         figures.tasks_left = service.stats()["tasks"] - tasks
-        figures.memory_after = after["process_resident_memory_bytes"]
+        figures.memory_after = await _settled(service, figures.memory_before * BACK, settles_s)
         figures.refused = {
             name: after[name] - before.get(name, 0)
             for name in sorted(after)
@@ -110,6 +112,15 @@ async def run(  # noqa: PLR0913 - all by name
         }
     figures.broken, figures.seen = watch.broken, watch.seen
     return figures
+
+
+async def _settled(service: ServiceProcess, wanted: float, settles_s: int) -> float:
+    """The memory, as soon as it is as small as ``wanted``; after ``settles_s`` as it is."""
+    for _ in range(settles_s):
+        if metrics(service)["process_resident_memory_bytes"] <= wanted:
+            break
+        await asyncio.sleep(1)
+    return metrics(service)["process_resident_memory_bytes"]
 
 
 def _fill(port: int, exchange: str, channels: int) -> None:
