@@ -86,8 +86,7 @@ class Feed:
     __slots__ = (
         "_beginnings", "awaited", "channels", "confirmed_after", "first_seq", "heard_ms", "history",
         "index", "is_lossless", "largest", "name", "newest", "patterns", "schema", "since_ms",
-        "size_most",
-        "spec", "state_size", "upstream", "why",
+        "size_most", "spec", "state_size", "upstream", "why",
     )  # fmt: skip
 
     def __init__(self, spec: FeedSpec, schema: Schema | None = None) -> None:

@@ -44,8 +44,8 @@ MODE = "Sec-Fetch-Mode"
 """The header in which a browser says how a page asks (Fetch Metadata)."""
 
 _MODES = ("cors", "same-origin")
-"""How the scripts of a page ask. No script asks by a link
-or an image: so nobody can give a reader a cookie of theirs by one."""
+"""How the scripts of a page ask. A link or an image asks in another mode, so
+nobody can give a reader a cookie by one."""
 
 
 def identified(gate: Gate, *, streams: Container[Handler] = ()) -> Middleware:
